@@ -1,0 +1,1 @@
+"""The engine that the API and the workers share."""

@@ -1,0 +1,134 @@
+"""The settings of a deployment: one typed class, read from ``CELERIAC_…`` variables.
+
+Region, credentials and endpoint are AWS's own variables (``AWS_REGION``, ``AWS_ENDPOINT_URL``, …),
+read by boto3. Everything here is documented where it stands; ``docs/settings.md`` is made from it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import EmailStr, Field, TypeAdapter, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasks.contract import Queue
+
+PREFIX = "CELERIAC_"
+PLACEHOLDERS = ("changeme", "example.com", "example.org", "placeholder", "todo")
+
+Bytes = Annotated[int, Field(gt=0)]
+
+
+class PlaceholderError(ValueError):
+    """A deployed system was given a value that only an example would have."""
+
+    def __init__(self, variables: list[str]) -> None:
+        super().__init__(
+            f"{', '.join(variables)} still hold placeholder values. "
+            "Set the real ones, or CELERIAC_ENVIRONMENT=local on a laptop."
+        )
+        self.variables = variables
+
+
+class Settings(BaseSettings):
+    """Every setting, its unit and its default."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    environment: str = Field(
+        "local", description="`local` on a laptop; anything else is a deployment, e.g. `prod`."
+    )
+    table_name: str = Field("celeriac", description="The DynamoDB table of task records.")
+    bucket_name: str = Field("celeriac", description="The S3 bucket of artifacts.")
+    queue_url_prefix: str = Field(
+        "http://127.0.0.1:5000/123456789012/celeriac-",
+        description="What every queue's URL begins with; the queue's name follows.",
+    )
+    mail_from: EmailStr = Field(
+        "celeriac@example.com", description="The verified SES identity that mail is sent from."
+    )
+    tenant: str = Field(
+        "default",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
+        description="Whose tasks they are when Python code submits without naming a tenant.",
+    )
+    record_ttl: timedelta = Field(
+        timedelta(days=7), description="How long task records, results and artifacts are kept."
+    )
+    upload_ttl: timedelta = Field(
+        timedelta(days=1), description="How long an uploaded file is kept."
+    )
+    visibility: timedelta = Field(
+        timedelta(seconds=60),
+        ge=timedelta(seconds=5),
+        le=timedelta(hours=1),
+        description="How long a received message, and a claimed task's lease, last unrenewed.",
+    )
+    max_request_bytes: Bytes = Field(
+        4 * 2**20,
+        description="The largest HTTP body accepted. A Lambda takes 6 MB, JSON escapes included.",
+    )
+    listing_shards: int = Field(
+        1, ge=1, le=64, description="Over how many partitions a tenant's listing is spread."
+    )
+    api_key_cache: timedelta = Field(
+        timedelta(seconds=60), description="How long an API process trusts a key it has looked up."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="What is logged, at least."
+    )
+
+    @property
+    def deployed(self) -> bool:
+        """Whether this is a deployment, where placeholders are refused."""
+        return self.environment != "local"
+
+    def queue_url(self, queue: Queue) -> str:
+        """The URL of a queue in SQS."""
+        return self.queue_url_prefix + queue.queue_name
+
+    def dead_letter_url(self, queue: Queue) -> str:
+        """The URL of a queue's dead-letter queue in SQS."""
+        return self.queue_url_prefix + queue.dead_letter_name
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables that give these settings to another process, by name.
+
+        CDK tokens are ordinary strings, so infra fills in a ``Settings`` too and each variable's
+        name exists once.
+        """
+        return {
+            f"{PREFIX}{name}".upper(): _to_text(getattr(self, name))
+            for name in type(self).model_fields
+        }
+
+    @model_validator(mode="after")
+    def _refuse_placeholders(self) -> Self:
+        if not self.deployed:
+            return self
+        found = [
+            f"{PREFIX}{name}".upper()
+            for name in type(self).model_fields
+            if isinstance(value := getattr(self, name), str)
+            and any(word in value.lower() for word in PLACEHOLDERS)
+        ]
+        if found:
+            raise PlaceholderError(found)
+        return self
+
+
+def _to_text(value: Any) -> str:
+    text = TypeAdapter(type(value)).dump_json(value).decode()
+    return text.removeprefix('"').removesuffix('"')
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        pydantic.ValidationError: a variable has a wrong value, or a placeholder when deployed.
+    """
+    return Settings()

@@ -1,0 +1,80 @@
+"""What must exist in AWS, derived from the catalogue: queues, table, bucket.
+
+Plain data. ``infra`` makes a CloudFormation template of it and ``local`` makes moto's resources of
+it, so the two can't drift apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from tasks.contract import Catalogue, Queue
+
+# SQS keeps a message for 14 days at most.
+# docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+LONGEST_RETENTION = timedelta(days=14)
+
+# Every early receive spends one of these: a message that waits out another worker's lease, one
+# handed back by a worker that drains, one whose worker was killed.
+MAX_RECEIVES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueShape:
+    """One SQS queue with its dead-letter queue."""
+
+    queue: Queue
+    visibility: timedelta
+    retention: timedelta = LONGEST_RETENTION
+    max_receives: int = MAX_RECEIVES
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexShape:
+    """A global secondary index. ``projects`` are the attributes copied besides the keys."""
+
+    name: str
+    partition_key: str
+    sort_key: str
+    projects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableShape:
+    """The DynamoDB table. All keys are strings; billing is on demand."""
+
+    partition_key: str
+    sort_key: str
+    ttl_attribute: str
+    indexes: tuple[IndexShape, ...]
+    billing: Literal["PAY_PER_REQUEST"] = "PAY_PER_REQUEST"
+
+
+# Written once, when a task is created: a projected attribute that changed would cost another
+# write at each transition.
+LISTING = IndexShape(
+    name="listing", partition_key="list_pk", sort_key="list_sk", projects=("type", "tags")
+)
+# Sparse: only failed tasks carry its partition key.
+FAILURES = IndexShape(
+    name="failures", partition_key="failed_pk", sort_key="list_sk", projects=("type", "tags")
+)
+
+TABLE = TableShape(
+    partition_key="pk", sort_key="sk", ttl_attribute="expires_at", indexes=(LISTING, FAILURES)
+)
+
+
+def queues(catalogue: Catalogue, visibility: timedelta) -> list[QueueShape]:
+    """A queue for each member of ``Queue``, whether or not a task type uses it yet."""
+    return [
+        QueueShape(queue=queue, visibility=_visibility(catalogue, queue, visibility))
+        for queue in Queue
+    ]
+
+
+def _visibility(catalogue: Catalogue, queue: Queue, least: timedelta) -> timedelta:
+    # A message must stay hidden while its task may still run.
+    return max([least, *(each.hard_time_limit + least for each in catalogue.on(queue))])

@@ -40,7 +40,7 @@ class PermanentError(Exception):
     be right. ``type`` is stable, kebab-case, and made for programs to compare.
     """
 
-    def __init__(self, detail: str, *, type: str = "permanent-error") -> None:
+    def __init__(self, detail: str, type: str = "permanent-error") -> None:
         super().__init__(detail, type)
         self.detail = detail
         self.type = type

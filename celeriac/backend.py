@@ -1,0 +1,303 @@
+"""Celery's result backend, over the task records.
+
+``store_result`` is one conditional update, valid only for the attempt that holds the lease. What
+an attempt that has lost its lease has to say is logged and dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from celery.backends.base import BaseBackend, _create_chord_error_with_cause
+from celery.canvas import Signature, maybe_signature
+from celery.exceptions import Reject, TaskRevokedError
+from celery.exceptions import TimeoutError as CeleryTimeoutError
+from celery.result import GroupResult, allow_join_result, result_from_tuple
+
+from celeriac import clock, states
+from celeriac.calls import Call
+from celeriac.errors import transient
+from celeriac.records import (
+    Failure,
+    LeaseLostError,
+    RecordExistsError,
+    TaskRecord,
+)
+from celeriac.services import services
+
+log = logging.getLogger(__name__)
+
+
+class RecordBackend(BaseBackend):
+    """Stores states and results in task records, groups and chord joins beside them."""
+
+    supports_native_join = True
+    supports_autoexpire = True
+
+    # -- storing
+
+    def mark_as_done(
+        self,
+        task_id: str,
+        result: Any,
+        request: Any = None,
+        store_result: bool = True,
+        state: str = states.SUCCESS,
+    ) -> None:
+        """End the task. A task whose result is ignored ends too, without keeping it."""
+        kept = store_result and not getattr(request, "ignore_result", False)
+        self.store_result(task_id, result if kept else None, state, request=request)
+        if request and request.chord:
+            self.on_chord_part_return(request, state, result)
+
+    def mark_as_failure(
+        self,
+        task_id: str,
+        exc: BaseException,
+        traceback: Any = None,
+        request: Any = None,
+        store_result: bool = True,
+        call_errbacks: bool = True,
+        state: str = states.FAILURE,
+    ) -> None:
+        """End the task as failed: an ignored result doesn't hide a failure."""
+        super().mark_as_failure(task_id, exc, traceback, request, True, call_errbacks, state)
+
+    def store_result(
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        traceback: Any = None,
+        request: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Write a state down, if this attempt still holds the task; the result, encoded.
+
+        Raises:
+            Reject: the record can't be written now. The message comes back and the task runs
+                again, rather than being acknowledged and lost.
+        """
+        try:
+            self._write(task_id, result, state, traceback, request)
+        except LeaseLostError as lost:
+            log.warning("%s is not stored: %s", state, lost)
+        except Exception as error:
+            if not transient(error):
+                raise
+            raise Reject(f"the record can't be written now: {error}", requeue=True) from error
+        return self.encode_result(result, state)
+
+    def _write(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> None:
+        # The owner comes with the message, so that the main process, which speaks for a child
+        # that was killed, is known by it as well.
+        owner: str | None = request.get("owner") if request else None
+        if state == states.RETRY:
+            # Written already, before the next attempt's message was sent.
+            return
+        if state not in states.TERMINAL:
+            if owner is not None:
+                services().records.report(task_id, owner, state, meta=self.encode(result))
+            return
+        record: TaskRecord | None = request.get("record") if request else None
+        if record is None:
+            record = self._record_of(task_id, request, owner)
+        outcome = {"result": self.encode_result(result, state)}
+        if state != states.SUCCESS:
+            outcome["traceback"] = traceback
+        children = self.current_task_children(request)
+        services().records.finish(
+            task_id,
+            owner,
+            state,
+            result=services().values.put(
+                record.tenant, task_id, "result", self.encode(outcome), record.expires_at
+            ),
+            failure=Failure.of(result) if state == states.FAILURE else None,
+            children=self.encode(children) if children else None,
+        )
+
+    def _record_of(self, task_id: str, request: Any, owner: str | None) -> TaskRecord:
+        """The task's record; one of its own for a task that ends without having been sent.
+
+        Such are the steps of a chain after one that failed, and the body of a chord whose member
+        failed.
+        """
+        found = services().records.get(task_id)
+        if found is not None:
+            return found
+        if owner is not None:
+            raise LeaseLostError(task_id, owner, None)
+        record: TaskRecord = self.app.new_record(
+            getattr(request, "task", None) or "unknown",
+            task_id,
+            self.app.conf.celeriac_tenant,
+            Call(),
+            queue=self.app.conf.task_default_queue,
+        )
+        try:
+            services().records.create(record)
+        except RecordExistsError as error:
+            return error.existing
+        return record
+
+    # -- reading
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        record = services().records.get(task_id)
+        return self._meta(record) if record else {"status": states.PENDING, "result": None}
+
+    def task_result_exists(self, task_id: str) -> bool:
+        """Whether there is such a task: PENDING always means a real, queued one here."""
+        return services().records.get(task_id) is not None
+
+    def _meta(self, record: TaskRecord) -> dict[str, Any]:
+        meta: dict[str, Any] = {
+            "status": record.state,
+            "result": None,
+            "traceback": None,
+            "children": self.decode(record.children) if record.children else [],
+            "task_id": record.task_id,
+            "parent_id": record.parent_id,
+            "group_id": record.group_id,
+            "date_done": (
+                clock.to_datetime(record.finished_at).isoformat() if record.finished_at else None
+            ),
+        }
+        if record.result is not None:
+            text = services().values.get(record.tenant, record.task_id, record.result)
+            meta |= self.decode(text)
+        elif record.state == states.REVOKED:
+            meta["result"] = self.encode_result(TaskRevokedError("revoked"), states.REVOKED)
+        elif record.state == states.RETRY and record.failure is not None:
+            meta["result"] = {
+                "exc_type": record.failure.type,
+                "exc_message": [record.failure.message],
+                "exc_module": None,
+            }
+        elif record.meta is not None:
+            meta["result"] = self.decode(record.meta)
+        elif record.progress is not None:
+            meta["result"] = {
+                "current": record.progress.current,
+                "total": record.progress.total,
+                "message": record.progress.message,
+            }
+        return dict(self.meta_from_decoded(meta))
+
+    def get_many(
+        self,
+        task_ids: Any,
+        timeout: float | None = None,
+        interval: float | None = 0.5,
+        no_ack: bool = True,
+        on_message: Any = None,
+        on_interval: Any = None,
+        max_iterations: int | None = None,
+        **kwargs: Any,
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The results of tasks as they end, read a hundred at a time."""
+        waiting = {str(task_id) for task_id in task_ids}
+        interval = 0.5 if interval is None else interval
+        elapsed = 0.0
+        rounds = 0
+        while waiting:
+            for task_id, record in services().records.get_many(waiting).items():
+                if record.terminal:
+                    waiting.discard(task_id)
+                    meta = self._meta(record)
+                    if on_message is not None:
+                        on_message(meta)
+                    yield task_id, meta
+            rounds += 1
+            if not waiting or (max_iterations and rounds >= max_iterations):
+                return
+            if timeout is not None and elapsed >= timeout:
+                raise CeleryTimeoutError(
+                    f"{len(waiting)} tasks have not ended after {timeout:g} s."
+                )
+            if on_interval:
+                on_interval()
+            nap = interval if timeout is None else min(interval, timeout - elapsed)
+            self._sleep(nap)
+            elapsed += nap
+
+    def _forget(self, task_id: str) -> None:
+        services().records.discard(task_id)
+
+    # -- groups and chords
+
+    def _save_group(self, group_id: str, result: Any) -> Any:
+        text = self.encode({"result": result.as_tuple()})
+        services().groups.save(group_id, text, self._expires_at())
+        return result
+
+    def _restore_group(self, group_id: str) -> dict[str, Any] | None:
+        text = services().groups.load(group_id)
+        if text is None:
+            return None
+        meta: dict[str, Any] = self.decode(text)
+        meta["result"] = result_from_tuple(meta["result"], self.app)
+        return meta
+
+    def _delete_group(self, group_id: str) -> None:
+        services().groups.delete(group_id)
+
+    def apply_chord(self, header_result_args: Any, body: Signature, **kwargs: Any) -> None:
+        """Keep the header's results, so that the last member can find the others."""
+        self.save_group(header_result_args[0], self.app.GroupResult(*header_result_args))
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
+        """Count a member of a chord as done, and send the body when all are.
+
+        Idempotent: the join is a set, and the body has an id of its own that is claimed once. A
+        worker that dies between the last two steps leaves them to the redelivered message.
+
+            member A    finish ✓ ── join: 2 of 3
+            member B    finish ✓ ── join: 3 of 3 ── (dies)
+            B again     OVER ────── join: 3 of 3 ── body sent
+        """
+        group_id = request.group
+        if not group_id:
+            return
+        body: Signature = maybe_signature(request.chord, app=self.app)
+        header = self.restore_group(group_id, cache=False)
+        if header is None:
+            # Another member has sent the body and removed the group.
+            return
+        size = request.chord.get("chord_size")
+        done = services().groups.join(group_id, request.id, self._expires_at())
+        if done >= (len(header) if size is None else size):
+            self._send_body(body, header)
+
+    def tell_chord_again(self, request: Any, record: TaskRecord) -> None:
+        """Repeat what follows a task's end, for the worker that may have died before it."""
+        if request.chord:
+            self.on_chord_part_return(request, record.state, None)
+
+    def _send_body(self, body: Signature, header: GroupResult) -> None:
+        try:
+            with allow_join_result():
+                results = header.join_native(
+                    timeout=self.app.conf.result_chord_join_timeout, propagate=True
+                )
+        except Exception as error:  # noqa: BLE001 - the member's own, which may be any
+            culprit = next(header._failed_join_report(), None)  # noqa: SLF001 - as Celery does
+            reason = f"Dependency {culprit.id} raised {error!r}" if culprit else repr(error)
+            self.chord_error_from_stack(body, _create_chord_error_with_cause(reason, error))
+        else:
+            try:
+                body.delay(results)
+            except Exception as error:
+                if transient(error):
+                    raise
+                reason = f"Callback error: {error!r}"
+                self.chord_error_from_stack(body, _create_chord_error_with_cause(reason, error))
+        header.delete()
+
+    def _expires_at(self) -> int:
+        ttl: timedelta = self.app.conf.celeriac_record_ttl
+        return (clock.now() + clock.millis(ttl)) // 1000

@@ -1,0 +1,156 @@
+"""API keys: stored as hashes, each with a tenant and scopes."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from celeriac import clock
+from celeriac.clock import Millis
+from celeriac.records.items import marshal, unmarshal
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+#: What every key begins with, so that a scanner for leaked secrets can tell one.
+MARK = "cel_"
+
+_PARTITION = "keys"
+
+
+class Scope(StrEnum):
+    """What a key may do. ``admin`` may do everything."""
+
+    SUBMIT = "submit"
+    READ = "read"
+    CANCEL = "cancel"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A key as it is stored: never the secret itself. ``id`` is the hash's first 12 digits."""
+
+    id: str
+    name: str
+    tenant: str
+    scopes: frozenset[Scope]
+    created_at: Millis
+
+    def allows(self, scope: Scope) -> bool:
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+class KeyNotFoundError(LookupError):
+    """There is no API key with this id."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"There is no API key {key_id!r}. 'keys list' shows the ids.")
+        self.key_id = key_id
+
+
+def generate() -> str:
+    """A new secret: 256 random bits."""
+    return MARK + secrets.token_urlsafe(32)
+
+
+class Keys:
+    """The API keys of a deployment.
+
+    ``cached_for`` is how long a key once found is trusted without asking again, and so how long a
+    revoked one may go on working.
+    """
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, *, cached_for: timedelta = timedelta(0)
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._cached_for = cached_for.total_seconds()
+        self._cache: dict[str, tuple[float, ApiKey]] = {}
+
+    def register(self, secret: str, *, name: str, tenant: str, scopes: Iterable[Scope]) -> ApiKey:
+        """Store a key's hash. Registering a key again replaces what it may do."""
+        digest = _digest(secret)
+        key = ApiKey(digest[:12], name, tenant, frozenset(scopes), clock.now())
+        self._client.put_item(
+            TableName=self._table,
+            Item=marshal(
+                {
+                    "pk": _PARTITION,
+                    "sk": digest,
+                    "name": key.name,
+                    "tenant": key.tenant,
+                    "scopes": sorted(key.scopes),
+                    "created_at": key.created_at,
+                }
+            ),
+        )
+        self._cache.pop(digest, None)
+        return key
+
+    def find(self, secret: str) -> ApiKey | None:
+        """The key of this secret, if there is one.
+
+        SHA-256 without salt is enough: the secrets are random, so there is nothing to guess.
+        """
+        digest = _digest(secret)
+        found_at, key = self._cache.get(digest, (0.0, None))
+        if key is not None and monotonic() - found_at < self._cached_for:
+            return key
+        answer = self._client.get_item(
+            TableName=self._table, Key=marshal({"pk": _PARTITION, "sk": digest})
+        )
+        if "Item" not in answer:
+            self._cache.pop(digest, None)
+            return None
+        key = _from_item(answer["Item"])
+        self._cache[digest] = (monotonic(), key)
+        return key
+
+    def list(self) -> list[ApiKey]:
+        """All keys, oldest first."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :keys",
+            ExpressionAttributeValues=marshal({":keys": _PARTITION}),
+            ConsistentRead=True,
+        )
+        found = [_from_item(item) for page in pages for item in page["Items"]]
+        return sorted(found, key=lambda key: key.created_at)
+
+    def revoke(self, key_id: str) -> ApiKey:
+        """Remove a key. Raises ``KeyNotFoundError``."""
+        answer = self._client.query(
+            TableName=self._table,
+            KeyConditionExpression="pk = :keys AND begins_with(sk, :id)",
+            ExpressionAttributeValues=marshal({":keys": _PARTITION, ":id": key_id}),
+            ConsistentRead=True,
+        )
+        if not key_id or len(answer["Items"]) != 1:
+            raise KeyNotFoundError(key_id)
+        item = answer["Items"][0]
+        self._client.delete_item(TableName=self._table, Key={"pk": item["pk"], "sk": item["sk"]})
+        self._cache.clear()
+        return _from_item(item)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _from_item(item: Any) -> ApiKey:
+    values = unmarshal(item)
+    return ApiKey(
+        id=values["sk"][:12],
+        name=values["name"],
+        tenant=values["tenant"],
+        scopes=frozenset(Scope(scope) for scope in values["scopes"]),
+        created_at=values["created_at"],
+    )

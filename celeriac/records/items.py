@@ -1,0 +1,103 @@
+"""A task record as a DynamoDB item, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from celeriac.records.record import Failure, Progress, TaskRecord
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+_serializer = TypeSerializer()
+_deserializer = TypeDeserializer()
+
+Item = dict[str, "AttributeValueTypeDef"]
+
+#: Written even where they hold their defaults, since conditions and ADD refer to them.
+ALWAYS = frozenset({"state", "attempt", "version"})
+
+#: The sort key of a record; its sibling items carry values too large for it.
+RECORD = "task"
+
+
+def partition(task_id: str) -> str:
+    """The partition key of a task's record and of its siblings."""
+    return f"task#{task_id}"
+
+
+def listing_partition(tenant: str, shard: int) -> str:
+    return f"{tenant}#{shard}"
+
+
+def marshal(values: Mapping[str, Any]) -> Item:
+    """Plain values as DynamoDB's typed ones. None is left out."""
+    return {
+        name: _serializer.serialize(value) for name, value in values.items() if value is not None
+    }
+
+
+def unmarshal(item: Mapping[str, Any]) -> dict[str, Any]:
+    """DynamoDB's typed values as plain ones; numbers come back as ints where they are whole."""
+    return {name: _plain(_deserializer.deserialize(value)) for name, value in item.items()}
+
+
+def to_item(record: TaskRecord, shards: int) -> Item:
+    """The item of a new record, its place in the listing included."""
+    values: dict[str, Any] = {
+        "pk": partition(record.task_id),
+        "sk": RECORD,
+        "list_pk": listing_partition(record.tenant, record.shard(shards)),
+        "list_sk": record.listing_key,
+    }
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if value != field.default or field.name in ALWAYS:
+            values[field.name] = to_plain(value)
+    del values["task_id"]
+    return marshal(values)
+
+
+def from_item(item: Mapping[str, Any]) -> TaskRecord:
+    """The record that an item holds."""
+    values = unmarshal(item)
+    known = {field.name for field in fields(TaskRecord)}
+    record = {name: value for name, value in values.items() if name in known}
+    record["task_id"] = values["pk"].removeprefix("task#")
+    if "tags" in record:
+        record["tags"] = tuple(record["tags"])
+    if "progress" in record:
+        record["progress"] = Progress(**record["progress"])
+    if "failure" in record:
+        record["failure"] = Failure(**record["failure"])
+    return TaskRecord(**record)
+
+
+def to_plain(value: object) -> object:
+    """A field's value in types that DynamoDB knows."""
+    match value:
+        case Progress(current=current, total=total, message=message):
+            return {"current": current, "total": total, "message": message}
+        case Failure(type=type_, message=message):
+            return {"type": type_, "message": message}
+        case tuple():
+            return list(value)
+        case _:
+            return value
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case dict():
+            return {name: _plain(each) for name, each in value.items()}
+        case list():
+            return [_plain(each) for each in value]
+        case _:
+            return value

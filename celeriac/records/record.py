@@ -1,0 +1,102 @@
+"""What is known of one task. Kept under 1 KiB, so that each transition is one write unit."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from celeriac import states
+from celeriac.clock import Millis
+
+#: Longer messages are cut: DynamoDB bills the whole item at every write.
+LONGEST_MESSAGE = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a running task is, in units of its own."""
+
+    current: int
+    total: int
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """How an attempt failed. ``type`` is stable and made for programs to compare."""
+
+    type: str
+    message: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """The failure that an exception stands for."""
+        type_ = getattr(error, "type", None)
+        return cls(
+            type=type_ if isinstance(type_, str) else type(error).__name__,
+            message=str(error)[:LONGEST_MESSAGE],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRecord:
+    """The row of one task. Times are milliseconds since 1970 (UTC) unless said otherwise.
+
+    ``input`` and ``result`` are references that ``celeriac.values`` makes and follows.
+    """
+
+    task_id: str
+    type: str
+    tenant: str
+    queue: str
+    created_at: Millis
+    #: In seconds, as DynamoDB's time-to-live wants it.
+    expires_at: int
+    input: str
+    state: str = states.PENDING
+    attempt: int = 1
+    #: Changes with every write: the record's entity tag.
+    version: int = 1
+    tags: tuple[str, ...] = ()
+    #: A digest of the request that an idempotency key stands for.
+    fingerprint: str | None = None
+    #: How often a repeated idempotency key, or the repair, had the message sent again.
+    resent: int = 0
+    retry_of: str | None = None
+    parent_id: str | None = None
+    group_id: str | None = None
+    #: Who holds the task, until when. One owner is one delivery of the message to one worker.
+    lease_owner: str | None = None
+    lease_until: Millis | None = None
+    #: How many workers were lost while they held it.
+    lost: int = 0
+    #: When a delayed first attempt, or the next one, may start.
+    due_at: Millis | None = None
+    started_at: Millis | None = None
+    finished_at: Millis | None = None
+    cancel_requested_at: Millis | None = None
+    progress: Progress | None = None
+    #: What plain Celery code gave ``update_state(meta=…)``.
+    meta: str | None = None
+    result: str | None = None
+    failure: Failure | None = None
+    children: str | None = None
+
+    @property
+    def terminal(self) -> bool:
+        return self.state in states.TERMINAL
+
+    @property
+    def running(self) -> bool:
+        """Claimed and not ended. Plain Celery code may name states of its own while it runs."""
+        return self.state not in states.TERMINAL | states.WAITING
+
+    @property
+    def listing_key(self) -> str:
+        """Sorts by creation; the id keeps tasks of one millisecond apart."""
+        return f"{self.created_at:013d}#{self.task_id}"
+
+    def shard(self, shards: int) -> int:
+        """Which of the tenant's listing partitions the task is in: always the same one."""
+        digest = hashlib.blake2s(self.task_id.encode(), digest_size=4).digest()
+        return int.from_bytes(digest) % shards

@@ -1,0 +1,191 @@
+"""The transitions of a task record: what each needs to hold, and what it answers.
+
+Every method is one conditional write (or one read). A write that is repeated because its answer
+was lost is recognised by its owner and succeeds again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from celeriac.clock import Millis
+from celeriac.records.record import Failure, Progress, TaskRecord
+from celeriac.topology import IndexShape
+
+
+class RecordExistsError(Exception):
+    """There is a record of this task already; ``existing`` is that record."""
+
+    def __init__(self, existing: TaskRecord) -> None:
+        super().__init__(f"Task {existing.task_id} has been submitted before.")
+        self.existing = existing
+
+
+class LeaseLostError(Exception):
+    """This attempt no longer holds the task: another took over, or the task has ended."""
+
+    def __init__(self, task_id: str, owner: str, now_is: TaskRecord | None) -> None:
+        state = f"{now_is.state}, held by {now_is.lease_owner}" if now_is else "gone"
+        super().__init__(f"{owner} no longer holds task {task_id}: it is {state}.")
+        self.task_id = task_id
+        self.owner = owner
+        self.now_is = now_is
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """The task is ours, under a lease."""
+
+    record: TaskRecord
+
+
+class LostClaim(Enum):
+    """Why a claim was lost."""
+
+    ABSENT = "the task has no record: its submission failed, or it has expired"
+    OVER = "the task has ended"
+    HELD = "another worker holds a live lease"
+    CANCELLED = "its worker was lost after the caller had cancelled it"
+    STALE = "the message is of another attempt"
+
+
+@dataclass(frozen=True)
+class ClaimLost:
+    """The task is not ours, and why. ``record`` is as the claim found it."""
+
+    why: LostClaim
+    record: TaskRecord | None
+
+
+class Cancellation(Enum):
+    """What a cancellation came to."""
+
+    ENDED = "it hadn't started: it is REVOKED now"
+    STOPPING = "it is running: its worker has been told"
+    OVER = "it had ended already"
+
+
+def judge(
+    found: TaskRecord | None, attempt: int, owner: str, now: Millis
+) -> Claimed | ClaimLost | None:
+    """What a refused claim means; None where the lease has passed: the task may be taken over."""
+    if found is None:
+        return ClaimLost(LostClaim.ABSENT, None)
+    if found.terminal:
+        return ClaimLost(LostClaim.OVER, found)
+    if found.attempt != attempt or not found.running:
+        return ClaimLost(LostClaim.STALE, found)
+    if found.lease_owner == owner:
+        # Our own claim, whose answer was lost on the way.
+        return Claimed(found)
+    if found.lease_until is not None and found.lease_until > now:
+        return ClaimLost(LostClaim.HELD, found)
+    if found.cancel_requested_at is not None:
+        return ClaimLost(LostClaim.CANCELLED, found)
+    return None
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a listing goes on: below this listing key, in this tenant's shard."""
+
+    tenant: str
+    shard: int
+    below: str | None
+    created_after: Millis | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What an index keeps of a task: what never changes."""
+
+    listing_key: str
+    task_id: str
+    type: str
+    tags: tuple[str, ...]
+
+
+class RecordStore(Protocol):
+    """Where task records live: DynamoDB, or memory in tests."""
+
+    def create(self, record: TaskRecord) -> None:
+        """Write a new record. Raises ``RecordExistsError`` if the task has one."""
+
+    def get(self, task_id: str) -> TaskRecord | None:
+        """The record as of now (a strongly consistent read)."""
+
+    def get_many(self, task_ids: Iterable[str]) -> dict[str, TaskRecord]:
+        """The records there are, by task id."""
+
+    def discard(self, task_id: str) -> bool:
+        """Take back a record whose message could not be sent.
+
+        False if somebody has claimed it or had it sent again: then the task is accepted.
+        """
+
+    def resend(self, task_id: str) -> TaskRecord | None:
+        """Note that a waiting task's message is sent again; None if it isn't waiting.
+
+        Comes before the sending, so that a ``discard`` by the first sender fails.
+        """
+
+    def claim(self, task_id: str, attempt: int, owner: str, until: Millis) -> Claimed | ClaimLost:
+        """Make an attempt one's own, under a lease that lasts ``until``.
+
+        A task whose worker was lost after its caller had cancelled it becomes REVOKED instead.
+        """
+
+    def renew(self, task_id: str, owner: str, until: Millis) -> TaskRecord:
+        """Hold on for longer. Raises ``LeaseLostError``."""
+
+    def report(
+        self,
+        task_id: str,
+        owner: str,
+        state: str,
+        *,
+        progress: Progress | None = None,
+        meta: str | None = None,
+    ) -> TaskRecord:
+        """Say how far a running task is. Raises ``LeaseLostError``."""
+
+    def retry(
+        self,
+        task_id: str,
+        owner: str,
+        due_at: Millis,
+        failure: Failure,
+        *,
+        input: str | None = None,
+    ) -> TaskRecord:
+        """End this attempt and make room for the next, with another input if one is given.
+
+        Raises ``LeaseLostError``.
+        """
+
+    def release(self, task_id: str, owner: str) -> TaskRecord:
+        """Give a running task back unfinished, claimable at once. Raises ``LeaseLostError``."""
+
+    def finish(
+        self,
+        task_id: str,
+        owner: str | None,
+        state: str,
+        *,
+        result: str | None = None,
+        failure: Failure | None = None,
+        children: str | None = None,
+    ) -> TaskRecord:
+        """End the task. Without an owner only a waiting task can be ended.
+
+        Raises ``LeaseLostError``.
+        """
+
+    def cancel(self, task_id: str) -> tuple[Cancellation, TaskRecord] | None:
+        """End a waiting task, or ask a running one to stop; None if there is no such task."""
+
+    def newest(self, index: IndexShape, position: Position, limit: int) -> list[Entry]:
+        """What an index holds below a position, newest first, at most ``limit`` entries."""

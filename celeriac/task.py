@@ -1,0 +1,199 @@
+"""Celery tasks that claim their record before they run.
+
+``RecordedTask`` is the base of every task of the app, plain ``@app.task`` functions included;
+``TypedTask`` runs a task type of the catalogue.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from celery import Task
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from pydantic import ValidationError
+
+from celeriac import clock
+from celeriac.calls import Call
+from celeriac.context import RunningContext
+from celeriac.errors import transient
+from celeriac.records import Claimed, ClaimLost, LeaseLostError, LostClaim, TaskRecord
+from celeriac.services import services
+from tasks.contract import Cancelled, PermanentError, RetryLater, TaskType
+
+log = logging.getLogger(__name__)
+
+
+class TimeLimitExceeded(Exception):
+    """The task ran longer than its time limit, in seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"The task ran longer than its time limit of {self.seconds:g} s."
+
+
+class RecordedTask(Task):
+    """A Celery task that runs only under a lease on its record."""
+
+    abstract = True
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Claim the task, or leave it to whoever has it.
+
+        Raises:
+            Ignore: there is nothing to do; the message is acknowledged.
+            Reject: another worker may be at it; the message comes back later.
+        """
+        if not self.request.is_eager:
+            self.request.update(record=self._claim(task_id))
+        super().before_start(task_id, args, kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        request = self.request
+        if request.called_directly or request.is_eager:
+            return super().__call__(*args, **kwargs)
+        reference = _header(request).get("input")
+        if reference is not None:
+            record: TaskRecord = request.record
+            text = services().values.get(record.tenant, record.task_id, reference)
+            call = Call.from_text(text)
+            args, kwargs = tuple(call.args), dict(call.kwargs)
+            # What a retry sends on is what the attempt was called with.
+            request.update(args=list(args), kwargs=kwargs)
+        return self.run(*args, **kwargs)
+
+    def retry(self, *args: Any, exc: BaseException | None = None, **options: Any) -> Any:
+        """As Celery's; the record keeps what the retry is for."""
+        self.request.update(retry_reason=exc)
+        try:
+            return super().retry(*args, exc=exc, **options)
+        except Reject as rejected:
+            # The next message could not be sent. Celery would drop this one too; it comes back
+            # instead, finds the record waiting for the next attempt, and sends again.
+            raise Reject(rejected.reason, requeue=True) from rejected
+
+    def _claim(self, task_id: str) -> TaskRecord:
+        request = self.request
+        if request.get("owner") is None:
+            raise RuntimeError(
+                "The message has no owner: it didn't come through celeriac.transport."
+            )
+        until = clock.now() + clock.millis(self.lease())
+        try:
+            answer = services().records.claim(task_id, request.retries + 1, request.owner, until)
+        except Exception as error:
+            if not transient(error):
+                raise
+            raise Reject(f"the record can't be claimed now: {error}", requeue=True) from error
+        match answer:
+            case Claimed(record):
+                return record
+            case ClaimLost(LostClaim.HELD):
+                raise Reject("another worker holds a live lease on the task", requeue=True)
+            case ClaimLost(LostClaim.OVER | LostClaim.CANCELLED, record) if record is not None:
+                # The worker that ended it may have died before the chord heard of it.
+                self.backend.tell_chord_again(request, record)
+            case ClaimLost(LostClaim.STALE, record) if record is not None:
+                if record.attempt > request.retries + 1:
+                    self.app.resend(record)
+            case _:
+                pass
+        log.info("task %s is not run: %s", task_id, answer.why.value)
+        raise Ignore(answer.why.value)
+
+    def lease(self) -> timedelta:
+        """How long the first lease lasts."""
+        visibility: timedelta = self.app.conf.celeriac_visibility
+        limit: float | None = self.request.timelimit[0] if self.request.timelimit else None
+        limit = limit or self.time_limit
+        return visibility + timedelta(seconds=limit) if limit else visibility
+
+
+class TypedTask(RecordedTask):
+    """Runs a task type: validates, calls the function, and applies the retry policy."""
+
+    abstract = True
+    task_type: ClassVar[TaskType[Any, Any]]
+
+    @classmethod
+    def of(cls, task_type: TaskType[Any, Any], name: str) -> type[TypedTask]:
+        """The Celery task that runs a task type under one of its names."""
+        return type(
+            name,
+            (cls,),
+            {
+                "name": name,
+                "task_type": task_type,
+                "max_retries": task_type.retry.attempts - 1,
+                "soft_time_limit": task_type.time_limit.total_seconds(),
+                "time_limit": task_type.hard_time_limit.total_seconds(),
+                "__doc__": task_type.description,
+                "__module__": task_type.function.__module__,
+            },
+        )
+
+    def run(self, payload: Any) -> Any:
+        """Run one attempt; its result as JSON's types."""
+        record: TaskRecord = self.request.record
+        task_type = self.task_type
+        try:
+            model = task_type.payload_model.model_validate(payload)
+        except ValidationError as error:
+            raise PermanentError(
+                f"The payload is no longer valid for {task_type.name}: {_places(error)}",
+                type="invalid-payload",
+            ) from error
+        with RunningContext(record, self.request.owner, task_type.time_limit) as context:
+            try:
+                result = task_type(model, context)
+            except Cancelled as cancelled:
+                self.backend.mark_as_revoked(
+                    record.task_id, reason="cancelled by its caller", request=self.request
+                )
+                raise Ignore("cancelled by its caller") from cancelled
+            except LeaseLostError as lost:
+                log.warning("%s", lost)
+                raise Ignore(str(lost)) from lost
+            except RetryLater as later:
+                raise self.retry(exc=later, countdown=later.after.total_seconds()) from later
+            except PermanentError:
+                raise
+            except SoftTimeLimitExceeded as exceeded:
+                seconds = task_type.time_limit.total_seconds()
+                raise self._again(TimeLimitExceeded(seconds)) from exceeded
+            except Exception as error:
+                raise self._again(error) from error
+        if not isinstance(result, task_type.result_model):
+            raise PermanentError(
+                f"{task_type.name} returned {type(result).__name__}, "
+                f"but declares {task_type.result_model.__name__}.",
+                type="wrong-result",
+            )
+        return result.model_dump(mode="json")
+
+    def _again(self, error: Exception) -> BaseException:
+        delay = self.task_type.retry.delay(self.request.retries + 1)
+        retry: BaseException = self.retry(exc=error, countdown=delay.total_seconds(), throw=False)
+        return retry
+
+
+def adopt(base: type[Any]) -> type[Any]:
+    """A task class that claims its record, whatever class its author wrote."""
+    if issubclass(base, RecordedTask):
+        return base
+    return type(base.__name__, (RecordedTask, base), {"abstract": True, "__module__": __name__})
+
+
+def _header(request: Any) -> dict[str, Any]:
+    return request.get("celeriac") or {}
+
+
+def _places(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, each['loc'])) or 'payload'}: {each['msg']}"
+        for each in error.errors(include_url=False, include_input=False)
+    )

@@ -208,7 +208,8 @@ class RecordBackend(BaseBackend):
             for task_id, record in services().records.get_many(waiting).items():
                 if record.terminal:
                     waiting.discard(task_id)
-                    meta = self._meta(record)
+                    # Kept, so that a failed join can name the member that failed.
+                    meta = self._cache[task_id] = self._meta(record)
                     if on_message is not None:
                         on_message(meta)
                     yield task_id, meta

@@ -21,10 +21,12 @@ class Channel(SQS.Channel):
 
     def sqs(self, queue: str | None = None) -> Any:
         """One client for all queues: stock makes one for each, at some 40 ms."""
-        self._sqs = self._sqs or self.new_sqs_client(
-            region=self.region, access_key_id=None, secret_access_key=None
-        )
-        return self._sqs
+        client: Any = self._sqs  # type: ignore[has-type]
+        if client is None:
+            client = self._sqs = self.new_sqs_client(
+                region=self.region, access_key_id=None, secret_access_key=None
+            )
+        return client
 
     def _size(self, queue: str) -> int:
         # Asked for when a queue is declared, which would cost a GetQueueAttributes at the first

@@ -17,7 +17,7 @@ from dateutil.parser import isoparse
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 
-from celeriac import clock, identifiers
+from celeriac import clock, identifiers, states
 from celeriac.calls import LARGEST_IN_MESSAGE, Call
 from celeriac.errors import UnavailableError, unavailable
 from celeriac.records import Failure, RecordExistsError, TaskRecord
@@ -218,19 +218,21 @@ class CeleriacApp(Celery):
             )
 
     def resend(self, record: TaskRecord) -> None:
-        """Send a waiting task's message again, as it was. A second message is harmless.
+        """Send an unfinished task's message again, as it was. A second message is harmless.
 
         Raises:
             UnavailableError: AWS didn't answer.
             ValueMissingError: its input has expired.
         """
-        with unavailable("DynamoDB"):
-            waiting = services().records.resend(record.task_id)
-        if waiting is None:
-            return
+        if record.state in states.WAITING:
+            with unavailable("DynamoDB"):
+                waiting = services().records.resend(record.task_id)
+            if waiting is None:
+                return
+            record = waiting
         with unavailable("S3 or DynamoDB"):
-            text = services().values.get(waiting.tenant, waiting.task_id, waiting.input)
-        self.publish(waiting, Call.from_text(text), add_to_parent=False)
+            text = services().values.get(record.tenant, record.task_id, record.input)
+        self.publish(record, Call.from_text(text), add_to_parent=False)
 
     def queue_of(self, name: str) -> str:
         """The name of the queue that tasks of this name run on."""

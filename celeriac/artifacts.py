@@ -109,15 +109,21 @@ class Artifacts:
 
     def list(self, tenant: str, prefix: str) -> Iterator[StoredArtifact]:
         """The tenant's artifacts whose keys begin with ``prefix``."""
-        root = _full_key(tenant, "")
+        for _, found in self._list(_full_key(tenant, "") + prefix):
+            yield found
+
+    def list_all(self) -> Iterator[tuple[str, StoredArtifact]]:
+        """Every tenant's artifacts, each with the tenant's name."""
+        return self._list("tenants/")
+
+    def _list(self, prefix: str) -> Iterator[tuple[str, StoredArtifact]]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=root + prefix
+            Bucket=self._bucket, Prefix=prefix
         )
         for page in pages:
             for found in page.get("Contents", []):
-                yield StoredArtifact(
-                    found["Key"].removeprefix(root), found["Size"], found["LastModified"]
-                )
+                _, tenant, key = found["Key"].split("/", 2)
+                yield tenant, StoredArtifact(key, found["Size"], found["LastModified"])
 
     def link(self, tenant: str, key: str, *, lifetime: timedelta) -> str:
         """A URL from which anyone can fetch the artifact until it expires, as a download."""

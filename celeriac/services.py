@@ -21,6 +21,7 @@ from celeriac.values import AwsValues, ValueStore
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sqs import SQSClient
 
 # An answer takes milliseconds; what takes seconds has been lost. Four tries with botocore's
@@ -63,6 +64,10 @@ class Services:
     @cached_property
     def sqs(self) -> SQSClient:
         return cast("SQSClient", client("sqs"))
+
+    @cached_property
+    def scheduler(self) -> EventBridgeSchedulerClient:
+        return cast("EventBridgeSchedulerClient", client("scheduler"))
 
     @cached_property
     def artifacts(self) -> Artifacts:

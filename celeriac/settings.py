@@ -35,7 +35,9 @@ class PlaceholderError(ValueError):
 class Settings(BaseSettings):
     """Every setting, its unit and its default."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_parse_none_str="null", extra="forbid", frozen=True
+    )
 
     environment: str = Field(
         "local", description="`local` on a laptop; anything else is a deployment, e.g. `prod`."
@@ -46,8 +48,30 @@ class Settings(BaseSettings):
         "http://127.0.0.1:5000/123456789012/celeriac-",
         description="What every queue's URL begins with; the queue's name follows.",
     )
-    mail_from: EmailStr = Field(
-        "celeriac@example.com", description="The verified SES identity that mail is sent from."
+    queue_arn_prefix: str = Field(
+        "arn:aws:sqs:us-east-1:123456789012:celeriac-",
+        description="What every queue's ARN begins with: schedules name their target by it.",
+    )
+    schedule_group: str = Field("celeriac", description="The EventBridge Scheduler group.")
+    schedule_role_arn: str = Field(
+        "arn:aws:iam::123456789012:role/celeriac-schedules",
+        description="The role that EventBridge Scheduler takes to send a message.",
+    )
+    schedule_dead_letter_arn: str = Field(
+        "arn:aws:sqs:us-east-1:123456789012:celeriac-schedules-dead-letter",
+        description="The queue that keeps what a schedule could not send.",
+    )
+    cluster_name: str | None = Field(
+        None,
+        description="The ECS cluster whose sleeping services the API wakes; a service is named "
+        "as its queue. `null` where workers don't run on ECS.",
+    )
+    worker_log_group: str | None = Field(
+        None, description="The CloudWatch log group of the workers; `null` where there is none."
+    )
+    mail_from: EmailStr | None = Field(
+        "celeriac@example.com",
+        description="The verified SES identity that mail is sent from; `null` sends no mail.",
     )
     tenant: str = Field(
         "default",

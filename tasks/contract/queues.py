@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+#: A dead-letter queue is named as its queue, with this behind.
+DEAD_LETTER_SUFFIX = "-dead-letter"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
@@ -48,4 +51,4 @@ class Queue(Enum):
 
     @property
     def dead_letter_name(self) -> str:
-        return f"{self.queue_name}-dead-letter"
+        return self.queue_name + DEAD_LETTER_SUFFIX

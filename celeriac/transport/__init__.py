@@ -1,0 +1,16 @@
+"""Celeriac's SQS transport for kombu.
+
+Stock kombu dies of a 503, waits for ever on an unanswered poll, and acknowledges with a blocking
+call a message. What is different here, through kombu's own extension points:
+
+    channel.py           sending; consuming as fast as the pool takes, and no faster
+    requests.py          calls of SQS on the event loop, with time-outs; every failure an answer
+    batches.py           acknowledgements and visibility changes, ten to a call
+    held.py              what this worker has received and not yet acknowledged
+    delays.py            delays longer than SQS can keep
+"""
+
+from celeriac.transport.channel import Channel, Transport
+from celeriac.transport.held import Held, HeldMessage
+
+__all__ = ["Channel", "Held", "HeldMessage", "Transport"]

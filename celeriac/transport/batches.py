@@ -1,0 +1,97 @@
+"""Acknowledgements and visibility changes, ten to a call, without blocking the event loop."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from celeriac.transport.requests import Answer, SqsRequests
+
+log = logging.getLogger(__name__)
+
+#: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessageBatch.html
+BATCH_LIMIT = 10
+#: How long an entry waits for others to go with.
+LINGER = timedelta(milliseconds=25)
+#: How often an entry is tried. Then it is left to redelivery, which the claim drops.
+TRIES = 6
+#: After a failed try, doubled each time: six tries span some six seconds, less than a visibility.
+PAUSE = timedelta(milliseconds=200)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    parameters: dict[str, Any]
+    tries: int = 0
+
+
+class Batches:
+    """One batch operation of SQS, such as ``DeleteMessageBatch``."""
+
+    def __init__(self, operation: str, requests: SqsRequests, hub: Any) -> None:
+        self._operation = operation
+        self._requests = requests
+        self._hub = hub
+        self._entries: defaultdict[str, list[_Entry]] = defaultdict(list)
+        self._lingering: set[str] = set()
+
+    def add(self, queue_url: str, **parameters: Any) -> None:
+        """Send this entry along with others, within tens of milliseconds."""
+        self._add(queue_url, _Entry(parameters))
+
+    def take_all(self) -> list[tuple[str, dict[str, Any]]]:
+        """Give up the entries not sent yet, for whoever sends them without the event loop."""
+        taken = [
+            (url, entry.parameters) for url, entries in self._entries.items() for entry in entries
+        ]
+        self._entries.clear()
+        return taken
+
+    def _add(self, queue_url: str, entry: _Entry) -> None:
+        entries = self._entries[queue_url]
+        entries.append(entry)
+        if len(entries) >= BATCH_LIMIT:
+            self._flush(queue_url)
+        elif queue_url not in self._lingering:
+            self._lingering.add(queue_url)
+            self._hub.call_later(LINGER.total_seconds(), self._flush_lingering, queue_url)
+
+    def _flush_lingering(self, queue_url: str) -> None:
+        self._lingering.discard(queue_url)
+        self._flush(queue_url)
+
+    def _flush(self, queue_url: str) -> None:
+        entries = self._entries.pop(queue_url, [])
+        if not entries:
+            return
+        parameters = {
+            "QueueUrl": queue_url,
+            "Entries": [{"Id": str(n), **entry.parameters} for n, entry in enumerate(entries)],
+        }
+        self._requests.call(
+            self._operation, parameters, lambda answer: self._settle(queue_url, entries, answer)
+        )
+
+    def _settle(self, queue_url: str, entries: list[_Entry], answer: Answer) -> None:
+        if not answer.ok:
+            log.warning("%s", answer.error)
+            failed = entries
+        else:
+            failed = []
+            for each in answer.body.get("Failed", []):
+                if each.get("SenderFault"):
+                    # The receipt handle has expired: the message was delivered again meanwhile,
+                    # and that delivery's claim decides.
+                    log.info("%s: %s", self._operation, each.get("Code"))
+                else:
+                    failed.append(entries[int(each["Id"])])
+        for entry in failed:
+            if entry.tries + 1 < TRIES:
+                again = _Entry(entry.parameters, entry.tries + 1)
+                pause = PAUSE.total_seconds() * 2**entry.tries
+                self._hub.call_later(pause, self._add, queue_url, again)
+            else:
+                log.warning("%s: given up after %d tries", self._operation, TRIES)

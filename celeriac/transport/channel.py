@@ -1,0 +1,308 @@
+"""The channel: sends to SQS, and consumes as fast as the pool takes, and no faster."""
+
+from __future__ import annotations
+
+import logging
+import random
+from datetime import timedelta
+from functools import cached_property
+from time import monotonic
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from kombu.transport import SQS, virtual
+
+from celeriac.transport.batches import BATCH_LIMIT, Batches
+from celeriac.transport.delays import LONGEST_DELAY, send_later
+from celeriac.transport.held import Held, HeldMessage
+from tasks.contract.queues import DEAD_LETTER_SUFFIX
+
+log = logging.getLogger(__name__)
+
+#: Each failed poll doubles the pause before the next, up to this. Throughput is to return within
+#: 10 s of a fault's end.
+LONGEST_PAUSE = timedelta(seconds=5)
+FIRST_PAUSE = timedelta(milliseconds=100)
+
+#: How often a message has been received tells one that kills its workers.
+_ATTRIBUTES = ["ApproximateReceiveCount"]
+
+
+class QoS(SQS.QoS):
+    """Rejecting makes a message visible again, at once or later; nothing is sent anew."""
+
+    #: Given back by the channel when it closes, not by a finalizer at exit.
+    restore_at_shutdown = False
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        self.ack(delivery_tag)
+
+
+class Channel(SQS.Channel):
+    """Plain JSON messages, one client for all queues, and nothing asked that is known already."""
+
+    QoS = QoS
+    #: kombu's virtual transports encode each body as base64 by default; SQS takes JSON as it is.
+    body_encoding = None
+    do_restore = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.held = Held()
+        self.last_poll_at = monotonic()
+        self._polling: set[str] = set()
+        self._full: set[str] = set()
+        self._failed_polls = 0
+        self._draining = False
+        self._hide: dict[str, int] = {}
+
+    # -- clients
+
+    def sqs(self, queue: str | None = None) -> Any:
+        """One client for all queues: stock makes one for each, at some 40 ms."""
+        client: Any = self._sqs  # type: ignore[has-type]
+        if client is None:
+            client = self._sqs = self._new_boto_client(
+                service="sqs",
+                region=self.region,
+                access_key_id=None,
+                secret_access_key=None,
+                config=Config(
+                    connect_timeout=2,
+                    read_timeout=5,
+                    retries={"mode": "standard", "total_max_attempts": 3},
+                ),
+            )
+        return client
+
+    @cached_property
+    def _requests(self) -> Any:
+        # Only consumers need pycurl: the Lambda, which sends, doesn't ship it.
+        from celeriac.transport.requests import SqsRequests
+
+        return SqsRequests(self.sqs(), self.hub)
+
+    @cached_property
+    def _deletes(self) -> Batches:
+        return Batches("DeleteMessageBatch", self._requests, self.hub)
+
+    @cached_property
+    def _visibilities(self) -> Batches:
+        return Batches("ChangeMessageVisibilityBatch", self._requests, self.hub)
+
+    # -- sending
+
+    def _size(self, queue: str) -> int:
+        # Asked for when a queue is declared, which would cost a GetQueueAttributes at the first
+        # publish of every process.
+        return 0
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        delay = timedelta(seconds=message["properties"].get("DelaySeconds") or 0)
+        if delay > LONGEST_DELAY:
+            send_later(self._new_queue(queue), message, delay)
+        else:
+            super()._put(queue, message, **kwargs)
+
+    # -- receiving
+
+    def _schedule_queue(self, queue: str) -> None:
+        """Poll a queue, unless a poll is under way or there is no room for messages.
+
+        An idle slot never waits for a poll interval: a full channel is woken by the next
+        acknowledgement, and a long poll that ends is followed by the next at once.
+        """
+        if self._draining or queue not in self._active_queues or queue in self._polling:
+            return
+        room = self._room()
+        if room < 1:
+            self._full.add(queue)
+            return
+        self._polling.add(queue)
+        self._requests.call(
+            "ReceiveMessage",
+            {
+                "QueueUrl": self._new_queue(queue),
+                "MaxNumberOfMessages": room,
+                "WaitTimeSeconds": self.wait_time_seconds,
+                "MessageSystemAttributeNames": _ATTRIBUTES,
+            },
+            lambda answer: self._on_polled(queue, answer),
+            wait=timedelta(seconds=self.wait_time_seconds),
+        )
+
+    def _room(self) -> int:
+        """How many messages a poll may ask for, with the polls under way in mind."""
+        free = self.qos.can_consume_max_estimate()
+        if free is None:
+            return BATCH_LIMIT
+        if free == 0:
+            return 0
+        queues = max(len(self._active_queues), 1)
+        return int(min(max(free // queues, 1), BATCH_LIMIT))
+
+    def _on_polled(self, queue: str, answer: Any) -> None:
+        self._polling.discard(queue)
+        if not answer.ok:
+            self._failed_polls += 1
+            ceiling = FIRST_PAUSE.total_seconds() * 2 ** min(self._failed_polls, 10)
+            pause = random.uniform(0.5, 1) * min(LONGEST_PAUSE.total_seconds(), ceiling)
+            log.warning("%s; polling %s again in %.1f s", answer.error, queue, pause)
+            self.hub.call_later(pause, self._schedule_queue, queue)
+            return
+        self._failed_polls = 0
+        self.last_poll_at = monotonic()
+        messages = answer.body.get("Messages", [])
+        callback = self.connection._callbacks.get(queue)  # noqa: SLF001 - as the base class does
+        url = self._new_queue(queue)
+        if messages and (callback is None or self._draining):
+            # Consuming ended while the poll was under way.
+            self._release_messages(url, queue, messages)
+            return
+        for message in messages:
+            callback(self._message_to_python(message, queue, url))
+        self._schedule_queue(queue)
+
+    def _envelope_payload(
+        self, payload: dict[str, Any], raw_text: str, message: dict[str, Any], q_url: str
+    ) -> dict[str, Any]:
+        envelope: dict[str, Any] = super()._envelope_payload(payload, raw_text, message, q_url)
+        held = self.held.add(message["ReceiptHandle"], q_url, message)
+        # One owner is one delivery of the message to one worker: it names the holder of the lease
+        # to the main process and to its child alike.
+        headers = envelope.setdefault("headers", {})
+        if isinstance(headers, dict):
+            headers["owner"] = held.owner
+        return envelope
+
+    def _wake(self) -> None:
+        """There is room again: poll the queues that had none."""
+        full, self._full = self._full, set()
+        for queue in full:
+            self.hub.call_soon(self._schedule_queue, queue)
+
+    # -- acknowledging and giving back
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        """Delete the message, with others, within tens of milliseconds.
+
+        A lost acknowledgement costs one redelivery, which the claim drops.
+        """
+        held = self.held.remove(delivery_tag)
+        virtual.Channel.basic_ack(self, delivery_tag, multiple)
+        if held is None:
+            return
+        if self.hub is None or self._draining:
+            self._delete_now([(held.queue_url, {"ReceiptHandle": held.receipt_handle})])
+            return
+        self._deletes.add(held.queue_url, ReceiptHandle=held.receipt_handle)
+        self._wake()
+
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Make the message visible again, or move it to the dead-letter queue."""
+        held = self.held.remove(delivery_tag)
+        virtual.Channel.basic_reject(self, delivery_tag, requeue=requeue)
+        if held is None:
+            return
+        if requeue:
+            self._show(held, self._hide.pop(delivery_tag, 0))
+        else:
+            self.dead_letter(held, "rejected")
+        if self.hub is not None:
+            self._wake()
+
+    def hide(self, delivery_tag: str, duration: timedelta) -> None:
+        """Let a message that is rejected next, and comes back, stay hidden for so long."""
+        self._hide[delivery_tag] = max(0, round(duration.total_seconds()))
+
+    def dead_letter(self, held: HeldMessage, why: str) -> None:
+        """Move a message to its dead-letter queue.
+
+        SQS has no such call: the message is sent there and then deleted here. A crash in between
+        leaves it in both, and what comes of the one here is the same.
+        """
+        try:
+            self.sqs().send_message(
+                QueueUrl=held.queue_url + DEAD_LETTER_SUFFIX,
+                MessageBody=held.body,
+                MessageAttributes={"why": {"DataType": "String", "StringValue": why[:256]}},
+            )
+        except (ClientError, BotoCoreError) as error:
+            log.warning("a message could not be moved to the dead-letter queue: %s", error)
+            self._show(held, int(LONGEST_PAUSE.total_seconds()))
+            return
+        self._delete_now([(held.queue_url, {"ReceiptHandle": held.receipt_handle})])
+
+    def _show(self, held: HeldMessage, seconds: int) -> None:
+        entry = {"ReceiptHandle": held.receipt_handle, "VisibilityTimeout": seconds}
+        if self.hub is None or self._draining:
+            self._change_now([(held.queue_url, entry)])
+        else:
+            self._visibilities.add(held.queue_url, **entry)
+
+    def _release_messages(self, queue: str, qname: str, messages: list[dict[str, Any]]) -> None:
+        self._change_now(
+            [
+                (queue, {"ReceiptHandle": each["ReceiptHandle"], "VisibilityTimeout": 0})
+                for each in messages
+            ]
+        )
+
+    # -- ending
+
+    def drain(self) -> None:
+        """Stop polling, and make every acknowledgement at once: the event loop is about to end."""
+        self._draining = True
+        self._settle_now()
+
+    def give_back(self, delivery_tags: list[str]) -> None:
+        """Make held messages visible again at once."""
+        held = [message for tag in delivery_tags if (message := self.held.remove(tag))]
+        for tag in delivery_tags:
+            self.qos.ack(tag)
+        self._change_now(
+            [
+                (each.queue_url, {"ReceiptHandle": each.receipt_handle, "VisibilityTimeout": 0})
+                for each in held
+            ]
+        )
+
+    def close(self) -> None:
+        self._draining = True
+        self._settle_now()
+        super().close()
+
+    def _settle_now(self) -> None:
+        if "_deletes" in self.__dict__:
+            self._delete_now(self._deletes.take_all())
+        if "_visibilities" in self.__dict__:
+            self._change_now(self._visibilities.take_all())
+
+    def _delete_now(self, entries: list[tuple[str, dict[str, Any]]]) -> None:
+        self._batch_now("delete_message_batch", entries)
+
+    def _change_now(self, entries: list[tuple[str, dict[str, Any]]]) -> None:
+        self._batch_now("change_message_visibility_batch", entries)
+
+    def _batch_now(self, method: str, entries: list[tuple[str, dict[str, Any]]]) -> None:
+        """Call SQS without the event loop. What fails is left to the visibility time-out."""
+        by_queue: dict[str, list[dict[str, Any]]] = {}
+        for url, parameters in entries:
+            by_queue.setdefault(url, []).append(parameters)
+        for url, all_parameters in by_queue.items():
+            for start in range(0, len(all_parameters), BATCH_LIMIT):
+                chunk = all_parameters[start : start + BATCH_LIMIT]
+                try:
+                    getattr(self.sqs(), method)(
+                        QueueUrl=url,
+                        Entries=[{"Id": str(n), **each} for n, each in enumerate(chunk)],
+                    )
+                except (ClientError, BotoCoreError) as error:
+                    log.warning("%s: %s", method, error)
+
+
+class Transport(SQS.Transport):
+    """The transport that ``broker_transport`` names."""
+
+    Channel = Channel

@@ -1,0 +1,50 @@
+"""Delays longer than SQS can keep: a one-time schedule that sends the message when it is due.
+
+EventBridge Scheduler keeps it, calls within a minute of its time, and removes it afterwards:
+docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-delete.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from celeriac.services import services
+
+#: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+LONGEST_DELAY = timedelta(minutes=15)
+
+
+def send_later(queue_url: str, message: Mapping[str, Any], delay: timedelta) -> None:
+    """Have a message sent after ``delay``.
+
+    The schedule is named by the task and its attempt, so sending twice makes one.
+
+    Raises:
+        botocore.exceptions.BotoCoreError: EventBridge Scheduler can't be reached.
+        botocore.exceptions.ClientError: it refused.
+    """
+    settings = services().settings
+    scheduler = services().scheduler
+    headers = message["headers"]
+    queue_name = queue_url.removeprefix(settings.queue_url_prefix)
+    due_at = datetime.now(UTC) + delay
+    try:
+        scheduler.create_schedule(
+            Name=f"{headers['id']}-{headers['retries'] + 1}"[:64],
+            GroupName=settings.schedule_group,
+            ScheduleExpression=f"at({due_at:%Y-%m-%dT%H:%M:%S})",
+            ScheduleExpressionTimezone="UTC",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            ActionAfterCompletion="DELETE",
+            Target={
+                "Arn": settings.queue_arn_prefix + queue_name,
+                "RoleArn": settings.schedule_role_arn,
+                "Input": json.dumps(message),
+                "DeadLetterConfig": {"Arn": settings.schedule_dead_letter_arn},
+            },
+        )
+    except scheduler.exceptions.ConflictException:
+        return  # made before: the answer was lost, or the message is sent again

@@ -1,0 +1,135 @@
+"""Calls of SQS on kombu's event loop. A failed call is an answer too; nothing raises or hangs.
+
+kombu 5.7.0 hands a time-out to its curl client, which never sets it, and answers a 5xx with an
+empty list that its caller can't take (``asynchronous/http/curl.py``, ``aws/connection.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+import pycurl
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.httpsession import get_cert_path
+from kombu.asynchronous.http import Headers, Request
+from kombu.asynchronous.http.curl import CurlClient
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = timedelta(seconds=3)
+#: How long an answer may take on top of the time that a call asks SQS to wait.
+ANSWER_TIMEOUT = timedelta(seconds=5)
+#: A handle for each long poll, and some left for acknowledgements and renewals.
+HANDLES = 32
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call came to: SQS's JSON, or why there is none."""
+
+    body: dict[str, Any]
+    error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+
+class Curl(CurlClient):
+    """kombu's curl client, with the time-outs that its requests carry."""
+
+    def _setup_request(self, curl: Any, request: Any, buffer: Any, headers: Any) -> None:
+        super()._setup_request(curl, request, buffer, headers)
+        curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(request.connect_timeout * 1000))
+        curl.setopt(pycurl.TIMEOUT_MS, int(request.request_timeout * 1000))
+        # A signal for the resolver's time-out would hit Celery's own handlers.
+        curl.setopt(pycurl.NOSIGNAL, 1)
+
+
+def curl_of(hub: Any) -> Curl:
+    """The event loop's curl client; kept where kombu keeps its own, so there is one."""
+    client = getattr(hub, "_current_http_client", None)
+    if not isinstance(client, Curl):
+        client = hub._current_http_client = Curl(hub, max_clients=HANDLES)  # noqa: SLF001
+    return client
+
+
+class SqsRequests:
+    """Signs calls as a boto3 client would, and sends them on the event loop."""
+
+    def __init__(self, client: Any, hub: Any) -> None:
+        self._client = client
+        self._curl = curl_of(hub)
+        self._hub = hub
+        metadata = client.meta.service_model.metadata
+        self._target = metadata["targetPrefix"]
+        self._content_type = f"application/x-amz-json-{metadata['jsonVersion']}"
+        self._url = client.meta.endpoint_url
+        self._certificates = get_cert_path(True)
+
+    def call(
+        self,
+        operation: str,
+        parameters: dict[str, Any],
+        done: Callable[[Answer], None],
+        *,
+        wait: timedelta = timedelta(0),
+    ) -> None:
+        """Call SQS; ``done`` gets the answer, later and exactly once.
+
+        ``wait`` is how long the call itself asks SQS to wait.
+        """
+        aws_request = AWSRequest(
+            method="POST",
+            url=self._url,
+            data=json.dumps(parameters).encode(),
+            headers={
+                "Content-Type": self._content_type,
+                "X-Amz-Target": f"{self._target}.{operation}",
+            },
+        )
+        try:
+            # Fetches new credentials when the old ones are about to expire, which can fail.
+            self._client._request_signer.sign(operation, aws_request)  # noqa: SLF001 - as kombu
+        except (BotoCoreError, ClientError, OSError) as error:
+            answer = Answer({}, f"{operation}: {error}")
+            self._hub.call_soon(lambda: done(answer))
+            return
+        prepared = aws_request.prepare()
+        request = Request(
+            prepared.url,
+            method=prepared.method,
+            headers=Headers(prepared.headers),
+            body=prepared.body,
+            connect_timeout=CONNECT_TIMEOUT.total_seconds(),
+            request_timeout=(wait + ANSWER_TIMEOUT).total_seconds(),
+            ca_certs=self._certificates,
+            on_ready=lambda response: done(_read(operation, response)),
+        )
+        self._curl.add_request(request)
+
+
+def _read(operation: str, response: Any) -> Answer:
+    if response.code != HTTPStatus.OK:
+        reason = str(response.error or "") or _error_type(response.body)
+        return Answer({}, f"{operation}: HTTP {response.code} {reason}".rstrip())
+    try:
+        body = json.loads(response.body or b"{}")
+    except ValueError as error:
+        return Answer({}, f"{operation}: an answer that is not JSON: {error}")
+    return Answer(body)
+
+
+def _error_type(body: bytes | None) -> str:
+    """SQS names its error in the body; a proxy before it may send anything."""
+    try:
+        return str(json.loads(body or b"")["__type"])
+    except (KeyError, TypeError, ValueError):
+        return ""

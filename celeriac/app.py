@@ -230,6 +230,13 @@ class CeleriacApp(Celery):
             if waiting is None:
                 return
             record = waiting
+        self.publish_kept(record)
+
+    def publish_kept(self, record: TaskRecord) -> None:
+        """Send the message of a record's attempt with the call that the record keeps.
+
+        Raises ``UnavailableError`` and ``ValueMissingError``.
+        """
         with unavailable("S3 or DynamoDB"):
             text = services().values.get(record.tenant, record.task_id, record.input)
         self.publish(record, Call.from_text(text), add_to_parent=False)

@@ -49,8 +49,8 @@ class RecordBackend(BaseBackend):
     ) -> None:
         """End the task. A task whose result is ignored ends too, without keeping it."""
         kept = store_result and not getattr(request, "ignore_result", False)
-        self.store_result(task_id, result if kept else None, state, request=request)
-        if request and request.chord:
+        stored = self._store(task_id, result if kept else None, state, None, request)
+        if stored and request and request.chord:
             self.on_chord_part_return(request, state, result)
 
     def mark_as_failure(
@@ -63,8 +63,34 @@ class RecordBackend(BaseBackend):
         call_errbacks: bool = True,
         state: str = states.FAILURE,
     ) -> None:
-        """End the task as failed: an ignored result doesn't hide a failure."""
-        super().mark_as_failure(task_id, exc, traceback, request, True, call_errbacks, state)
+        """End the task as failed, and tell its chord, its chain and its errbacks.
+
+        An ignored result doesn't hide a failure. An attempt that no longer holds the task tells
+        nobody.
+        """
+        if self._store(task_id, exc, state, traceback, request):
+            super().mark_as_failure(
+                task_id,
+                exc,
+                traceback=traceback,
+                request=request,
+                store_result=False,
+                call_errbacks=call_errbacks,
+                state=state,
+            )
+
+    def mark_as_revoked(
+        self,
+        task_id: str,
+        reason: str = "",
+        request: Any = None,
+        store_result: bool = True,
+        state: str = states.REVOKED,
+    ) -> None:
+        """End the task as revoked, and tell its chord."""
+        error = TaskRevokedError(reason)
+        if self._store(task_id, error, state, None, request) and request and request.chord:
+            self.on_chord_part_return(request, state, error)
 
     def store_result(
         self,
@@ -81,15 +107,21 @@ class RecordBackend(BaseBackend):
             Reject: the record can't be written now. The message comes back and the task runs
                 again, rather than being acknowledged and lost.
         """
+        self._store(task_id, result, state, traceback, request)
+        return self.encode_result(result, state)
+
+    def _store(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> bool:
+        """Whether the state was written down: False if another attempt holds the task."""
         try:
             self._write(task_id, result, state, traceback, request)
         except LeaseLostError as lost:
             log.warning("%s is not stored: %s", state, lost)
+            return False
         except Exception as error:
             if not transient(error):
                 raise
             raise Reject(f"the record can't be written now: {error}", requeue=True) from error
-        return self.encode_result(result, state)
+        return True
 
     def _write(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> None:
         # The owner comes with the message, so that the main process, which speaks for a child

@@ -90,6 +90,13 @@ class Settings(BaseSettings):
         le=timedelta(hours=1),
         description="How long a received message, and a claimed task's lease, last unrenewed.",
     )
+    drain_window: timedelta = Field(
+        timedelta(seconds=100),
+        ge=timedelta(0),
+        le=timedelta(seconds=110),
+        description="How long a worker that is told to stop lets running tasks finish. Fargate "
+        "kills it after `stopTimeout`, 120 s at most.",
+    )
     max_request_bytes: Bytes = Field(
         4 * 2**20,
         description="The largest HTTP body accepted. A Lambda takes 6 MB, JSON escapes included.",

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from celery import Task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from pydantic import ValidationError
 
-from celeriac import clock
+from celeriac import clock, interruption
 from celeriac.calls import Call
 from celeriac.context import RunningContext
 from celeriac.errors import transient
@@ -23,6 +24,11 @@ from celeriac.services import services
 from tasks.contract import Cancelled, PermanentError, RetryLater, TaskType
 
 log = logging.getLogger(__name__)
+
+#: How long a message stays hidden when its record can't be read or written.
+FAULT_PAUSE = timedelta(seconds=5)
+#: After a lease has ended, for clocks that differ.
+LEASE_MARGIN = timedelta(seconds=1)
 
 
 class TimeLimitExceeded(Exception):
@@ -34,6 +40,20 @@ class TimeLimitExceeded(Exception):
 
     def __str__(self) -> str:
         return f"The task ran longer than its time limit of {self.seconds:g} s."
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Why a message is left alone, and for how long it stays hidden.
+
+    None leaves it as it is: another worker has received it since, and may be at it.
+    """
+
+    why: str
+    duration: timedelta | None
+
+    def __str__(self) -> str:
+        return self.why
 
 
 class RecordedTask(Task):
@@ -56,15 +76,25 @@ class RecordedTask(Task):
         request = self.request
         if request.called_directly or request.is_eager:
             return super().__call__(*args, **kwargs)
+        record: TaskRecord = request.record
         reference = _header(request).get("input")
         if reference is not None:
-            record: TaskRecord = request.record
             text = services().values.get(record.tenant, record.task_id, reference)
             call = Call.from_text(text)
             args, kwargs = tuple(call.args), dict(call.kwargs)
             # What a retry sends on is what the attempt was called with.
             request.update(args=list(args), kwargs=kwargs)
-        return self.run(*args, **kwargs)
+        try:
+            with interruption.allowed(record.task_id):
+                return self.run(*args, **kwargs)
+        except Cancelled as cancelled:
+            why = "cancelled by its caller"
+            remove_artifacts(record)
+            self.backend.mark_as_revoked(record.task_id, reason=why, request=request)
+            raise Ignore(why) from cancelled
+        except LeaseLostError as lost:
+            # Whoever holds the task now has its message too: this one is not to be touched.
+            raise Reject(Hidden(str(lost), None), requeue=True) from lost
 
     def retry(self, *args: Any, exc: BaseException | None = None, **options: Any) -> Any:
         """As Celery's; the record keeps what the retry is for."""
@@ -82,18 +112,20 @@ class RecordedTask(Task):
             raise RuntimeError(
                 "The message has no owner: it didn't come through celeriac.transport."
             )
-        until = clock.now() + clock.millis(self.lease())
+        until = clock.now() + clock.millis(self.app.conf.celeriac_visibility)
         try:
             answer = services().records.claim(task_id, request.retries + 1, request.owner, until)
         except Exception as error:
             if not transient(error):
                 raise
-            raise Reject(f"the record can't be claimed now: {error}", requeue=True) from error
+            why = Hidden(f"the record can't be claimed now: {error}", FAULT_PAUSE)
+            raise Reject(why, requeue=True) from error
         match answer:
             case Claimed(record):
                 return record
-            case ClaimLost(LostClaim.HELD):
-                raise Reject("another worker holds a live lease on the task", requeue=True)
+            case ClaimLost(LostClaim.HELD, record) if record is not None:
+                left = timedelta(milliseconds=max(0, (record.lease_until or 0) - clock.now()))
+                raise Reject(Hidden(answer.why.value, left + LEASE_MARGIN), requeue=True)
             case ClaimLost(LostClaim.OVER | LostClaim.CANCELLED, record) if record is not None:
                 # The worker that ended it may have died before the chord heard of it.
                 self.backend.tell_chord_again(request, record)
@@ -104,13 +136,6 @@ class RecordedTask(Task):
                 pass
         log.info("task %s is not run: %s", task_id, answer.why.value)
         raise Ignore(answer.why.value)
-
-    def lease(self) -> timedelta:
-        """How long the first lease lasts."""
-        visibility: timedelta = self.app.conf.celeriac_visibility
-        limit: float | None = self.request.timelimit[0] if self.request.timelimit else None
-        limit = limit or self.time_limit
-        return visibility + timedelta(seconds=limit) if limit else visibility
 
 
 class TypedTask(RecordedTask):
@@ -150,17 +175,9 @@ class TypedTask(RecordedTask):
         with RunningContext(record, self.request.owner, task_type.time_limit) as context:
             try:
                 result = task_type(model, context)
-            except Cancelled as cancelled:
-                self.backend.mark_as_revoked(
-                    record.task_id, reason="cancelled by its caller", request=self.request
-                )
-                raise Ignore("cancelled by its caller") from cancelled
-            except LeaseLostError as lost:
-                log.warning("%s", lost)
-                raise Ignore(str(lost)) from lost
             except RetryLater as later:
                 raise self.retry(exc=later, countdown=later.after.total_seconds()) from later
-            except PermanentError:
+            except (PermanentError, LeaseLostError):
                 raise
             except SoftTimeLimitExceeded as exceeded:
                 seconds = task_type.time_limit.total_seconds()
@@ -186,6 +203,13 @@ def adopt(base: type[Any]) -> type[Any]:
     if issubclass(base, RecordedTask):
         return base
     return type(base.__name__, (RecordedTask, base), {"abstract": True, "__module__": __name__})
+
+
+def remove_artifacts(record: TaskRecord) -> None:
+    """Remove what an attempt that came to nothing has saved."""
+    artifacts = services().artifacts
+    prefix = f"tasks/{record.task_id}/{record.attempt}/"
+    artifacts.delete(record.tenant, [each.key for each in artifacts.list(record.tenant, prefix)])
 
 
 def _header(request: Any) -> dict[str, Any]:

@@ -68,13 +68,6 @@ TABLE = TableShape(
 
 
 def queues(catalogue: Catalogue, visibility: timedelta) -> list[QueueShape]:
-    """A queue for each member of ``Queue``, whether or not a task type uses it yet."""
-    return [
-        QueueShape(queue=queue, visibility=_visibility(catalogue, queue, visibility))
-        for queue in Queue
-    ]
-
-
-def _visibility(catalogue: Catalogue, queue: Queue, least: timedelta) -> timedelta:
-    # A message must stay hidden while its task may still run.
-    return max([least, *(each.hard_time_limit + least for each in catalogue.on(queue))])
+    """A queue for each member of ``Queue``, used or not, and for any other a task type names."""
+    named = dict.fromkeys([*Queue, *(each.queue for each in catalogue.values())])
+    return [QueueShape(queue=queue, visibility=visibility) for queue in named]

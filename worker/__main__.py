@@ -11,10 +11,10 @@ import sys
 
 from celery.utils.nodenames import default_nodename
 
-from celeriac.app import celery_app
 from celeriac.logs import configure
 from celeriac.settings import settings
 from tasks.contract import Queue
+from worker.app import app
 
 
 class WorkerOptionError(ValueError):
@@ -51,7 +51,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     configure(settings().log_level)
-    worker = celery_app().Worker(
+    worker = app.Worker(
         hostname=default_nodename(f"worker-{os.getpid()}"),
         pool_cls="prefork",
         concurrency=processes,

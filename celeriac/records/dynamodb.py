@@ -244,8 +244,10 @@ class DynamoRecords:
             remove=("lease_until", "progress", "meta"),
         )
 
-    def release(self, task_id: str, owner: str) -> TaskRecord:
-        return self._held(task_id, owner, {"lease_until": 0}, remove=("lease_owner",))
+    def release(self, task_id: str, owner: str, *, lost: bool = False) -> TaskRecord:
+        # A lease that has an owner and has passed is one whose worker was lost.
+        leftovers = () if lost else ("lease_owner",)
+        return self._held(task_id, owner, {"lease_until": 0}, remove=leftovers)
 
     def finish(
         self,

@@ -134,9 +134,10 @@ class MemoryRecords:
                 meta=None,
             )
 
-    def release(self, task_id: str, owner: str) -> TaskRecord:
+    def release(self, task_id: str, owner: str, *, lost: bool = False) -> TaskRecord:
         with self._lock:
-            return self._write(self._held(task_id, owner), lease_owner=None, lease_until=0)
+            found = self._held(task_id, owner)
+            return self._write(found, lease_owner=owner if lost else None, lease_until=0)
 
     def finish(
         self,

@@ -166,8 +166,12 @@ class RecordStore(Protocol):
         Raises ``LeaseLostError``.
         """
 
-    def release(self, task_id: str, owner: str) -> TaskRecord:
-        """Give a running task back unfinished, claimable at once. Raises ``LeaseLostError``."""
+    def release(self, task_id: str, owner: str, *, lost: bool = False) -> TaskRecord:
+        """Give a running task back unfinished, claimable at once.
+
+        ``lost`` says that its process died, which counts against the task. Raises
+        ``LeaseLostError``.
+        """
 
     def finish(
         self,

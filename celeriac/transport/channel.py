@@ -176,6 +176,11 @@ class Channel(SQS.Channel):
             headers["owner"] = held.owner
         return envelope
 
+    def basic_qos(self, *args: Any, **kwargs: Any) -> None:
+        super().basic_qos(*args, **kwargs)
+        if self.hub is not None:
+            self._wake()
+
     def _wake(self) -> None:
         """There is room again: poll the queues that had none."""
         full, self._full = self._full, set()
@@ -255,6 +260,13 @@ class Channel(SQS.Channel):
         """Stop polling, and make every acknowledgement at once: the event loop is about to end."""
         self._draining = True
         self._settle_now()
+
+    def forget(self, delivery_tag: str) -> None:
+        """Let go of a message without a word to SQS."""
+        self.held.remove(delivery_tag)
+        self.qos.ack(delivery_tag)
+        if self.hub is not None:
+            self._wake()
 
     def give_back(self, delivery_tags: list[str]) -> None:
         """Make held messages visible again at once."""

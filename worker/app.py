@@ -1,0 +1,30 @@
+"""The Celery app as a worker runs it: with everything that keeps delivery sound on SQS.
+
+``celery -A worker.app worker`` works too; ``python -m worker`` says less and is what the container
+runs.
+"""
+
+from __future__ import annotations
+
+from celery.signals import worker_process_init, worker_shutting_down
+
+from celeriac.app import CeleriacApp, celery_app
+from worker import children, drain
+from worker.keeper import KeeperStep
+from worker.pools import RefuseSolo
+from worker.prefetch import PrefetchStep
+
+
+def equip(app: CeleriacApp) -> CeleriacApp:
+    """Add the worker's bootsteps, consumer and request class to an app."""
+    app.conf.worker_consumer = "worker.consumer:Consumer"
+    app.Task.Request = "worker.request:RecordedRequest"
+    app.steps["worker"].add(RefuseSolo)
+    app.steps["consumer"].add(KeeperStep)
+    app.steps["consumer"].add(PrefetchStep)
+    worker_process_init.connect(children.prepare, weak=False)
+    worker_shutting_down.connect(drain.begin, weak=False)
+    return app
+
+
+app = equip(celery_app())

@@ -1,0 +1,70 @@
+"""Ends running tasks whose callers want an end, and those that have become another worker's."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from datetime import timedelta
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from celeriac import interruption
+from celeriac.records import LeaseLostError, TaskRecord
+from celeriac.task import TypedTask, remove_artifacts
+
+if TYPE_CHECKING:
+    from worker.request import RecordedRequest
+
+log = logging.getLogger(__name__)
+
+#: How long plain Celery tasks may clean up before they are killed.
+GRACE = timedelta(seconds=10)
+
+
+class Cancellations:
+    """Asks first, and kills after a grace period. In the threads pool it can only wait."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, tuple[float, TaskRecord]] = {}
+
+    def consider(self, request: RecordedRequest, record: TaskRecord) -> None:
+        """Ask the task to end, if its record says that its caller wants that."""
+        if record.lease_owner != request.owner:
+            self.lost(request, LeaseLostError(record.task_id, request.owner, record))
+            return
+        if record.cancel_requested_at is None or request.owner in self._asked:
+            return
+        self._asked[request.owner] = (monotonic(), record)
+        if request.worker_pid and request.worker_pid != os.getpid():
+            log.info("task %s is asked to end", request.id)
+            interruption.ask(request.worker_pid, request.id)
+
+    def enforce(self, consumer: Any, running: list[RecordedRequest]) -> None:
+        """Kill the tasks that have not ended within their grace period."""
+        owners = {request.owner for request in running}
+        self._asked = {owner: asked for owner, asked in self._asked.items() if owner in owners}
+        for request in running:
+            asked_at, record = self._asked.get(request.owner, (None, None))
+            if asked_at is None or record is None or monotonic() - asked_at < _grace(request):
+                continue
+            if not request.worker_pid or request.worker_pid == os.getpid():
+                continue
+            log.warning("task %s has ignored its cancellation and is killed", request.id)
+            self._asked[request.owner] = (float("inf"), record)
+            # On the event loop: it marks the record, acknowledges, and replaces the child.
+            consumer.hub.call_soon(request.terminate, consumer.pool, "KILL")
+            remove_artifacts(record)
+
+    def lost(self, request: RecordedRequest, lost: LeaseLostError) -> None:
+        """End an attempt whose task another worker has taken over."""
+        log.warning("%s", lost)
+        request.forget()
+        if request.worker_pid and request.worker_pid != os.getpid():
+            os.kill(request.worker_pid, signal.SIGKILL)
+
+
+def _grace(request: RecordedRequest) -> float:
+    task = request.task
+    grace = task.task_type.kill_after if isinstance(task, TypedTask) else GRACE
+    return grace.total_seconds()

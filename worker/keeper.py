@@ -1,0 +1,195 @@
+"""Keeps hold of what this worker has: the messages' visibility and the tasks' leases.
+
+A thread of the main process, so that nothing it waits for holds up the event loop, and so that it
+goes on while the event loop has ended and running tasks are drained. Visibility and lease are
+short, about a minute; what a dead worker held is free again within that time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any, cast
+
+from celery import bootsteps
+from celery.worker import state
+from celery.worker.consumer.tasks import Tasks
+
+from celeriac import clock
+from celeriac.errors import transient
+from celeriac.records import LeaseLostError
+from celeriac.services import services
+from celeriac.settings import settings
+from worker.cancellation import Cancellations
+from worker.health import Health
+from worker.protection import Protection
+
+if TYPE_CHECKING:
+    from celeriac.transport import Channel
+    from worker.request import RecordedRequest
+
+log = logging.getLogger(__name__)
+
+TICK = timedelta(seconds=1)
+#: How often the records of running tasks are read for a cancellation.
+ASK_INTERVAL = timedelta(seconds=4)
+BATCH_LIMIT = 10
+
+
+class Keeper:
+    """Renews, once a second, what is due."""
+
+    def __init__(self) -> None:
+        self.consumer: Any = None
+        self._renewed: dict[str, float] = {}
+        self._leased: dict[str, float] = {}
+        self._asked_at = 0.0
+        self._cancellations = Cancellations()
+        self._protection = Protection.from_environment()
+        self._health = Health()
+        self._thread: threading.Thread | None = None
+        # No process is forked while a connection is in use: the child would inherit its locks.
+        self._busy = threading.Lock()
+
+    @property
+    def channel(self) -> Channel | None:
+        """The channel that consumes, once there is one."""
+        consumer = getattr(self.consumer, "task_consumer", None)
+        return cast("Channel | None", getattr(consumer, "channel", None))
+
+    def attach(self, consumer: Any) -> None:
+        """Keep what this consumer receives; a worker that reconnects has a new one."""
+        self.consumer = consumer
+        if self._thread is None:
+            os.register_at_fork(
+                before=self._busy.acquire,
+                after_in_parent=self._busy.release,
+                after_in_child=self._busy.release,
+            )
+            self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+            self._thread.start()
+
+    def running(self) -> list[RecordedRequest]:
+        """The requests that a child is at."""
+        while True:
+            try:
+                return [request for request in state.active_requests if request.owner]
+            except RuntimeError:
+                continue  # the event loop added one meanwhile
+
+    def _run(self) -> None:
+        done = threading.Event()
+        while not done.wait(TICK.total_seconds()):
+            with self._busy:
+                self._tick()
+
+    def _tick(self) -> None:
+        channel = self.channel
+        if channel is None:
+            return
+        running = self.running()
+        visibility = settings().visibility
+        for step in (
+            lambda: self._renew_visibility(channel, visibility),
+            lambda: self._renew_leases(running, visibility),
+            lambda: self._ask(running),
+            lambda: self._cancellations.enforce(self.consumer, running),
+            lambda: self._protection.update(busy=bool(running)),
+            lambda: self._health.write(channel, running),
+        ):
+            self._try(step)
+
+    def _try(self, step: Callable[[], None]) -> None:
+        """One fault mustn't keep the other steps from being taken."""
+        try:
+            step()
+        except Exception as error:
+            if not transient(error):
+                log.exception("the keeper goes on after")
+            else:
+                log.warning("the keeper goes on after: %s", error)
+
+    def _renew_visibility(self, channel: Channel, visibility: timedelta) -> None:
+        now = monotonic()
+        held = channel.held.snapshot()
+        self._renewed = {tag: at for tag, at in self._renewed.items() if tag in held}
+        due: dict[str, list[tuple[str, str]]] = {}
+        for tag, message in held.items():
+            if now - self._renewed.get(tag, message.received_at) >= _interval(visibility):
+                due.setdefault(message.queue_url, []).append((tag, message.receipt_handle))
+        for url, entries in due.items():
+            for start in range(0, len(entries), BATCH_LIMIT):
+                chunk = entries[start : start + BATCH_LIMIT]
+                answer = services().sqs.change_message_visibility_batch(
+                    QueueUrl=url,
+                    Entries=[
+                        {
+                            "Id": str(n),
+                            "ReceiptHandle": handle,
+                            "VisibilityTimeout": int(visibility.total_seconds()),
+                        }
+                        for n, (_, handle) in enumerate(chunk)
+                    ],
+                )
+                for failed in answer.get("Failed", []):
+                    log.warning("a message's visibility is not renewed: %s", failed.get("Code"))
+                for entry in answer.get("Successful", []):
+                    self._renewed[chunk[int(entry["Id"])][0]] = now
+
+    def _renew_leases(self, running: list[RecordedRequest], visibility: timedelta) -> None:
+        now = time()
+        owners = {request.owner for request in running}
+        self._leased = {owner: at for owner, at in self._leased.items() if owner in owners}
+        for request in running:
+            since = self._leased.get(request.owner, request.time_start or now)
+            if now - since < _interval(visibility):
+                continue
+            try:
+                record = services().records.renew(
+                    request.id, request.owner, clock.now() + clock.millis(visibility)
+                )
+            except LeaseLostError as lost:
+                self._cancellations.lost(request, lost)
+            else:
+                self._leased[request.owner] = now
+                self._cancellations.consider(request, record)
+
+    def _ask(self, running: list[RecordedRequest]) -> None:
+        now = time()
+        if now - self._asked_at < ASK_INTERVAL.total_seconds():
+            return
+        self._asked_at = now
+        # Short tasks end before anybody could cancel them: they cost no read.
+        asked = [
+            request
+            for request in running
+            if request.time_start and now - request.time_start > ASK_INTERVAL.total_seconds()
+        ]
+        if not asked:
+            return
+        records = services().records.get_many(request.id for request in asked)
+        for request in asked:
+            record = records.get(request.id)
+            if record is not None:
+                self._cancellations.consider(request, record)
+
+
+def _interval(visibility: timedelta) -> float:
+    """Renewed at a third of its time: two renewals may fail before it is lost."""
+    return visibility.total_seconds() / 3
+
+
+class KeeperStep(bootsteps.StartStopStep):
+    """Starts the keeper with the first consumer; it ends with the process."""
+
+    requires = (Tasks,)
+
+    def start(self, consumer: Any) -> None:
+        keeper.attach(consumer)
+
+
+keeper = Keeper()

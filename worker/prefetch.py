@@ -1,0 +1,72 @@
+"""How many messages to hold: enough that no process waits for one, and no more.
+
+A message held here can't be run by another worker. Short tasks are held ahead, so that they
+stream; of long ones, one for each process. What was held ahead and waits too long goes back.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+
+from celery import bootsteps
+from celery.worker import state
+from celery.worker.consumer.tasks import Tasks
+
+from worker import durations
+
+#: What is held ahead should last about as long as receiving and acknowledging take, with room
+#: for a slow answer.
+HORIZON = timedelta(milliseconds=400)
+#: At most this many for each process.
+MOST_AHEAD = 5
+#: After so long, what hasn't begun goes back to the queue.
+PATIENCE = timedelta(seconds=2)
+INTERVAL = timedelta(milliseconds=250)
+
+
+def prefetch_count(processes: int, average: float | None) -> int:
+    """How many messages to hold for tasks that take ``average`` seconds."""
+    if average is None:
+        return processes
+    ahead = round(processes * HORIZON.total_seconds() / max(average, 0.001))
+    return processes + min(ahead, processes * MOST_AHEAD)
+
+
+class PrefetchStep(bootsteps.StartStopStep):
+    """Adapts the prefetch count while the worker consumes."""
+
+    requires = (Tasks,)
+
+    def __init__(self, consumer: Any, **kwargs: Any) -> None:
+        super().__init__(consumer, **kwargs)
+        self._timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        if consumer.hub is not None:
+            self._timer = consumer.hub.call_repeatedly(
+                INTERVAL.total_seconds(), self._adapt, consumer
+            )
+
+    def stop(self, consumer: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _adapt(self, consumer: Any) -> None:
+        wanted = prefetch_count(consumer.pool.num_processes, durations.average())
+        if consumer.qos.value != wanted:
+            consumer.qos.set(wanted)
+            # What Celery's own adjustments go back to.
+            consumer.qos.value = wanted
+        self._give_back_the_impatient()
+
+    def _give_back_the_impatient(self) -> None:
+        longest_ago = monotonic() - PATIENCE.total_seconds()
+        for request in tuple(state.reserved_requests):
+            if request in state.active_requests or request.time_start:
+                continue
+            held = request.channel.held.get(request.tag)
+            if held is not None and held.received_at < longest_ago:
+                request.give_back()

@@ -1,0 +1,130 @@
+"""A request for execution, as Celery's worker keeps one for each message it has taken."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from time import time
+from typing import Any
+
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.exceptions import Reject
+from celery.worker.request import Request
+from celery.worker.state import task_ready
+
+from celeriac import clock
+from celeriac.errors import UnavailableError, transient
+from celeriac.records import Failure, LeaseLostError
+from celeriac.services import services
+from celeriac.task import Hidden, TypedTask
+from celeriac.values import ValueMissingError
+from worker import durations
+
+log = logging.getLogger(__name__)
+
+
+class RecordedRequest(Request):
+    """Says to the record what a child that was killed can't say itself."""
+
+    #: Handed back to the queue before a child began with it.
+    given_back = False
+    _timed_out = False
+
+    @property
+    def owner(self) -> str:
+        """Who this delivery is to the record."""
+        return str(self.request_dict["owner"])
+
+    @property
+    def channel(self) -> Any:
+        return self.message.channel
+
+    @property
+    def tag(self) -> str:
+        """The delivery tag of its message."""
+        return str(self.message.delivery_tag)
+
+    def revoked(self) -> bool:
+        return self.given_back or bool(super().revoked())
+
+    def on_failure(
+        self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
+    ) -> None:
+        error = exc_info.exception
+        error = getattr(error, "exc", error)
+        if isinstance(error, TimeLimitExceeded) and self._timed_out:
+            return  # on_timeout has seen to it
+        if isinstance(error, Reject) and isinstance(error.reason, Hidden):
+            log.info("task %s is left alone: %s", self.id, error.reason)
+            if error.reason.duration is None:
+                self.forget()
+                return
+            self.channel.hide(self.tag, error.reason.duration)
+        if isinstance(error, WorkerLostError) and not self._already_revoked:
+            self._release_lost()
+        super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        if soft:
+            super().on_timeout(soft, timeout)
+            return
+        self._timed_out = True
+        if self._retry_after_timeout(timeout):
+            task_ready(self)
+            self.acknowledge()
+        else:
+            super().on_timeout(soft, timeout)
+
+    def forget(self) -> None:
+        """Let go of the message without a word to SQS: it is another worker's now."""
+        task_ready(self)
+        self.channel.forget(self.tag)
+        self.acknowledged = True
+
+    def give_back(self) -> None:
+        """Hand the message back to the queue, visible at once, before a child begins with it."""
+        self.given_back = True
+        task_ready(self)
+        self.channel.give_back([self.tag])
+        self.acknowledged = True
+
+    def acknowledge(self) -> None:
+        if self.time_start and not self.acknowledged:
+            durations.note(time() - self.time_start)
+        super().acknowledge()
+
+    def _release_lost(self) -> None:
+        """Make the task of a child that died claimable at once, and count the loss."""
+        try:
+            services().records.release(self.id, self.owner, lost=True)
+        except LeaseLostError as lost:
+            log.info("%s", lost)
+        except Exception as error:
+            if not transient(error):
+                raise
+            log.warning("the lease of task %s ends by itself: %s", self.id, error)
+
+    def _retry_after_timeout(self, timeout: float) -> bool:
+        """Whether the policy gives a task that had to be killed another attempt."""
+        task = self.task
+        retries = self.request_dict.get("retries") or 0
+        if not isinstance(task, TypedTask) or retries >= (task.max_retries or 0):
+            return False
+        delay = task.task_type.retry.delay(retries + 1)
+        message = f"The task ignored its time limit and was killed after {timeout:g} s."
+        try:
+            record = services().records.retry(
+                self.id,
+                self.owner,
+                clock.now() + clock.millis(delay),
+                Failure(type="TimeLimitExceeded", message=message),
+            )
+            self.app.publish_kept(record)
+        except LeaseLostError as lost:
+            log.info("%s", lost)
+        except (UnavailableError, ValueMissingError) as error:
+            # The message comes back, finds RETRY, and has the next one sent.
+            log.warning("the retry of task %s is not sent: %s", self.id, error)
+            self.channel.hide(self.tag, timedelta(0))
+            self.reject(requeue=True)
+        return True

@@ -12,9 +12,9 @@ import time
 import unicodedata
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import JsonValue, StringConstraints, model_validator
+from pydantic import JsonValue, field_validator, model_validator
 
 from tasks.contract import BaseModel, Cancelled, Field, Queue, Retry, TaskContext, task
 
@@ -22,19 +22,29 @@ LONGEST_RUN = timedelta(hours=1)  # of waiting, in one task
 TIME_LIMIT = LONGEST_RUN + timedelta(minutes=5)  # and the rest is for the items
 LOOK_UP = timedelta(seconds=0.5)  # how often a waiting task looks whether it was cancelled
 
-Text = Annotated[str, StringConstraints(max_length=10_000)]
-
 
 class LongRunning(BaseModel):
     """What to work through, in how many steps, and how long to wait between two of them."""
 
     total_steps: int = Field(10, ge=1, le=1_000, description="Into how many steps to divide it.")
-    items: list[Text | JsonValue] = Field(
+    items: list[JsonValue] = Field(
         default_factory=list, max_length=10_000, description="What to work through: any JSON."
     )
     step_seconds: float = Field(
         2, ge=0, le=600, allow_inf_nan=False, description="How long a step lasts, in seconds."
     )
+
+    @field_validator("items")
+    @classmethod
+    def _writable(cls, items: list[JsonValue]) -> list[JsonValue]:
+        for index, item in enumerate(items):
+            try:
+                json.dumps(item, ensure_ascii=False).encode()
+            except UnicodeEncodeError:
+                raise ValueError(
+                    f"item {index} has half a surrogate pair, which is no text"
+                ) from None
+        return items
 
     @model_validator(mode="after")
     def _end_in_time(self) -> Self:

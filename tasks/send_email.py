@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import mimetypes
+import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import AfterValidator, EmailStr, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    EmailStr,
+    JsonValue,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from tasks.contract import (
     BaseModel,
@@ -32,12 +41,19 @@ RETRY = Retry(attempts=6, first_delay=timedelta(seconds=30), max_delay=timedelta
 
 DELIVERY = "delivery.json"
 
+ENCODED_WORD = re.compile(r"=\?.*\?=")
+
 
 def one_line(text: str) -> str:
-    """The text, if it can stand in a header: no line break of any kind, no control character."""
-    for character in text:
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-            raise ValueError(f"it must be one line of text without control characters: {text!r}")
+    """The text, if it can stand in a header: no line break of any kind, no control character.
+
+    Nor an encoded word (RFC 2047), ``=?utf-8?q?...?=``: ``email.message`` decodes it on the way in,
+    and with it any line break that it hides.
+    """
+    if any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") for each in text):
+        raise ValueError(f"it must be one line of text without control characters: {text!r}")
+    if ENCODED_WORD.search(text):
+        raise ValueError(f"it must be the text itself, not encoded as =?...?=: {text!r}")
     return text
 
 
@@ -103,6 +119,15 @@ class SendEmail(BaseModel):
         description="What to do when an attempt ended without knowing whether the mail left: "
         "`send-again` may send it twice, `fail` may not send it at all.",
     )
+
+    @field_validator("variables")
+    @classmethod
+    def _writable(cls, variables: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        try:
+            json.dumps(variables, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a value has half a surrogate pair, which is no text") from None
+        return variables
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

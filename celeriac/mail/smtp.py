@@ -32,7 +32,7 @@ class SmtpBackend:
     """Speaks to one server, a connection a mail.
 
     The steps are taken one by one, not with ``smtplib``'s ``sendmail``, since what a lost
-    connection means depends on the step: only after the mail's last byte may it have been sent.
+    connection means depends on the step: before DATA nothing was sent, from there on it may have.
     """
 
     def __init__(self, url: Secret[AnyUrl]) -> None:
@@ -94,7 +94,7 @@ class SmtpBackend:
             )
         try:
             smtp.login(unquote(url.username), unquote(url.password or ""))
-        except smtplib.SMTPException:
+        except smtplib.SMTPAuthenticationError:
             # The server's own words may repeat the user's name, so they go no further. Whoever
             # runs the system can mend this while the task is retried.
             raise MailTemporaryError(

@@ -67,7 +67,7 @@ def render(name: str, variables: Mapping[str, Any]) -> Rendered:
         )
     except jinja2.UndefinedError as error:
         raise TemplateFault(f"Template {name!r} lacks a variable: {error.message}.") from error
-    except (jinja2.exceptions.SecurityError, TypeError, ValueError) as error:
+    except (jinja2.TemplateRuntimeError, TypeError, ValueError) as error:
         raise TemplateFault(f"Template {name!r} can't use a variable: {error}.") from error
     return Rendered(subject=subject.strip(), text=text, html=html)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -165,12 +167,23 @@ def test_a_missing_permission_on_the_suppression_list_is_not_hidden(
         backend.suppressed(["a@mail.net"])
 
 
-def test_motos_server_has_an_empty_suppression_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a laptop, where moto's server stands in for SES, nobody is suppressed."""
+def test_on_a_laptop_the_mail_can_be_read_at_motos_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """moto's server stands in for SES: nobody is suppressed, and it keeps the mail whole."""
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     try:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
-        assert SesBackend().suppressed(["a+b@mail.net"]) == frozenset()
+        url = "http://{}:{}".format(*server.get_host_and_port())
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        boto3.client("sesv2").create_email_identity(EmailIdentity=SENDER)
+        backend = SesBackend()
+
+        assert backend.suppressed(["a+b@mail.net"]) == frozenset()
+        receipt = backend.send(MAIL)
+
+        with urllib.request.urlopen(f"{url}/moto-api/data.json") as answer:
+            kept = json.load(answer)["ses"]["RawMessage"]
+        assert [(each["id"], each["raw_data"]) for each in kept] == [
+            (receipt.message_id, MAIL.raw.decode())
+        ]
     finally:
         server.stop()

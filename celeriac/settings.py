@@ -10,15 +10,20 @@ from datetime import timedelta
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import EmailStr, Field, TypeAdapter, model_validator
+from pydantic import AnyUrl, EmailStr, Field, Secret, TypeAdapter, UrlConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.contract import Queue
 
 PREFIX = "CELERIAC_"
+#: How a variable says that a setting has no value.
+NULL = "null"
 PLACEHOLDERS = ("changeme", "example.com", "example.org", "placeholder", "todo")
 
 Bytes = Annotated[int, Field(gt=0)]
+SmtpUrl = Annotated[
+    AnyUrl, UrlConstraints(allowed_schemes=["smtp", "smtps"], host_required=True, max_length=2_000)
+]
 
 
 class PlaceholderError(ValueError):
@@ -35,8 +40,13 @@ class PlaceholderError(ValueError):
 class Settings(BaseSettings):
     """Every setting, its unit and its default."""
 
+    # An error names the variable and the fault, never the value: it may be a secret.
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_parse_none_str="null", extra="forbid", frozen=True
+        env_prefix=PREFIX,
+        env_parse_none_str=NULL,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     environment: str = Field(
@@ -72,6 +82,18 @@ class Settings(BaseSettings):
     mail_from: EmailStr | None = Field(
         "celeriac@example.com",
         description="The verified SES identity that mail is sent from; `null` sends no mail.",
+    )
+    mail_max_bytes: Bytes = Field(
+        10 * 10**6,
+        le=40 * 10**6,
+        description="The largest mail sent, in bytes, attachments encoded. SES takes 40 MB, and "
+        "slows down above 10 MB; many mailboxes refuse more than 20 MB.",
+    )
+    smtp_url: Secret[SmtpUrl] | None = Field(
+        None,
+        description="Send mail through this SMTP server, not SES: `smtp://user:password@host:587` "
+        "(STARTTLS where offered, required to log in) or `smtps://user:password@host:465`. "
+        "Percent-encode special characters. A secret.",
     )
     tenant: str = Field(
         "default",
@@ -124,15 +146,19 @@ class Settings(BaseSettings):
         """The URL of a queue's dead-letter queue in SQS."""
         return self.queue_url_prefix + queue.dead_letter_name
 
-    def to_environment(self) -> dict[str, str]:
+    def to_environment(self, *, secrets: bool = False) -> dict[str, str]:
         """The variables that give these settings to another process, by name.
 
         CDK tokens are ordinary strings, so infra fills in a ``Settings`` too and each variable's
-        name exists once.
+        name exists once. A setting that is unset by default and stays so has no variable. Secrets are left out unless
+        asked for: a template or a task definition shows its environment to everyone who may read
+        it, so there they come from Secrets Manager.
         """
         return {
-            f"{PREFIX}{name}".upper(): _to_text(getattr(self, name))
-            for name in type(self).model_fields
+            f"{PREFIX}{name}".upper(): _to_text(value)
+            for name, field in type(self).model_fields.items()
+            if ((value := getattr(self, name)) is not None or field.default is not None)
+            and (secrets or not isinstance(value, Secret))
         }
 
     @model_validator(mode="after")
@@ -142,8 +168,8 @@ class Settings(BaseSettings):
         found = [
             f"{PREFIX}{name}".upper()
             for name in type(self).model_fields
-            if isinstance(value := getattr(self, name), str)
-            and any(word in value.lower() for word in PLACEHOLDERS)
+            if isinstance(value := getattr(self, name), str | Secret)
+            and any(word in _to_text(value).lower() for word in PLACEHOLDERS)
         ]
         if found:
             raise PlaceholderError(found)
@@ -151,6 +177,10 @@ class Settings(BaseSettings):
 
 
 def _to_text(value: Any) -> str:
+    if value is None:
+        return NULL
+    if isinstance(value, Secret):
+        return str(value.get_secret_value())
     text = TypeAdapter(type(value)).dump_json(value).decode()
     return text.removeprefix('"').removesuffix('"')
 

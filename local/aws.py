@@ -1,0 +1,167 @@
+"""AWS on this machine: moto's server, in a child process that never outlives its parent.
+
+with AwsServer() as aws:
+    boto3.client("sqs", endpoint_url=aws.endpoint, **aws.credentials)
+
+``python -m local.aws --port 5055`` serves in the foreground.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+HOST = "127.0.0.1"
+READY = "AWS is served at "
+STOP_GRACE_SECONDS = 5.0
+
+
+class AwsServerError(RuntimeError):
+    """The server didn't start, or ended."""
+
+
+class AwsServer:
+    """moto's server as a child process. Its state dies with it.
+
+    ``port`` 0 takes a free port. The child ends with this process, however this process ends: it
+    watches for the end of its standard input.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
+        self._process: subprocess.Popen[str] | None = None
+        self._endpoint = ""
+
+    @property
+    def endpoint(self) -> str:
+        """The URL for ``AWS_ENDPOINT_URL``. It stays the same over ``stop`` and ``start``."""
+        if not self._endpoint:
+            raise AwsServerError("The AWS server has no endpoint before start().")
+        return self._endpoint
+
+    @property
+    def pid(self) -> int:
+        """The child's process id, for tests that freeze or kill it."""
+        if self._process is None:
+            raise AwsServerError("The AWS server has no process before start().")
+        return self._process.pid
+
+    def start(self) -> Self:
+        """Start, and return once requests are answered.
+
+        Raises:
+            AwsServerError: it runs already, or the port is taken.
+        """
+        if self._process is not None:
+            raise AwsServerError(f"The AWS server runs already, at {self._endpoint}: stop() it.")
+        process = subprocess.Popen(  # noqa: S603 (our own module)
+            [sys.executable, "-m", "local.aws", "--port", str(self._port), "--until-stdin-ends"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert process.stdout is not None  # noqa: S101 (it is a pipe)
+        line = process.stdout.readline()
+        if not line.startswith(READY):
+            _end(process)
+            raise AwsServerError(f"The AWS server didn't start on port {self._port}: see above.")
+        self._process = process
+        self._endpoint = line.removeprefix(READY).strip()
+        self._port = int(self._endpoint.rpartition(":")[2])
+        return self
+
+    def stop(self) -> None:
+        """Stop; all state is lost. Nothing happens if it doesn't run."""
+        if self._process is not None:
+            _end(self._process)
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def _keep_receives_fast() -> None:
+    """Answer moto's retention question from the queue itself.
+
+    moto 5.2.5 asks it for each message received, by building every attribute of the queue, the
+    counts of its messages among them: receiving ten of 2,000 takes most of a second. The answer is
+    the same, without the counting.
+    """
+    from moto.sqs.models import Message, SQSBackend
+
+    def is_retained(backend: SQSBackend, queue_name: str, message: Message) -> bool:
+        period: int = backend.get_queue(queue_name).message_retention_period
+        sent: float = message.sent_timestamp / 1000
+        return sent + period > time.time()
+
+    SQSBackend.is_message_valid_based_on_retention_period = is_retained
+
+
+def _serve(port: int) -> None:
+    """Serve until the process is told to end. ``port`` 0 takes a free one."""
+    from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
+
+    _keep_receives_fast()
+    # One line a request is noise; a failure inside moto is not.
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = make_server(
+        HOST,
+        port,
+        DomainDispatcherApplication(create_backend_app),
+        threaded=True,
+        request_handler=MotoRequestHandler,
+    )
+    # moto calls itself under this name, e.g. to hand an S3 event to SQS.
+    os.environ["MOTO_PORT"] = str(server.port)
+    sys.stdout.write(f"{READY}http://{HOST}:{server.port}\n")
+    sys.stdout.flush()
+    server.serve_forever()
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m local.aws", description="AWS, by moto.")
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--until-stdin-ends", action="store_true", help="end with the parent")
+    arguments = parser.parse_args()
+    if arguments.until_stdin_ends:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+    _serve(arguments.port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """AWS on this machine: moto's server, in a child process that never outlives its parent.
 
-with AwsServer() as aws:
-    boto3.client("sqs", endpoint_url=aws.endpoint, **aws.credentials)
+    with AwsServer() as aws:
+        provision(settings_at(aws.endpoint), catalogue(), aws.endpoint)
 
 ``python -m local.aws --port 5055`` serves in the foreground.
 """
@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 HOST = "127.0.0.1"
 READY = "AWS is served at "
@@ -115,19 +115,23 @@ def _keep_receives_fast() -> None:
     counts of its messages among them: receiving ten of 2,000 takes most of a second. The answer is
     the same, without the counting.
     """
-    from moto.sqs.models import Message, SQSBackend
+    from moto.sqs.models import SQSBackend
 
-    def is_retained(backend: SQSBackend, queue_name: str, message: Message) -> bool:
+    def is_retained(backend: Any, queue_name: str, message: Any) -> bool:
         period: int = backend.get_queue(queue_name).message_retention_period
         sent: float = message.sent_timestamp / 1000
         return sent + period > time.time()
 
-    SQSBackend.is_message_valid_based_on_retention_period = is_retained
+    SQSBackend.is_message_valid_based_on_retention_period = is_retained  # type: ignore[assignment,method-assign]
 
 
 def _serve(port: int) -> None:
     """Serve until the process is told to end. ``port`` 0 takes a free one."""
-    from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from moto.moto_server.werkzeug_app import (
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
     from werkzeug.serving import make_server
 
     _keep_receives_fast()

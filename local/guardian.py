@@ -18,7 +18,7 @@ class Guardian:
     """The supervisor's end of the pipe."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 (our own module)
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "local.guardian"],
             stdin=subprocess.PIPE,
             text=True,

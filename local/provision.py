@@ -6,6 +6,7 @@ What a deployment gets from ``infra``'s template, from the same description.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import boto3
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import GlobalSecondaryIndexTypeDef
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CreateBucketConfigurationTypeDef
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
@@ -52,9 +52,9 @@ def _queue(sqs: SQSClient, shape: topology.QueueShape, settings: Settings) -> No
     }
     dead_letters = sqs.create_queue(QueueName=_name(settings.dead_letter_url(shape.queue)))
     sqs.set_queue_attributes(QueueUrl=dead_letters["QueueUrl"], Attributes=retention)
-    arn = sqs.get_queue_attributes(
-        QueueUrl=dead_letters["QueueUrl"], AttributeNames=["QueueArn"]
-    )["Attributes"]["QueueArn"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead_letters["QueueUrl"], AttributeNames=["QueueArn"])[
+        "Attributes"
+    ]["QueueArn"]
     # Attributes in a second call: creating an existing queue with others is an error.
     queue = sqs.create_queue(QueueName=_name(settings.queue_url(shape.queue)))
     sqs.set_queue_attributes(
@@ -77,7 +77,7 @@ def _name(url: str) -> str:
 def _table(dynamodb: DynamoDBClient, name: str, shape: topology.TableShape) -> None:
     keys = {shape.partition_key, shape.sort_key}
     keys |= {key for index in shape.indexes for key in (index.partition_key, index.sort_key)}
-    try:
+    with suppress(dynamodb.exceptions.ResourceInUseException):
         dynamodb.create_table(
             TableName=name,
             BillingMode=shape.billing,
@@ -90,8 +90,6 @@ def _table(dynamodb: DynamoDBClient, name: str, shape: topology.TableShape) -> N
             ],
             GlobalSecondaryIndexes=[_index(index) for index in shape.indexes],
         )
-    except dynamodb.exceptions.ResourceInUseException:
-        pass  # made by an earlier run
     dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
     expiry = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     if expiry["TimeToLiveStatus"] == "DISABLED":  # enabling it again is an error
@@ -115,22 +113,12 @@ def _index(shape: topology.IndexShape) -> GlobalSecondaryIndexTypeDef:
 
 
 def _bucket(s3: S3Client, name: str) -> None:
-    try:
-        s3.create_bucket(Bucket=name, **_location(s3.meta.region_name))
-    except s3.exceptions.BucketAlreadyOwnedByYou:
-        return
-
-
-def _location(region: str) -> dict[str, CreateBucketConfigurationTypeDef]:
-    # S3's first region refuses its own name as a constraint.
+    # No location constraint: S3's first region, the one used here, refuses its own name as one.
     # docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html
-    if region == "us-east-1":
-        return {}
-    return {"CreateBucketConfiguration": {"LocationConstraint": region}}  # type: ignore[typeddict-item] # any region's name
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=name)
 
 
 def _mail_identity(ses: SESV2Client, address: str) -> None:
-    try:
+    with suppress(ses.exceptions.AlreadyExistsException):
         ses.create_email_identity(EmailIdentity=address)
-    except ses.exceptions.AlreadyExistsException:
-        return

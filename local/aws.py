@@ -14,9 +14,8 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 HOST = "127.0.0.1"
 READY = "AWS is served at "
@@ -108,23 +107,6 @@ def _end(process: subprocess.Popen[str]) -> None:
             pipe.close()
 
 
-def _keep_receives_fast() -> None:
-    """Answer moto's retention question from the queue itself.
-
-    moto 5.2.5 asks it for each message received, by building every attribute of the queue, the
-    counts of its messages among them: receiving ten of 2,000 takes most of a second. The answer is
-    the same, without the counting.
-    """
-    from moto.sqs.models import SQSBackend
-
-    def is_retained(backend: Any, queue_name: str, message: Any) -> bool:
-        period: int = backend.get_queue(queue_name).message_retention_period
-        sent: float = message.sent_timestamp / 1000
-        return sent + period > time.time()
-
-    SQSBackend.is_message_valid_based_on_retention_period = is_retained  # type: ignore[assignment,method-assign]
-
-
 def _serve(port: int) -> None:
     """Serve until the process is told to end. ``port`` 0 takes a free one."""
     from moto.moto_server.werkzeug_app import (
@@ -134,7 +116,9 @@ def _serve(port: int) -> None:
     )
     from werkzeug.serving import make_server
 
-    _keep_receives_fast()
+    from local import queue_attributes
+
+    queue_attributes.count_only_when_asked()
     # One line a request is noise; a failure inside moto is not.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server(

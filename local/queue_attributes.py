@@ -25,7 +25,7 @@ class LazyAttributes(Mapping[str, Any]):
         if name not in self._names():
             raise KeyError(name)
         value = getattr(self._queue, camelcase_to_underscores(name))
-        if name == "RedrivePolicy":
+        if name == "RedrivePolicy" and value:
             return json.dumps(value)
         return str(value).lower() if isinstance(value, bool) else value
 
@@ -41,8 +41,6 @@ class LazyAttributes(Mapping[str, Any]):
             *queue.BASE_ATTRIBUTES,
             *(queue.FIFO_ATTRIBUTES if queue.fifo_queue else ()),
             *(queue.KMS_ATTRIBUTES if queue.kms_master_key_id else ()),
-            *(["Policy"] if queue.policy else ()),
-            *(["RedrivePolicy"] if queue.redrive_policy else ()),
         ]
 
 

@@ -98,6 +98,7 @@ def run(terminal: Terminal) -> None:
         Interrupted, ProgramEnded, NotReady: see ``local.supervisor``.
     """
     ports = Ports.from_environment()
+    STATE.mkdir(exist_ok=True)
     variables = environment.variables(ports.aws_url)
     environment.enter(variables)
     with Supervisor(terminal.say) as supervisor:

@@ -233,6 +233,8 @@ class Supervisor:
     def _end_all(self) -> None:
         """End one after the other, the last started first: a worker still needs its AWS."""
         patient = True
+        if self._running:
+            self._say("", "Ending; Ctrl-C again to end without waiting.")
         for child in reversed(self._running.copy()):
             child.terminate()
             patient = patient and self._wait_for(child)

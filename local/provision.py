@@ -43,7 +43,8 @@ def provision(settings: Settings, catalogue: Catalogue, endpoint: str | None = N
         _queue(sqs, shape, settings)
     _table(boto3.client("dynamodb", endpoint_url=endpoint), settings.table_name, topology.TABLE)
     _bucket(boto3.client("s3", endpoint_url=endpoint), settings.bucket_name)
-    _mail_identity(boto3.client("sesv2", endpoint_url=endpoint), settings.mail_from)
+    if settings.mail_from is not None:
+        _mail_identity(boto3.client("sesv2", endpoint_url=endpoint), settings.mail_from)
 
 
 def _queue(sqs: SQSClient, shape: topology.QueueShape, settings: Settings) -> None:

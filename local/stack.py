@@ -113,10 +113,10 @@ def run(terminal: Terminal) -> None:
         api_key = _api_key()
         ENVIRONMENT_FILE.write_text(environment.to_shell(variables))
         try:
+            supervisor.start(_python("worker", "worker", restarted=True))
             supervisor.start(
                 _python("api", "uvicorn", "api.app:app", "--host", HOST, "--port", str(ports.api))
             )
-            supervisor.start(_python("worker", "worker", restarted=True))
             supervisor.wait_until(
                 lambda: _answers(f"{ports.api_url}/health/ready"),
                 seconds=START_SECONDS,

@@ -39,11 +39,6 @@ class Interrupted(Exception):
         super().__init__(f"{number.name} received")
         self.signal = number
 
-    @property
-    def exit_code(self) -> int:
-        """130 after Ctrl-C, as shells have it; being told to end is no failure."""
-        return 130 if self.signal is signal.SIGINT else 0
-
 
 class ProgramEnded(Exception):
     """A program ended that the others can't do without."""

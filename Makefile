@@ -1,0 +1,58 @@
+# Every command of this repository. `make help` lists them.
+
+PYTHON = python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# One resolution for Python 3.11 and up, on every platform, with hashes.
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run worker test check format lock clean
+
+help: ## List these commands
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: $(INSTALLED) ## Run AWS, the API and a worker on this machine (API_PORT, AWS_PORT)
+	@$(BIN)/python -m local run
+
+worker: $(INSTALLED) ## Add another worker to what `make run` runs
+	@$(BIN)/python -m local worker
+
+test: check ## Run everything that CI runs
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED) ## Lint, format, types, and who may import whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## Format the code, and mend what the linter can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Pinned versions stay unless pyproject.toml asks for others; LOCK_FLAGS=--upgrade renews them.
+lock: $(BIN)/uv ## Pin the dependencies anew (LOCK_FLAGS=--upgrade for newer ones)
+	$(COMPILE) $(LOCK_FLAGS) --all-extras --output-file locks/all.txt
+	$(COMPILE) --constraint locks/all.txt --extra api --output-file locks/api.txt
+	$(COMPILE) --constraint locks/all.txt --extra worker --output-file locks/worker.txt
+	echo uv | $(COMPILE:pyproject.toml=-) --constraint locks/all.txt --output-file locks/uv.txt
+
+clean: ## Remove what was built: the environment, caches, what runs left
+	rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache cdk.out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip takes minutes for this list and uv seconds, so pip installs uv only.
+$(BIN)/uv: locks/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
+		"Celeriac needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/uv.txt
+	@touch $@
+
+$(INSTALLED): locks/all.txt $(BIN)/uv
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r locks/all.txt
+	@touch $@

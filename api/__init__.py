@@ -1,0 +1,1 @@
+"""HTTP in: FastAPI, and the Lambda handler."""

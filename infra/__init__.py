@@ -1,0 +1,1 @@
+"""Provisioning, derived from the catalogue."""

@@ -1,0 +1,1 @@
+"""The whole of AWS that Celeriac needs, on this machine."""

@@ -1,0 +1,234 @@
+"""AWS on this machine: the server's life, and what provisioning makes in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from moto.sqs.models import Queue as MotoQueue
+
+from celeriac import topology
+from celeriac.settings import Settings
+from local import environment
+from local.aws import AwsServer, AwsServerError
+from local.provision import provision
+from local.queue_attributes import LazyAttributes
+from tasks.contract import BaseModel, Catalogue, Queue, TaskContext, task
+from tests.integration.processes import is_alive, wait_for
+
+ROOT = Path(__file__).parents[2]
+DAYS_14 = "1209600"
+
+
+class Nothing(BaseModel):
+    """Neither payload nor result."""
+
+
+@task(name="two-minutes", queue=Queue.FILES, time_limit=timedelta(minutes=2))
+def two_minutes(payload: Nothing, context: TaskContext) -> Nothing:
+    """Take up to two minutes on the queue of files."""
+    return payload
+
+
+CATALOGUE = Catalogue([two_minutes])
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[AwsServer]:
+    """One server, provisioned."""
+    with AwsServer() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.aws_variables(server.endpoint).items():
+            patch.setenv(name, value)
+        provision(environment.settings_at(server.endpoint), CATALOGUE, server.endpoint)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def settings(aws: AwsServer) -> Settings:
+    """The settings that name what was provisioned."""
+    return environment.settings_at(aws.endpoint)
+
+
+def attributes(url: str) -> dict[str, Any]:
+    answer = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    return dict(answer["Attributes"])
+
+
+@pytest.mark.parametrize("queue", Queue)
+def test_every_queue_exists_under_the_url_of_the_settings(settings: Settings, queue: Queue) -> None:
+    """A message sent to a queue's URL, or to its dead-letter queue's, arrives there."""
+    sqs = boto3.client("sqs")
+    for url in (settings.queue_url(queue), settings.dead_letter_url(queue)):
+        sqs.send_message(QueueUrl=url, MessageBody=url)
+        [message] = sqs.receive_message(QueueUrl=url)["Messages"]
+        assert message["Body"] == url
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def test_a_queue_hides_messages_for_as_long_as_its_longest_task(settings: Settings) -> None:
+    """Visibility is the hard time limit of the longest task type plus the lease; or the lease."""
+    longest = two_minutes.hard_time_limit + settings.visibility
+
+    files = attributes(settings.queue_url(Queue.FILES))
+    email = attributes(settings.queue_url(Queue.EMAIL))
+
+    assert files["VisibilityTimeout"] == str(int(longest.total_seconds()))
+    assert email["VisibilityTimeout"] == "60"
+
+
+def test_a_queue_keeps_messages_long_and_is_polled_long(settings: Settings) -> None:
+    """Messages are kept for SQS's 14 days, dead letters too, and a poll waits its 20 seconds."""
+    queue = attributes(settings.queue_url(Queue.DEFAULT))
+    dead_letters = attributes(settings.dead_letter_url(Queue.DEFAULT))
+
+    assert queue["MessageRetentionPeriod"] == dead_letters["MessageRetentionPeriod"] == DAYS_14
+    assert queue["ReceiveMessageWaitTimeSeconds"] == "20"
+
+
+def test_a_message_that_nobody_settles_becomes_a_dead_letter(settings: Settings) -> None:
+    """After MAX_RECEIVES receives a message moves to its queue's own dead-letter queue."""
+    sqs = boto3.client("sqs")
+    url = settings.queue_url(Queue.REPORTS)
+    policy = json.loads(attributes(url)["RedrivePolicy"])
+    assert policy["maxReceiveCount"] == topology.MAX_RECEIVES
+
+    sqs.send_message(QueueUrl=url, MessageBody="poison")
+    for _ in range(topology.MAX_RECEIVES + 1):
+        sqs.receive_message(QueueUrl=url, VisibilityTimeout=0, WaitTimeSeconds=0)
+
+    [dead] = sqs.receive_message(QueueUrl=settings.dead_letter_url(Queue.REPORTS))["Messages"]
+    assert dead["Body"] == "poison"
+
+
+def test_the_table_has_its_keys_indexes_and_expiry(settings: Settings) -> None:
+    """The table is the topology's: keys, both indexes with what they project, on demand, TTL."""
+    dynamodb = boto3.client("dynamodb")
+
+    table = dynamodb.describe_table(TableName=settings.table_name)["Table"]
+    expiry = dynamodb.describe_time_to_live(TableName=settings.table_name)
+
+    def keys(schema: list[Any]) -> list[tuple[str, str]]:
+        return [(key["AttributeName"], key["KeyType"]) for key in schema]
+
+    assert keys(table["KeySchema"]) == [("pk", "HASH"), ("sk", "RANGE")]
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    indexes = {index["IndexName"]: index for index in table["GlobalSecondaryIndexes"]}
+    assert {name: keys(index["KeySchema"]) for name, index in indexes.items()} == {
+        "listing": [("list_pk", "HASH"), ("list_sk", "RANGE")],
+        "failures": [("failed_pk", "HASH"), ("list_sk", "RANGE")],
+    }
+    for index in indexes.values():
+        assert index["Projection"]["ProjectionType"] == "INCLUDE"
+        assert sorted(index["Projection"]["NonKeyAttributes"]) == ["tags", "type"]
+    assert expiry["TimeToLiveDescription"] == {
+        "TimeToLiveStatus": "ENABLED",
+        "AttributeName": "expires_at",
+    }
+
+
+def test_the_bucket_takes_files(settings: Settings) -> None:
+    """What is put into the bucket can be read again."""
+    s3 = boto3.client("s3")
+    s3.put_object(Bucket=settings.bucket_name, Key="a", Body=b"content")
+    assert s3.get_object(Bucket=settings.bucket_name, Key="a")["Body"].read() == b"content"
+
+
+def test_mail_from_our_address_can_be_sent_and_read(aws: AwsServer, settings: Settings) -> None:
+    """The sender, and nobody else, is a verified identity; sent mail shows at moto's own URL."""
+    ses = boto3.client("sesv2")
+
+    def send(sender: str) -> None:
+        ses.send_email(
+            FromEmailAddress=sender,
+            Destination={"ToAddresses": ["ada@example.org"]},
+            Content={"Raw": {"Data": b"Subject: Hello\r\n\r\nThere"}},
+        )
+
+    send(settings.mail_from)
+    with pytest.raises(ses.exceptions.MessageRejected):
+        send("somebody@example.net")
+
+    [sent] = httpx.get(f"{aws.endpoint}/moto-api/data.json").json()["ses"]["RawMessage"]
+    assert sent["source"] == settings.mail_from
+    assert sent["raw_data"] == "Subject: Hello\r\n\r\nThere"
+
+
+def test_provisioning_again_keeps_everything(settings: Settings) -> None:
+    """What exists stays, content included; a changed time limit changes its queue."""
+    boto3.client("s3").put_object(Bucket=settings.bucket_name, Key="kept", Body=b"kept")
+
+    provision(settings, Catalogue([]))
+    shorter = attributes(settings.queue_url(Queue.FILES))["VisibilityTimeout"]
+    provision(settings, CATALOGUE)
+
+    assert shorter == "60"
+    assert boto3.client("s3").get_object(Bucket=settings.bucket_name, Key="kept")
+    queues = boto3.client("sqs").list_queues()["QueueUrls"]
+    assert len(queues) == 2 * len(Queue)
+
+
+def test_a_deep_queue_is_as_quick_as_a_shallow_one() -> None:
+    """Messages are counted when, and only when, it is asked how many there are."""
+    queue = MotoQueue("a", environment.REGION, environment.ACCOUNT)
+    queue._messages = None  # counting would fail
+
+    lazy = LazyAttributes(queue)
+    assert lazy["MessageRetentionPeriod"] == 4 * 86400
+    with pytest.raises(TypeError):
+        lazy["ApproximateNumberOfMessages"]
+
+
+def test_attributes_are_what_moto_says() -> None:
+    """The quick attributes are moto's own, names and values, for each kind of queue."""
+    for options in ({}, {"FifoQueue": "true"}, {"KmsMasterKeyId": "key"}):
+        name = "a.fifo" if "FifoQueue" in options else "a"
+        queue = MotoQueue(name, environment.REGION, environment.ACCOUNT, **options)
+        assert dict(LazyAttributes(queue)) == queue.attributes
+
+
+def test_a_port_in_use_is_an_error_that_says_so(aws: AwsServer) -> None:
+    """A second server on one port fails instead of waiting for ever."""
+    port = int(aws.endpoint.rpartition(":")[2])
+    with pytest.raises(AwsServerError, match=f"port {port}"):
+        AwsServer(port).start()
+
+
+def test_a_stopped_server_starts_again_at_the_same_place() -> None:
+    """Stopping is the end of its process and state; its endpoint stays."""
+    server = AwsServer().start()
+    endpoint, pid = server.endpoint, server.pid
+    try:
+        server.stop()
+        assert not is_alive(pid)
+        server.start()
+        assert server.endpoint == endpoint
+        assert httpx.get(f"{endpoint}/moto-api/").is_success
+    finally:
+        server.stop()
+
+
+def test_a_server_ends_with_the_process_that_started_it() -> None:
+    """A test run that is killed leaves no server behind."""
+    code = "from local.aws import AwsServer; print(AwsServer().start().pid, flush=True); input()"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with parent:
+        pid = int(parent.stdout.readline())
+        assert is_alive(pid)
+        os.kill(parent.pid, signal.SIGKILL)
+        wait_for(lambda: not is_alive(pid), "the server to end")

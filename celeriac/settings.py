@@ -150,9 +150,9 @@ class Settings(BaseSettings):
         """The variables that give these settings to another process, by name.
 
         CDK tokens are ordinary strings, so infra fills in a ``Settings`` too and each variable's
-        name exists once. A setting that is unset by default and stays so has no variable. Secrets are left out unless
-        asked for: a template or a task definition shows its environment to everyone who may read
-        it, so there they come from Secrets Manager.
+        name exists once. A setting that is unset by default and stays so has no variable. Secrets
+        are left out unless asked for: a template or a task definition shows its environment to
+        everyone who may read it, so there they come from Secrets Manager.
         """
         return {
             f"{PREFIX}{name}".upper(): _to_text(value)

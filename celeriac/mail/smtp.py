@@ -40,7 +40,7 @@ class SmtpBackend:
 
     def suppressed(
         self,
-        addresses: Iterable[str],  # noqa: ARG002 - the protocol's
+        addresses: Iterable[str],
     ) -> frozenset[str] | None:
         """None: SMTP has no suppression list; the server refuses recipients by itself."""
         return None

@@ -1,0 +1,50 @@
+"""/problems: what each problem type means. Their ``type`` leads here."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from api.problems import Problem, ProblemType, documented
+
+router = APIRouter(tags=["problems"])
+
+
+class ProblemTypeView(BaseModel):
+    """A kind of problem."""
+
+    type: str
+    title: str
+    status: int
+    remedy: str
+
+
+class ProblemTypePage(BaseModel):
+    """All kinds of problem."""
+
+    data: list[ProblemTypeView]
+    next_cursor: None = None
+
+
+@router.get("/problems", operation_id="list-problems", summary="List the kinds of problem")
+async def list_problems() -> ProblemTypePage:
+    """All problem types that this API answers with. Needs no key."""
+    return ProblemTypePage(data=[_view(each) for each in ProblemType])
+
+
+@router.get(
+    "/problems/{slug}",
+    operation_id="get-problem",
+    summary="Say what a kind of problem means",
+    responses=documented(ProblemType.NOT_FOUND, ProblemType.INVALID),
+)
+async def get_problem(slug: str) -> ProblemTypeView:
+    """One problem type. Needs no key."""
+    for each in ProblemType:
+        if each.slug == slug:
+            return _view(each)
+    raise Problem(ProblemType.NOT_FOUND, f"There is no problem type {slug!r}. See /problems.")
+
+
+def _view(type: ProblemType) -> ProblemTypeView:
+    return ProblemTypeView(type=type.uri, title=type.title, status=type.status, remedy=type.remedy)

@@ -1,0 +1,156 @@
+"""POST /tasks/{type}: one typed operation for each task type of the catalogue."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from api.auth import Submitter
+from api.engine import TheEngine
+from api.keyed_route import KeyedRoute
+from api.problems import ProblemType, documented
+from api.views import TaskView, task_path, task_view_of, view
+from celeriac import clock, states
+from celeriac.submission import Submission, outcome_of, submit
+from tasks.contract import TaskType
+
+# SQS keeps a message back for 15 minutes at most.
+# docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+LONGEST_DELAY = timedelta(minutes=15)
+MOST_TAGS = 8
+
+PROBLEMS = (
+    ProblemType.MALFORMED_JSON,
+    ProblemType.UNAUTHORIZED,
+    ProblemType.MISSING_SCOPE,
+    ProblemType.TOO_LARGE,
+    ProblemType.UNSUPPORTED_MEDIA_TYPE,
+    ProblemType.INVALID,
+    ProblemType.IDEMPOTENCY_CONFLICT,
+    ProblemType.UNAVAILABLE,
+)
+
+#: The headers of an answer that accepted a task, for the documentation.
+ACCEPTED = {
+    "description": "Accepted: the task is queued.",
+    "headers": {
+        "Location": {"description": "Where the task is.", "schema": {"type": "string"}},
+        "Retry-After": {
+            "description": "After how many seconds it is worth looking.",
+            "schema": {"type": "integer"},
+        },
+        "Idempotent-Replayed": {
+            "description": "`true` if the Idempotency-Key had been used before.",
+            "schema": {"type": "string", "enum": ["true"]},
+        },
+    },
+}
+
+Tag = Annotated[str, StringConstraints(pattern=r"^[\w.:/@+=-]{1,50}$")]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Any text of your own, such as a UUID. Repeating a request with the same key "
+        "gives the same task, so that a request whose answer was lost can be sent again.",
+    ),
+]
+
+
+class SubmitOptions(BaseModel):
+    """What can be asked besides the payload."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tag: list[Tag] = Field([], max_length=MOST_TAGS, description="Words to find the task by.")
+    delay: int = Field(
+        0,
+        ge=0,
+        le=LONGEST_DELAY // timedelta(seconds=1),
+        description="How many seconds the task waits before it may start.",
+    )
+
+
+def accepted(submission: Submission, request: Request) -> JSONResponse:
+    """202 and where to look next."""
+    record = submission.record
+    wait = max(0, (record.due_at or 0) - clock.now())
+    headers = {
+        "Location": request.scope.get("root_path", "") + task_path(record.task_id),
+        "Retry-After": str(max(1, -(-wait // 1000))),
+    }
+    if submission.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    ended = record.state == states.SUCCESS
+    return JSONResponse(
+        view(record, outcome_of(record) if ended else None).model_dump(mode="json"), 202, headers
+    )
+
+
+def router_of(types: list[TaskType[Any, Any]]) -> APIRouter:
+    """The operations that submit these task types, and one that knows no other."""
+    router = APIRouter(route_class=KeyedRoute, tags=["submit"])
+    for task_type in types:
+        for name in task_type.names:
+            _add_operation(router, task_type, name)
+
+    @router.post("/tasks/{type_name}", include_in_schema=False)
+    def submit_unknown(type_name: str, _: Submitter, engine: TheEngine) -> None:
+        """Says which task types there are: no known one gets here."""
+        engine.catalogue[type_name]
+
+    return router
+
+
+def _add_operation(router: APIRouter, task_type: TaskType[Any, Any], name: str) -> None:
+    def operation(
+        payload: Any,
+        caller: Submitter,
+        engine: TheEngine,
+        request: Request,
+        options: Annotated[SubmitOptions, Query()],
+        idempotency_key: IdempotencyKey = None,
+    ) -> JSONResponse:
+        submission = submit(
+            task_type.name,
+            payload,
+            tenant=caller.tenant,
+            tags=tuple(dict.fromkeys(options.tag)),
+            idempotency_key=idempotency_key,
+            delay=timedelta(seconds=options.delay),
+            app=engine.celery,
+            types=engine.catalogue,
+        )
+        return accepted(submission, request)
+
+    # FastAPI reads the payload's model from the signature.
+    model = task_type.payload_model
+    optional = not any(field.is_required() for field in model.model_fields.values())
+    body = Body(default_factory=model) if optional else Body()
+    operation.__annotations__["payload"] = Annotated[model, body]
+    router.add_api_route(
+        f"/tasks/{name}",
+        operation,
+        methods=["POST"],
+        status_code=202,
+        operation_id=f"submit-{name}",
+        summary=task_type.summary.rstrip("."),
+        description=task_type.description,
+        response_class=JSONResponse,
+        response_model=None,
+        responses={
+            202: {"model": task_view_of(task_type), **ACCEPTED},
+            **documented(*PROBLEMS),
+        },
+        include_in_schema=name == task_type.name,
+    )
+
+
+__all__ = ["ACCEPTED", "PROBLEMS", "IdempotencyKey", "TaskView", "accepted", "router_of"]

@@ -1,0 +1,365 @@
+"""/tasks: list, follow, fetch the result, cancel, try again."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from api.auth import Canceller, Reader, Submitter
+from api.engine import TheEngine
+from api.error_handlers import invalid
+from api.keyed_route import KeyedRoute
+from api.long_poll import look_until
+from api.problems import Problem, ProblemType, documented
+from api.routes.submit import ACCEPTED, PROBLEMS, IdempotencyKey, accepted
+from api.views import ResultView, TaskPage, TaskView, summarize, view, with_links
+from celeriac import states, submission
+from celeriac.artifacts import ArtifactNotFoundError
+from celeriac.errors import NotFoundError, NotOverError, unavailable
+from celeriac.records import Cancellation, Filter, TaskRecord, list_tasks
+from celeriac.services import services
+from celeriac.values import ValueMissingError
+
+router = APIRouter(route_class=KeyedRoute, tags=["tasks"])
+
+MOST_PER_PAGE = 100
+RESULT_LINK = timedelta(minutes=5)
+
+#: The last millisecond that fits the listing's keys: the year 2286.
+_LATEST = 9_999_999_999_999
+
+# Ids are UUIDs, unless plain Celery code has chosen its own.
+_TASK_ID = re.compile(r"[0-9A-Za-z_.:-]{1,255}")
+
+_READING = (ProblemType.UNAUTHORIZED, ProblemType.MISSING_SCOPE, ProblemType.UNAVAILABLE)
+
+
+class Status(StrEnum):
+    """Celery's states."""
+
+    PENDING = states.PENDING
+    STARTED = states.STARTED
+    PROGRESS = states.PROGRESS
+    RETRY = states.RETRY
+    SUCCESS = states.SUCCESS
+    FAILURE = states.FAILURE
+    REVOKED = states.REVOKED
+
+
+class ListOptions(BaseModel):
+    """Which tasks to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Status | None = None
+    type: str | None = Field(None, max_length=255, description="A task type, or an alias of one.")
+    tag: str | None = Field(None, max_length=50)
+    created_after: datetime | None = Field(
+        None, description="ISO 8601; UTC where it names no offset."
+    )
+    limit: int = Field(20, ge=1, le=MOST_PER_PAGE)
+    cursor: str | None = Field(None, description="The `next_cursor` of the page before.")
+
+
+async def _known_id(task_id: str) -> str:
+    """What can't be an id is the id of no task."""
+    if not _TASK_ID.fullmatch(task_id):
+        raise NotFoundError(task_id[:100])
+    return task_id
+
+
+TaskId = Annotated[str, Depends(_known_id)]
+
+
+@router.get(
+    "/tasks",
+    operation_id="list-tasks",
+    summary="List tasks, newest first",
+    response_model=None,
+    responses={
+        200: {
+            "model": TaskPage,
+            "description": "A page of tasks.",
+            "headers": {
+                "Link": {
+                    "description": 'The next page, as rel="next" (RFC 8288).',
+                    "schema": {"type": "string"},
+                }
+            },
+        },
+        **documented(*_READING, ProblemType.BAD_CURSOR, ProblemType.INVALID),
+    },
+)
+def list_page(
+    options: Annotated[ListOptions, Query()], caller: Reader, engine: TheEngine
+) -> JSONResponse:
+    """A page of the tenant's tasks, without their results."""
+    wanted = Filter(
+        status=options.status,
+        type=_type_name(options.type, engine),
+        tag=options.tag,
+        created_after=_millis(options.created_after),
+    )
+    with unavailable("DynamoDB"):
+        page = list_tasks(
+            services().records,
+            caller.tenant,
+            wanted,
+            limit=options.limit,
+            cursor=options.cursor,
+            shards=engine.settings.listing_shards,
+        )
+    content = TaskPage(
+        data=[summarize(record) for record in page.records], next_cursor=page.next_cursor
+    )
+    headers = {}
+    if page.next_cursor is not None:
+        asked = options.model_dump(mode="json", exclude_unset=True) | {"cursor": page.next_cursor}
+        headers["Link"] = f'</tasks?{urlencode(asked)}>; rel="next"'
+    return JSONResponse(content.model_dump(mode="json"), headers=headers)
+
+
+@router.get(
+    "/tasks/{task_id}",
+    operation_id="get-task",
+    summary="Look at a task, or wait for it to change",
+    response_model=None,
+    responses={
+        200: {
+            "model": TaskView,
+            "description": "The task.",
+            "headers": {
+                "ETag": {
+                    "description": "Changes with the task.",
+                    "schema": {"type": "string"},
+                }
+            },
+        },
+        304: {"description": "It is as If-None-Match says."},
+        **documented(*_READING, ProblemType.TASK_NOT_FOUND, ProblemType.INVALID),
+    },
+)
+async def get_task(
+    task_id: TaskId,
+    caller: Reader,
+    engine: TheEngine,
+    request: Request,
+    wait: Annotated[
+        int | None,
+        Query(
+            ge=0,
+            description="For how many seconds to wait for a change from the version that "
+            "If-None-Match names or, without it, from now. Longer than the server's longest wait "
+            "(25 s unless set) is that.",
+        ),
+    ] = None,
+    prefer: Annotated[
+        str | None, Header(description="`wait=20` does as `?wait=20` (RFC 7240).")
+    ] = None,
+    if_none_match: Annotated[
+        str | None, Header(description="An ETag that this task had before.")
+    ] = None,
+) -> Response:
+    """A task with its result. With `wait`, answers as soon as the task changes or ends."""
+
+    def read() -> TaskRecord:
+        return submission.find(task_id, caller.tenant)
+
+    record = await run_in_threadpool(read)
+    known = _tags(if_none_match) or {_etag(record)}
+    longest = engine.settings.longest_wait.total_seconds()
+    asked = _preferred_wait(prefer) if wait is None else wait
+    if asked and not record.terminal and _etag(record) in known:
+        record = await look_until(
+            min(asked, longest), read, lambda found: _etag(found) not in known, request
+        )
+    headers = {"ETag": _etag(record), "Cache-Control": "private, no-cache"}
+    if wait is None and asked:
+        headers["Preference-Applied"] = f"wait={asked}"
+    if if_none_match and (_etag(record) in known or "*" in known):
+        return Response(status_code=304, headers=headers)
+    result = await run_in_threadpool(_shown_result, record)
+    return JSONResponse(view(record, result).model_dump(mode="json"), headers=headers)
+
+
+@router.get(
+    "/tasks/{task_id}/result",
+    operation_id="get-task-result",
+    summary="Fetch what a task gave",
+    response_model=None,
+    responses={
+        200: {"model": ResultView, "description": "The result."},
+        303: {
+            "description": "The result is large: Location is a link to the same document, "
+            "good for some minutes.",
+            "headers": {"Location": {"schema": {"type": "string"}}},
+        },
+        **documented(
+            *_READING,
+            ProblemType.TASK_NOT_FOUND,
+            ProblemType.TASK_NOT_OVER,
+            ProblemType.TASK_FAILED,
+            ProblemType.TASK_REVOKED,
+            ProblemType.EXPIRED,
+            ProblemType.INVALID,
+        ),
+    },
+)
+def get_result(task_id: TaskId, caller: Reader) -> Response:
+    """`{"result": …}`, here or, from some tens of KiB, in S3.
+
+    A task that runs, failed or was cancelled has no result: that is a 409 whose type says which.
+    """
+    record = submission.find(task_id, caller.tenant)
+    if not record.terminal:
+        raise NotOverError(task_id, record.state)
+    if record.state != states.SUCCESS:
+        raise _without_result(record)
+    key = _large_result(record)
+    if key is None:
+        content = ResultView(result=with_links(submission.outcome_of(record)))
+        return JSONResponse(content.model_dump(mode="json"))
+    try:
+        with unavailable("S3"):
+            link = services().artifacts.link(caller.tenant, key, lifetime=RESULT_LINK)
+    except ArtifactNotFoundError:
+        raise ValueMissingError(key) from None
+    return RedirectResponse(link, status_code=303)
+
+
+@router.delete(
+    "/tasks/{task_id}",
+    operation_id="cancel-task",
+    summary="Cancel a task",
+    response_model=None,
+    responses={
+        200: {"model": TaskView, "description": "It hadn't started, and has ended."},
+        202: {"model": TaskView, "description": "It is running, and has been asked to stop."},
+        **documented(
+            *_READING, ProblemType.TASK_NOT_FOUND, ProblemType.TASK_OVER, ProblemType.INVALID
+        ),
+    },
+)
+def cancel_task(task_id: TaskId, caller: Canceller) -> JSONResponse:
+    """End a waiting task at once, or ask a running one to stop within seconds."""
+    outcome, record = submission.cancel(task_id, caller.tenant)
+    if outcome is Cancellation.OVER:
+        raise Problem(
+            ProblemType.TASK_OVER,
+            f"Task {task_id} is {record.state} already: there is nothing to cancel.",
+            task_status=record.state,
+        )
+    status = 200 if outcome is Cancellation.ENDED else 202
+    return JSONResponse(view(record, None).model_dump(mode="json"), status)
+
+
+@router.post(
+    "/tasks/{task_id}/retry",
+    operation_id="retry-task",
+    summary="Submit a task again, with its payload or another",
+    status_code=202,
+    response_model=None,
+    responses={
+        202: {"model": TaskView, **ACCEPTED},
+        **documented(
+            *PROBLEMS,
+            ProblemType.TASK_NOT_FOUND,
+            ProblemType.UNKNOWN_TASK_TYPE,
+            ProblemType.TASK_NOT_OVER,
+            ProblemType.EXPIRED,
+        ),
+    },
+)
+def retry_task(
+    task_id: TaskId,
+    caller: Submitter,
+    engine: TheEngine,
+    request: Request,
+    payload: Annotated[
+        dict[str, Any] | None,
+        Body(description="A payload as POST /tasks/{type} takes it; the task's own unless given."),
+    ] = None,
+    idempotency_key: IdempotencyKey = None,
+) -> JSONResponse:
+    """A new task of the same type, whose `retry_of` is this one. Only for a task that has ended."""
+    try:
+        again = submission.retry(
+            task_id,
+            caller.tenant,
+            payload=payload,
+            idempotency_key=idempotency_key,
+            app=engine.celery,
+            types=engine.catalogue,
+        )
+    except ValidationError as error:
+        wrong = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+        raise invalid(wrong, payload) from None
+    return accepted(again, request)
+
+
+def _type_name(name: str | None, engine: TheEngine) -> str | None:
+    """The name that records hold: aliases are for callers."""
+    return engine.catalogue[name].name if name in engine.catalogue else name
+
+
+def _millis(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max(int(moment.timestamp() * 1000), 0), _LATEST)
+
+
+def _etag(record: TaskRecord) -> str:
+    return f'"{record.version}"'
+
+
+def _tags(if_none_match: str | None) -> set[str]:
+    """The entity tags of If-None-Match, compared weakly (RFC 9110, section 13.1.2)."""
+    tags = (tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(","))
+    return {tag for tag in tags if tag}
+
+
+def _preferred_wait(prefer: str | None) -> int:
+    """The seconds of ``Prefer: wait=20``; what is not understood is no preference (RFC 7240)."""
+    for preference in re.split("[,;]", prefer or ""):
+        name, _, value = preference.partition("=")
+        if name.strip().lower() == "wait" and re.fullmatch("[0-9]{1,6}", value.strip()):
+            return int(value)
+    return 0
+
+
+def _large_result(record: TaskRecord) -> str | None:
+    """The key of a result that is kept in S3."""
+    kind, _, key = (record.result or "").partition(":")
+    return key if kind == "s3" else None
+
+
+def _shown_result(record: TaskRecord) -> Any:
+    if record.state != states.SUCCESS or _large_result(record):
+        return None
+    return submission.outcome_of(record)
+
+
+def _without_result(record: TaskRecord) -> Problem:
+    if record.state == states.REVOKED:
+        return Problem(
+            ProblemType.TASK_REVOKED,
+            f"Task {record.task_id} was cancelled and has no result. "
+            f"POST {record.task_id}/retry runs it again.",
+        )
+    failure = record.failure
+    said = f"{failure.type}: {failure.message}" if failure else "no reason was kept"
+    return Problem(
+        ProblemType.TASK_FAILED,
+        f"Task {record.task_id} failed: {said}",
+        error={"type": failure.type, "message": failure.message} if failure else None,
+    )

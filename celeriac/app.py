@@ -256,7 +256,8 @@ class CeleriacApp(Celery):
 
 def make_app(settings: Settings, catalogue: Catalogue) -> CeleriacApp:
     """A Celery app that runs these task types under these settings."""
-    app = CeleriacApp("celeriac", task_cls=RecordedTask, set_as_current=True)
+    # No fix-ups: the only one is Django's, and it imports Celery's worker into the API.
+    app = CeleriacApp("celeriac", task_cls=RecordedTask, set_as_current=True, fixups=[])
     exchange = Exchange("", type="direct")
     app.conf.update(
         broker_url="sqs://",

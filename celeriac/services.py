@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 from celeriac.artifacts import Artifacts
@@ -34,17 +35,22 @@ _CLIENT_CONFIG = {
 }
 
 
-def client(service: str) -> Any:
-    """A boto3 client with this system's time-outs and retries."""
+# boto3's default session is not thread-safe while it makes a client.
+_making_a_client = Lock()
+
+
+def client(service: str, **overrides: Any) -> Any:
+    """A boto3 client with this system's time-outs and retries, or with others (botocore.Config)."""
     # Building a session costs tens of milliseconds: not at import, and not twice.
     import boto3
     from botocore.config import Config
 
-    options: dict[str, Any] = dict(_CLIENT_CONFIG)
+    options: dict[str, Any] = {**_CLIENT_CONFIG, **overrides}
     if service == "s3":
         # A presigned URL must name the region and sign with SigV4 to be usable everywhere.
         options["signature_version"] = "s3v4"
-    return boto3.client(service, config=Config(**options))  # type: ignore[call-overload]
+    with _making_a_client:
+        return boto3.client(service, config=Config(**options))  # type: ignore[call-overload]
 
 
 @dataclass

@@ -123,6 +123,16 @@ class Settings(BaseSettings):
         4 * 2**20,
         description="The largest HTTP body accepted. A Lambda takes 6 MB, JSON escapes included.",
     )
+    max_upload_bytes: Bytes = Field(
+        256 * 2**20, description="The largest file that POST /files gives a link for."
+    )
+    longest_wait: timedelta = Field(
+        timedelta(seconds=25),
+        ge=timedelta(0),
+        le=timedelta(seconds=25),
+        description="The longest that GET /tasks/{id}?wait= holds a request. An HTTP API of API "
+        "Gateway gives up after 30 s, and the Lambda's own time-out must lie in between.",
+    )
     listing_shards: int = Field(
         1, ge=1, le=64, description="Over how many partitions a tenant's listing is spread."
     )

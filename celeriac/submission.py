@@ -134,6 +134,8 @@ def retry(
     *,
     payload: Mapping[str, Any] | None = None,
     idempotency_key: str | None = None,
+    app: CeleriacApp | None = None,
+    types: Catalogue | None = None,
 ) -> Submission:
     """Submit a new task like one that has ended, with its payload or an edited one.
 
@@ -153,6 +155,8 @@ def retry(
         tags=record.tags,
         idempotency_key=idempotency_key,
         retry_of=task_id,
+        app=app,
+        types=types,
     )
 
 

@@ -312,6 +312,9 @@ class DynamoRecords:
         # A key condition takes one comparison, or BETWEEN, whose ends are included.
         floor = f"{position.created_after:013d}$" if position.created_after is not None else None
         if position.below is not None and floor is not None:
+            if position.below < floor:
+                # Nothing lies between, and DynamoDB refuses such a BETWEEN.
+                return []
             conditions.append(f"{index.sort_key} BETWEEN :floor AND :below")
         elif position.below is not None:
             conditions.append(f"{index.sort_key} < :below")

@@ -114,9 +114,8 @@ def _pointer(path: list[Any], body: Any, error_type: str) -> str:
     """A pointer into the body: pydantic's path also names validators and members of unions."""
     steps: list[str] = []
     for position, step in enumerate(path):
-        if isinstance(body, dict) and step in body:
-            body = body[step]
-        elif isinstance(body, list) and isinstance(step, int) and 0 <= step < len(body):
+        within = range(len(body)) if isinstance(body, list) else body
+        if isinstance(body, dict | list) and step in within:
             body = body[step]
         elif not (error_type == "missing" and position == len(path) - 1):
             continue

@@ -6,7 +6,6 @@ import re
 import unicodedata
 import uuid
 from datetime import datetime, timedelta
-from typing import Annotated
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, RedirectResponse

@@ -307,7 +307,7 @@ def retry_task(
 
 def _type_name(name: str | None, engine: TheEngine) -> str | None:
     """The name that records hold: aliases are for callers."""
-    return engine.catalogue[name].name if name in engine.catalogue else name
+    return engine.catalogue[name].name if name and name in engine.catalogue else name
 
 
 def _millis(moment: datetime | None) -> int | None:

@@ -28,7 +28,7 @@ check: $(INSTALLED) ## Lint, format, types, and who may import whom
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: $(INSTALLED) ## Format the code, and mend what the linter can
 	$(BIN)/ruff check --fix

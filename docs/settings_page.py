@@ -20,9 +20,9 @@ INTRODUCTION = """\
 
 Made from `celeriac/settings.py` by `python -m docs.settings_page`: change them there.
 
-Settings are environment variables, read once by each process. A wrong value is refused, and so is a
-placeholder (`example.com`, `changeme`, …) where `CELERIAC_ENVIRONMENT` is not `local`. Durations are
-written as ISO 8601 has them: `PT90S`, `PT15M`, `P7D`.
+Settings are environment variables, read once by each process. A wrong value is refused, and so is
+a placeholder (`example.com`, `changeme`, …) where `CELERIAC_ENVIRONMENT` is not `local`. Durations
+are written as ISO 8601 has them: `PT90S`, `PT15M`, `P7D`.
 
 Region, credentials and endpoint are AWS's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, …), read
 by boto3.

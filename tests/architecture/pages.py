@@ -38,6 +38,15 @@ def code_blocks(language: str, page: Path | None = None) -> list[CodeBlock]:
     ]
 
 
+def curls() -> list[str]:
+    """The curl commands that the pages show."""
+    return [
+        command
+        for block in code_blocks("sh")
+        for command in re.findall(r"^curl (?:.*\\\n)*.*$", block.text, re.MULTILINE)
+    ]
+
+
 def prose(page: Path) -> str:
     """A page without its fenced blocks."""
     return _FENCE.sub("", page.read_text())

@@ -17,15 +17,10 @@ import pytest
 import tasks
 from tasks.contract import Catalogue
 from tasks.contract.testing import FakeContext
-from tests.architecture.pages import PAGES, ROOT, CodeBlock, code_blocks
+from tests.architecture.pages import PAGES, ROOT, CodeBlock, code_blocks, curls
 
 FILES = [block for block in code_blocks("python") if block.path]
 TESTS = [block for block in FILES if str(block.path).startswith("tests/")]
-CURLS = [
-    command
-    for block in code_blocks("sh")
-    for command in re.findall(r"^curl (?:.*\\\n)*.*$", block.text, re.MULTILINE)
-]
 
 
 def path_of(block: CodeBlock) -> str:
@@ -92,11 +87,11 @@ def test_python_in_pages_imports_what_exists(page: Path, clone: Path) -> None:
     """What an example imports is there, under the name that the example uses."""
     for block in code_blocks("python", page):
         tree = ast.parse(block.text)
-        imports = [each for each in tree.body if isinstance(each, ast.Import | ast.ImportFrom)]
-        exec(compile(ast.Module(imports, type_ignores=[]), str(page), "exec"), {})
+        tree.body = [each for each in tree.body if isinstance(each, ast.Import | ast.ImportFrom)]
+        exec(compile(tree, str(page), "exec"), {})
 
 
-@pytest.mark.parametrize("command", [each for each in CURLS if "-d" in each])
+@pytest.mark.parametrize("command", [each for each in curls() if "-d" in each])
 def test_every_curl_sends_a_valid_payload(command: str, clone: Path) -> None:
     """A command to paste names a task type that exists, and a payload that it takes."""
     words = shlex.split(command)

@@ -22,7 +22,8 @@ Made from `celeriac/settings.py` by `python -m docs.settings_page`: change them 
 
 Settings are environment variables, read once by each process. A wrong value is refused, and so is
 a placeholder (`example.com`, `changeme`, …) where `CELERIAC_ENVIRONMENT` is not `local`. Durations
-are written as ISO 8601 has them: `PT90S`, `PT15M`, `P7D`.
+are written as ISO 8601 has them: `PT90S`, `PT15M`, `P7D`; no value, where there may be none, as
+`null`.
 
 Region, credentials and endpoint are AWS's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, …), read
 by boto3.
@@ -49,7 +50,7 @@ def page() -> str:
 
 
 def _row(name: str, field: FieldInfo) -> str:
-    default = "none" if field.default is None else f"`{_text(field.default)}`"
+    default = f"`{_text(field.default)}`"
     takes = ", ".join([_kind(field.annotation), *_bounds(field)])
     cells = (f"`{PREFIX}{name.upper()}`", default, takes, field.description or "")
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"

@@ -1,0 +1,102 @@
+"""The files that the pages tell a reader to save work as they stand."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import runpy
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tasks
+from tasks.contract import Catalogue
+from tasks.contract.testing import FakeContext
+from tests.architecture.pages import PAGES, ROOT, CodeBlock, code_blocks, curls
+
+FILES = [block for block in code_blocks("python") if block.path]
+TESTS = [block for block in FILES if str(block.path).startswith("tests/")]
+
+
+def path_of(block: CodeBlock) -> str:
+    return str(block.path)
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory with the files that the pages show; the catalogue finds those in ``tasks/``."""
+    for block in FILES:
+        path = tmp_path / path_of(block)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text)
+    monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path / "tasks")])
+    importlib.invalidate_caches()
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if name.startswith("tasks."):
+            del sys.modules[name]
+            vars(tasks).pop(name.removeprefix("tasks."), None)
+
+
+def test_each_task_file_is_found_by_its_name(clone: Path) -> None:
+    """Saving the file is all that it takes to have its task type in the catalogue."""
+    catalogue = Catalogue.of(tasks)
+
+    assert {"count-words", "export-rows"} <= set(catalogue)
+    for path in (clone / "tasks").glob("*.py"):
+        task_type = catalogue[path.stem.replace("_", "-")]
+        assert task_type.summary
+        assert task_type.function.__module__ == f"tasks.{path.stem}"
+
+
+def test_the_readmes_task_counts_words(clone: Path) -> None:
+    """The first task type that a reader writes does what it says."""
+    count_words = Catalogue.of(tasks)["count-words"]
+    payload = count_words.payload_model(text="The quick fox and the lazy dog", top=1)
+    context = FakeContext(clone)
+
+    result = count_words(payload, context)
+
+    assert result.model_dump() == {"total": 7, "words": {"the": 2}}
+    assert context.steps == [(1, 1, "7 words found")]
+
+
+@pytest.mark.parametrize(
+    "block", [each for each in FILES if "tests/" in path_of(each)], ids=path_of
+)
+def test_the_tests_that_pages_show_pass(block: CodeBlock, clone: Path, tmp_path: Path) -> None:
+    """A reader who copies the task and its test sees it pass."""
+    shown = runpy.run_path(str(clone / path_of(block)))
+    functions = {name: value for name, value in shown.items() if name.startswith("test_")}
+
+    assert functions
+    for name, function in functions.items():
+        workdir = tmp_path / name
+        workdir.mkdir()
+        function(workdir)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_in_pages_imports_what_exists(page: Path, clone: Path) -> None:
+    """What an example imports is there, under the name that the example uses."""
+    for block in code_blocks("python", page):
+        tree = ast.parse(block.text)
+        tree.body = [each for each in tree.body if isinstance(each, ast.Import | ast.ImportFrom)]
+        exec(compile(tree, str(page), "exec"), {})
+
+
+@pytest.mark.parametrize("command", [each for each in curls() if "-d" in each])
+def test_every_curl_sends_a_valid_payload(command: str, clone: Path) -> None:
+    """A command to paste names a task type that exists, and a payload that it takes."""
+    words = shlex.split(command)
+    found = re.search(r"/tasks/([a-z-]+)$", words[2])
+
+    assert found, command
+    payload = json.loads(words[words.index("-d") + 1])
+    Catalogue.of(tasks)[found[1]].payload_model.model_validate(payload)

@@ -1,0 +1,180 @@
+"""The README's walk-through, its commands and files as they stand, in a clone of the repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.architecture.pages import ROOT, code_blocks, curls
+
+README = ROOT / "README.md"
+START_SECONDS = 90
+TASK_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A directory that a reader works in, with a stack running in it."""
+
+    directory: Path
+    url: str
+
+    def shell(self, command: str, **variables: str) -> str:
+        """What a command prints that a reader pastes. The port is this stack's."""
+        answer = subprocess.run(
+            ["bash", "-ec", command.replace("http://127.0.0.1:8000", self.url)],
+            check=False,
+            cwd=self.directory,
+            env={**os.environ, "KEY": self.key, "NO_PROXY": "127.0.0.1", **variables},
+            capture_output=True,
+            text=True,
+            timeout=TASK_SECONDS,
+        )
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    def curl(self, *fragments: str, **variables: str) -> dict[str, Any]:
+        """The answer to the README's curl command that has these fragments."""
+        (command,) = (each for each in curls() if all(fragment in each for fragment in fragments))
+        answer: dict[str, Any] = json.loads(self.shell(command, **variables))
+        return answer
+
+    def follow(self, task_id: str) -> dict[str, Any]:
+        """The task once it has ended, by the README's command to follow it."""
+        give_up_at = time.monotonic() + TASK_SECONDS
+        while time.monotonic() < give_up_at:
+            task = self.curl("?wait=20", TASK_ID=task_id)
+            if task["status"] in ("SUCCESS", "FAILURE", "REVOKED"):
+                return task
+        raise AssertionError(f"the task has not ended: {task}")
+
+    @property
+    def key(self) -> str:
+        return (self.directory / ".local/api-key").read_text().strip()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A clone with the README's task file in it, in which ``make run``'s program runs."""
+    directory = tmp_path_factory.mktemp("clone")
+    for room in ROOT.glob("*/__init__.py"):
+        shutil.copytree(
+            room.parent,
+            directory / room.parent.name,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+    for block in code_blocks("python", README):
+        if block.path:
+            (directory / block.path).write_text(block.text)
+    ports = {"API_PORT": str(free_port()), "AWS_PORT": str(free_port())}
+    output = directory / "output"
+    with output.open("w") as file:
+        stack = subprocess.Popen(
+            [sys.executable, "-m", "local", "run"],
+            cwd=directory,
+            env={**os.environ, **ports},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    url = f"http://127.0.0.1:{ports['API_PORT']}"
+    try:
+        give_up_at = time.monotonic() + START_SECONDS
+        while not ready(url):
+            assert stack.poll() is None, output.read_text()
+            assert time.monotonic() < give_up_at, output.read_text()
+            time.sleep(0.2)
+        yield Clone(directory, url)
+    finally:
+        stack.terminate()
+        stack.wait(timeout=START_SECONDS)
+
+
+def ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/ready", trust_env=False, timeout=5).is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_the_first_command_sends_a_mail(clone: Clone) -> None:
+    """The curl that the README opens with ends in SUCCESS."""
+    accepted = clone.curl("/tasks/send-email", ".local/api-key")
+
+    assert clone.follow(accepted["task_id"])["status"] == "SUCCESS"
+
+
+def test_a_task_is_followed_to_its_result(clone: Clone) -> None:
+    """The submitted task is PENDING, then says how far it is, then has a result."""
+    accepted = clone.curl("/tasks/long-running")
+    ended = clone.follow(accepted["task_id"])
+
+    assert accepted["status"] == "PENDING"
+    assert ended["status"] == "SUCCESS"
+    assert ended["progress"]["current"] == ended["progress"]["total"] == 5
+    assert ended["result"]["distinct"] == 2
+
+
+def test_a_running_task_is_cancelled(clone: Clone) -> None:
+    """The DELETE ends the task that the README submits."""
+    task_id = clone.curl("/tasks/long-running")["task_id"]
+
+    clone.curl("-X DELETE", TASK_ID=task_id)
+
+    assert clone.follow(task_id)["status"] == "REVOKED"
+
+
+def test_a_repeated_request_gives_the_same_task(clone: Clone) -> None:
+    """The command with an idempotency key, given twice, submits one task."""
+    first = clone.curl("Idempotency-Key")
+    second = clone.curl("Idempotency-Key")
+
+    assert second["task_id"] == first["task_id"]
+
+
+def test_a_task_type_of_ones_own_has_an_endpoint(clone: Clone) -> None:
+    """The file saved in ``tasks/`` is an operation of the API, documented and working."""
+    operations = httpx.get(f"{clone.url}/openapi.json", trust_env=False).json()["paths"]
+    accepted = clone.curl("/tasks/count-words")
+
+    assert operations["/tasks/count-words"]["post"]["summary"] == "Count the words of a text."
+    assert clone.follow(accepted["task_id"])["result"] == {
+        "total": 7,
+        "words": {"the": 2, "quick": 1, "fox": 1},
+    }
+
+
+def test_python_submits_and_uses_celerys_canvas(clone: Clone) -> None:
+    """The examples for Python run in a shell that has sourced the stack's settings."""
+    submit, canvas = (block.text for block in code_blocks("python", README) if block.path is None)
+
+    def run(code: str) -> list[str]:
+        command = '. .local/env; exec "$PYTHON" -c "$CODE"'
+        return clone.shell(command, PYTHON=sys.executable, CODE=code).splitlines()
+
+    task_id, replayed = run(submit)[0].split()
+    group, chord, chain = run(canvas)
+
+    assert replayed == "False"
+    assert run(submit) == [f"{task_id} True"]
+    assert group.count("'total': 2") == 3
+    assert "'recipients': ['ada@example.com']" in chord
+    assert chain == "{'total': 1, 'words': {'second': 1}}"

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
+from celery.exceptions import SecurityWarning
 from celery.utils.nodenames import default_nodename
 
 from celeriac.logs import configure
@@ -51,6 +53,8 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     configure(settings().log_level)
+    # Celery warns of root since pickle would let a message run code; messages here are JSON.
+    warnings.simplefilter("ignore", SecurityWarning)
     worker = app.Worker(
         hostname=default_nodename(f"worker-{os.getpid()}"),
         pool_cls="prefork",

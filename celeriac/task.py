@@ -25,6 +25,8 @@ from tasks.contract import Cancelled, PermanentError, RetryLater, TaskType
 
 log = logging.getLogger(__name__)
 
+#: A task that has killed so many workers isn't given another.
+MOST_LOST = 3
 #: How long a message stays hidden when its record can't be read or written.
 FAULT_PAUSE = timedelta(seconds=5)
 #: After a lease has ended, for clocks that differ.
@@ -40,6 +42,22 @@ class TimeLimitExceeded(Exception):
 
     def __str__(self) -> str:
         return f"The task ran longer than its time limit of {self.seconds:g} s."
+
+
+class Poison(Exception):
+    """A task whose every attempt killed its worker; ``lost`` says how many."""
+
+    type = "worker-lost"
+
+    def __init__(self, lost: int) -> None:
+        super().__init__(lost)
+        self.lost = lost
+
+    def __str__(self) -> str:
+        return (
+            f"{self.lost} workers were lost while they ran this task. "
+            "It may need more memory than they have, or crash the interpreter."
+        )
 
 
 @dataclass(frozen=True)
@@ -121,6 +139,8 @@ class RecordedTask(Task):
             why = Hidden(f"the record can't be claimed now: {error}", FAULT_PAUSE)
             raise Reject(why, requeue=True) from error
         match answer:
+            case Claimed(record) if record.lost >= MOST_LOST:
+                raise Reject(Poison(record.lost), requeue=False)
             case Claimed(record):
                 return record
             case ClaimLost(LostClaim.HELD, record) if record is not None:

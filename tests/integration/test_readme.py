@@ -155,7 +155,7 @@ def test_a_task_type_of_ones_own_has_an_endpoint(clone: Clone) -> None:
     operations = httpx.get(f"{clone.url}/openapi.json", trust_env=False).json()["paths"]
     accepted = clone.curl("/tasks/count-words")
 
-    assert operations["/tasks/count-words"]["post"]["summary"] == "Count the words of a text."
+    assert operations["/tasks/count-words"]["post"]["summary"] == "Count the words of a text"
     assert clone.follow(accepted["task_id"])["result"] == {
         "total": 7,
         "words": {"the": 2, "quick": 1, "fox": 1},

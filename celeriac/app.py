@@ -23,13 +23,11 @@ from celeriac.errors import UnavailableError, unavailable
 from celeriac.records import Failure, RecordExistsError, TaskRecord
 from celeriac.services import services
 from celeriac.settings import Settings, settings
-from celeriac.task import RecordedTask, TypedTask, adopt
+from celeriac.task import SCHEMA_VERSION, RecordedTask, TypedTask, adopt
 from tasks.contract import Catalogue, Queue, catalogue
 
 #: The header under which a message carries what is ours.
 HEADER = "celeriac"
-#: What this header says may grow; a worker refuses a version it doesn't know.
-SCHEMA_VERSION = 1
 
 #: A child process is replaced after this many tasks, so that what libraries leak goes with it.
 TASKS_PER_CHILD = 1000

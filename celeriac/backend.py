@@ -112,6 +112,9 @@ class RecordBackend(BaseBackend):
 
     def _store(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> bool:
         """Whether the state was written down: False if another attempt holds the task."""
+        if isinstance(result, Reject) and isinstance(result.reason, Exception):
+            # What goes to the dead-letter queue fails for its reason, not for being rejected.
+            result = result.reason
         try:
             self._write(task_id, result, state, traceback, request)
         except LeaseLostError as lost:

@@ -25,6 +25,8 @@ from tasks.contract import Cancelled, PermanentError, RetryLater, TaskType
 
 log = logging.getLogger(__name__)
 
+#: What our header of a message says may grow; a worker refuses a version it doesn't know.
+SCHEMA_VERSION = 1
 #: A task that has killed so many workers isn't given another.
 MOST_LOST = 3
 #: How long a message stays hidden when its record can't be read or written.
@@ -142,6 +144,10 @@ class RecordedTask(Task):
             case Claimed(record) if record.lost >= MOST_LOST:
                 raise Reject(Poison(record.lost), requeue=False)
             case Claimed(record):
+                version = _header(request).get("v", SCHEMA_VERSION)
+                if version != SCHEMA_VERSION:
+                    why = f"The message has version {version}; this worker reads {SCHEMA_VERSION}."
+                    raise Reject(PermanentError(why, type="unknown-version"), requeue=False)
                 return record
             case ClaimLost(LostClaim.HELD, record) if record is not None:
                 left = timedelta(milliseconds=max(0, (record.lease_until or 0) - clock.now()))
@@ -188,10 +194,10 @@ class TypedTask(RecordedTask):
         try:
             model = task_type.payload_model.model_validate(payload)
         except ValidationError as error:
-            raise PermanentError(
-                f"The payload is no longer valid for {task_type.name}: {_places(error)}",
-                type="invalid-payload",
-            ) from error
+            # It was valid when it was accepted: the type has changed since. A redrive, once the
+            # type takes it again, finds it in the dead-letter queue.
+            why = f"The payload is no longer valid for {task_type.name}: {_places(error)}"
+            raise Reject(PermanentError(why, type="invalid-payload"), requeue=False) from error
         with RunningContext(record, self.request.owner, task_type.time_limit) as context:
             try:
                 result = task_type(model, context)

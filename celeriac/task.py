@@ -140,28 +140,40 @@ class RecordedTask(Task):
                 raise
             why = Hidden(f"the record can't be claimed now: {error}", FAULT_PAUSE)
             raise Reject(why, requeue=True) from error
-        match answer:
-            case Claimed(record) if record.lost >= MOST_LOST:
-                raise Reject(Poison(record.lost), requeue=False)
-            case Claimed(record):
-                version = _header(request).get("v", SCHEMA_VERSION)
-                if version != SCHEMA_VERSION:
-                    why = f"The message has version {version}; this worker reads {SCHEMA_VERSION}."
-                    raise Reject(PermanentError(why, type="unknown-version"), requeue=False)
-                return record
-            case ClaimLost(LostClaim.HELD, record) if record is not None:
-                left = timedelta(milliseconds=max(0, (record.lease_until or 0) - clock.now()))
-                raise Reject(Hidden(answer.why.value, left + LEASE_MARGIN), requeue=True)
-            case ClaimLost(LostClaim.OVER | LostClaim.CANCELLED, record) if record is not None:
-                # The worker that ended it may have died before the chord heard of it.
-                self.backend.tell_chord_again(request, record)
-            case ClaimLost(LostClaim.STALE, record) if record is not None:
-                if record.attempt > request.retries + 1:
-                    self.app.resend(record)
-            case _:
-                pass
+        if isinstance(answer, Claimed):
+            return self._fit(answer.record)
+        self._leave(answer)
         log.info("task %s is not run: %s", task_id, answer.why.value)
         raise Ignore(answer.why.value)
+
+    def _fit(self, record: TaskRecord) -> TaskRecord:
+        """The record, if its message can be run. Raises ``Reject``: it is dead-lettered."""
+        if record.lost >= MOST_LOST:
+            raise Reject(Poison(record.lost), requeue=False)
+        version = _header(self.request).get("v", SCHEMA_VERSION)
+        if version != SCHEMA_VERSION:
+            explanation = f"The message has version {version}; this worker reads {SCHEMA_VERSION}."
+            raise Reject(PermanentError(explanation, type="unknown-version"), requeue=False)
+        return record
+
+    def _leave(self, lost: ClaimLost) -> None:
+        """Do what is left to do for a task that is not ours.
+
+        Raises:
+            Reject: another worker holds it; the message comes back when its lease has ended.
+        """
+        record = lost.record
+        if record is None:
+            return
+        if lost.why is LostClaim.HELD:
+            left = timedelta(milliseconds=max(0, (record.lease_until or 0) - clock.now()))
+            raise Reject(Hidden(lost.why.value, left + LEASE_MARGIN), requeue=True)
+        if record.terminal:
+            # The worker that ended it may have died before the chord heard of it.
+            self.backend.tell_chord_again(self.request, record)
+        elif lost.why is LostClaim.STALE and record.attempt > self.request.retries + 1:
+            # Its retry was recorded, and its worker may have died before sending the message.
+            self.app.resend(record)
 
 
 class TypedTask(RecordedTask):

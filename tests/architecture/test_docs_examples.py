@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib
 import json
+import os
 import re
 import runpy
 import shlex
@@ -13,9 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from httpx import ASGITransport, AsyncClient, Response
+from moto import mock_aws
 
 import tasks
-from tasks.contract import Catalogue
+from celeriac.keys import Scope
+from celeriac.services import reset, services
+from celeriac.settings import PREFIX, Settings, settings
+from local.provision import provision
+from tasks.contract import Catalogue, Queue
 from tasks.contract.testing import FakeContext
 from tests.architecture.pages import PAGES, ROOT, CodeBlock, code_blocks, curls
 
@@ -44,6 +52,26 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             vars(tasks).pop(name.removeprefix("tasks."), None)
 
 
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """An AWS in this process, and the settings of it."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", PREFIX))]:
+        monkeypatch.delenv(name)
+    url = "https://sqs.us-east-1.amazonaws.com/123456789012/celeriac-"
+    variables = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        f"{PREFIX}QUEUE_URL_PREFIX": url,
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    reset()
+    with mock_aws():
+        yield settings()
+    reset()
+
+
 def test_each_task_file_is_found_by_its_name(clone: Path) -> None:
     """Saving the file is all that it takes to have its task type in the catalogue."""
     catalogue = Catalogue.of(tasks)
@@ -67,9 +95,38 @@ def test_the_readmes_task_counts_words(clone: Path) -> None:
     assert context.steps == [(1, 1, "7 words found")]
 
 
-@pytest.mark.parametrize(
-    "block", [each for each in FILES if "tests/" in path_of(each)], ids=path_of
-)
+def test_the_readmes_task_has_an_endpoint(clone: Path, aws: Settings) -> None:
+    """Saving the file is all that it takes to submit such tasks, and to see them at /docs."""
+    from api.app import create_app
+
+    catalogue = Catalogue.of(tasks)
+    provision(aws, catalogue)
+    services().keys.register("cel_docs", name="docs", tenant="default", scopes=[Scope.SUBMIT])
+    app = create_app(aws, catalogue)
+
+    async def ask() -> tuple[Response, Response, Response]:
+        async with AsyncClient(
+            transport=ASGITransport(app),
+            base_url="http://api",
+            headers={"Authorization": "Bearer cel_docs"},
+        ) as api:
+            return (
+                await api.post("/tasks/count-words", json={"text": "to be or not to be"}),
+                await api.post("/tasks/count-words", json={"text": ""}),
+                await api.get("/openapi.json"),
+            )
+
+    accepted, refused, documented = asyncio.run(ask())
+
+    assert accepted.status_code == 202
+    assert accepted.json()["status"] == "PENDING"
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["#/text"]
+    assert "/tasks/count-words" in documented.json()["paths"]
+    answer = services().sqs.receive_message(QueueUrl=aws.queue_url(Queue.DEFAULT))
+    assert accepted.json()["task_id"] in answer["Messages"][0]["Body"]
+
+
+@pytest.mark.parametrize("block", TESTS, ids=path_of)
 def test_the_tests_that_pages_show_pass(block: CodeBlock, clone: Path, tmp_path: Path) -> None:
     """A reader who copies the task and its test sees it pass."""
     shown = runpy.run_path(str(clone / path_of(block)))

@@ -19,7 +19,7 @@ from kombu import Queue as KombuQueue
 
 from celeriac import clock, identifiers, states
 from celeriac.calls import LARGEST_IN_MESSAGE, Call
-from celeriac.errors import UnavailableError, unavailable
+from celeriac.errors import unavailable
 from celeriac.records import Failure, RecordExistsError, TaskRecord
 from celeriac.services import services
 from celeriac.settings import Settings, settings
@@ -181,7 +181,7 @@ class CeleriacApp(Celery):
         """
         try:
             return self.publish(record, call, **options)
-        except UnavailableError:
+        except Exception:
             if services().records.discard(record.task_id):
                 raise
             # SQS had taken it after all and a worker has claimed it, or a repeated idempotency
@@ -281,6 +281,7 @@ def make_app(settings: Settings, catalogue: Catalogue) -> CeleriacApp:
             KombuQueue(queue.queue_name, exchange, routing_key=queue.queue_name) for queue in Queue
         ],
         task_create_missing_queues=False,
+        imports=[module for module in settings.include.split(",") if module],
         task_default_queue=Queue.DEFAULT.queue_name,
         task_routes={
             name: {"queue": each.queue.queue_name}

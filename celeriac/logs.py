@@ -22,7 +22,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
         if current_task and current_task.request.id:
             line["task_id"] = current_task.request.id
@@ -32,6 +32,15 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The log line; without a task's result, which is its caller's and no log's."""
+    match record.args:
+        case {"return_value": _, "name": name, "id": task_id, "runtime": runtime}:
+            return f"Task {name}[{task_id}] succeeded in {runtime:.3f} s"
+        case _:
+            return record.getMessage()
 
 
 def configure(level: str) -> None:

@@ -100,6 +100,11 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
         description="Whose tasks they are when Python code submits without naming a tenant.",
     )
+    include: str = Field(
+        "",
+        description="Modules with plain Celery tasks (`@shared_task`), with commas between: "
+        "workers import them.",
+    )
     record_ttl: timedelta = Field(
         timedelta(days=7), description="How long task records, results and artifacts are kept."
     )

@@ -18,7 +18,7 @@ from tests.integration.api.conftest import TENANT, Api, chunks, problem
 def messages(queue: Queue) -> list[Any]:
     """The messages of a queue, each with how long it is kept back."""
     answer = services().sqs.receive_message(
-        QueueUrl=settings().queue_url(queue), MaxNumberOfMessages=10
+        QueueUrl=settings().queue_url(queue), MaxNumberOfMessages=10, WaitTimeSeconds=0
     )
     return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
 

@@ -78,13 +78,12 @@ def install(app: FastAPI) -> None:
 
 def invalid(errors: Sequence[Mapping[str, Any]], body: Any) -> Problem:
     """The problem for pydantic's errors about a request whose JSON body was ``body``."""
-    count = "One value is" if len(errors) == 1 else f"{len(errors)} values are"
-    shown = f" The first {MOST_ERRORS} are named." if len(errors) > MOST_ERRORS else ""
-    return Problem(
-        ProblemType.INVALID,
-        f"{count} wrong: see errors.{shown}",
-        errors=[_wrong_value(error, body) for error in errors[:MOST_ERRORS]],
-    )
+    wrong = [_wrong_value(error, body) for error in errors[:MOST_ERRORS]]
+    first = wrong[0]
+    detail = f"{first.pointer or first.parameter or first.header}: {first.detail}."
+    if len(errors) > 1:
+        detail += f" In all {len(errors)} values are wrong: see errors."
+    return Problem(ProblemType.INVALID, detail, errors=wrong)
 
 
 def _answer(app: FastAPI, kind: type[Exception], problem: Callable[[Any], Problem]) -> None:
@@ -96,7 +95,7 @@ def _answer(app: FastAPI, kind: type[Exception], problem: Callable[[Any], Proble
 
 def _wrong_value(error: Mapping[str, Any], body: Any) -> WrongValue:
     where, *path = error["loc"]
-    detail = str(error["msg"]).removeprefix("Value error, ")[:300]
+    detail = str(error["msg"]).removeprefix("Value error, ").rstrip(".")[:300]
     match where:
         case "query":
             return WrongValue(parameter=_name(path), detail=detail)

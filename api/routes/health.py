@@ -84,21 +84,21 @@ def _check(
 
 
 @cache
-def _client(service: str) -> Any:
-    # Somebody waits for the answer: one try, and not for long.
+def probe_client(service: str) -> Any:
+    """A client for one question: somebody waits for the answer, so one try, and not for long."""
     return client(service, connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
 
 
 def _ask_dynamodb(settings: Settings) -> object:
     key = {"pk": {"S": "health"}, "sk": {"S": "health"}}
-    return _client("dynamodb").get_item(TableName=settings.table_name, Key=key)
+    return probe_client("dynamodb").get_item(TableName=settings.table_name, Key=key)
 
 
 def _ask_s3(settings: Settings) -> object:
-    return _client("s3").head_bucket(Bucket=settings.bucket_name)
+    return probe_client("s3").head_bucket(Bucket=settings.bucket_name)
 
 
 def _ask_sqs(settings: Settings) -> object:
-    return _client("sqs").get_queue_attributes(
+    return probe_client("sqs").get_queue_attributes(
         QueueUrl=settings.queue_url(Queue.DEFAULT), AttributeNames=["QueueArn"]
     )

@@ -55,6 +55,7 @@ Tag = Annotated[str, StringConstraints(pattern=r"^[\w.:/@+=-]{1,50}$")]
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias="Idempotency-Key",
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",

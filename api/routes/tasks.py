@@ -20,7 +20,7 @@ from api.keyed_route import KeyedRoute
 from api.long_poll import look_until
 from api.problems import Problem, ProblemType, documented
 from api.routes.submit import ACCEPTED, PROBLEMS, IdempotencyKey, accepted
-from api.views import ResultView, TaskPage, TaskView, summarize, view, with_links
+from api.views import ResultView, TaskPage, TaskView, summarize, task_path, view, with_links
 from celeriac import states, submission
 from celeriac.artifacts import ArtifactNotFoundError
 from celeriac.errors import NotFoundError, NotOverError, unavailable
@@ -354,7 +354,7 @@ def _without_result(record: TaskRecord) -> Problem:
         return Problem(
             ProblemType.TASK_REVOKED,
             f"Task {record.task_id} was cancelled and has no result. "
-            f"POST {record.task_id}/retry runs it again.",
+            f"POST {task_path(record.task_id)}/retry runs it again.",
         )
     failure = record.failure
     said = f"{failure.type}: {failure.message}" if failure else "no reason was kept"

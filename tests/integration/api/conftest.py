@@ -1,0 +1,158 @@
+"""The API over AWS in this process: DynamoDB, SQS and S3 as moto answers for them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from threading import Lock
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
+
+from api.app import create_app
+from api.routes import health
+from celeriac import clock, services, states
+from celeriac.keys import Scope
+from celeriac.records import Claimed, Failure, Progress, TaskRecord
+from celeriac.settings import settings
+from local.environment import ACCOUNT, REGION
+from local.provision import provision
+from tests.integration.api.throwaway import CATALOGUE
+
+KEY = "cel_all-may-be-done-with-this"
+TENANT = "acme"
+
+
+class Api:
+    """A synchronous client of an app, with a key. Every call may be made from any thread."""
+
+    def __init__(self, app: FastAPI, key: str | None = KEY) -> None:
+        self.app = app
+        self.key = key
+
+    def __call__(self, method: str, url: str, **options: Any) -> httpx.Response:
+        return asyncio.run(self._request(method, url, options))
+
+    async def _request(self, method: str, url: str, options: dict[str, Any]) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app), base_url="http://api", headers=headers
+        ) as client:
+            return await client.request(method, url, **options)
+
+    def get(self, url: str, **options: Any) -> httpx.Response:
+        return self("GET", url, **options)
+
+    def post(self, url: str, **options: Any) -> httpx.Response:
+        return self("POST", url, **options)
+
+    def delete(self, url: str, **options: Any) -> httpx.Response:
+        return self("DELETE", url, **options)
+
+    def submit(self, name: str = "Ada", **options: Any) -> str:
+        """The id of a new task."""
+        answer = self.post("/tasks/greet", json={"name": name}, **options)
+        assert answer.status_code == 202, answer.text
+        task_id: str = answer.json()["task_id"]
+        return task_id
+
+
+class Worker:
+    """What a worker writes, written by hand."""
+
+    def claim(self, task_id: str) -> TaskRecord:
+        record = services.services().records.get(task_id)
+        assert record is not None
+        until = clock.now() + 60_000
+        claimed = services.services().records.claim(task_id, record.attempt, "me", until)
+        assert isinstance(claimed, Claimed)
+        return claimed.record
+
+    def report(self, task_id: str, current: int, total: int, message: str) -> None:
+        progress = Progress(current=current, total=total, message=message)
+        services.services().records.report(task_id, "me", states.PROGRESS, progress=progress)
+
+    def succeed(self, task_id: str, result: Any) -> None:
+        record = self.claim(task_id)
+        reference = services.services().values.put(
+            record.tenant, task_id, "result", json.dumps({"result": result}), record.expires_at
+        )
+        services.services().records.finish(task_id, "me", states.SUCCESS, result=reference)
+
+    def fail(self, task_id: str, type: str, message: str) -> None:
+        self.claim(task_id)
+        failure = Failure(type=type, message=message)
+        services.services().records.finish(task_id, "me", states.FAILURE, failure=failure)
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """AWS with everything that a deployment has, and nothing in it."""
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_REGION", REGION)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv(
+        "CELERIAC_QUEUE_URL_PREFIX", f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/celeriac-"
+    )
+    monkeypatch.setenv("CELERIAC_API_KEY_CACHE", "PT0S")
+    _one_request_at_a_time(monkeypatch)
+    _forget_clients()
+    with mock_aws():
+        provision(settings(), CATALOGUE)
+        services.services().keys.register(
+            KEY, name="everything", tenant=TENANT, scopes=[Scope.ADMIN]
+        )
+        yield
+    _forget_clients()
+
+
+def _one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each request of DynamoDB is atomic; moto's are not where threads meet.
+    lock = Lock()
+    process = BotocoreStubber.process_request
+
+    def locked(self: BotocoreStubber, request: Any) -> Any:
+        with lock:
+            return process(self, request)
+
+    monkeypatch.setattr(BotocoreStubber, "process_request", locked)
+
+
+def _forget_clients() -> None:
+    services.reset()
+    health.probe_client.cache_clear()
+
+
+@pytest.fixture
+def api(aws: None) -> Api:
+    """The API over two throw-away task types, and a key that may do everything."""
+    return Api(create_app(catalogue=CATALOGUE))
+
+
+@pytest.fixture
+def worker(aws: None) -> Worker:
+    return Worker()
+
+
+async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
+    """A body whose length nobody has announced."""
+    for part in parts:
+        yield part
+
+
+def problem(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+    """The problem of an answer, which must be this one."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = answer.json()
+    assert document["type"] == f"/problems/{slug}"
+    assert document["status"] == status
+    assert document["title"]
+    assert document["detail"]
+    return document

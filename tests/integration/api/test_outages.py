@@ -1,0 +1,99 @@
+"""AWS is down: 503 with Retry-After, and nothing half-accepted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from api.app import create_app
+from celeriac import services
+from tests.integration.api.conftest import Api, problem
+from tests.integration.api.throwaway import CATALOGUE
+
+
+class Outage:
+    """Takes services of AWS down: nothing listens where they were."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    def of(self, service: str) -> Api:
+        """A new process's API, to which the service is down."""
+        self._monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", "http://127.0.0.1:9")
+        services.reset()
+        return Api(create_app(catalogue=CATALOGUE))
+
+    def over(self, service: str) -> Api:
+        """A new process's API, to which the service is back."""
+        self._monkeypatch.delenv(f"AWS_ENDPOINT_URL_{service}")
+        services.reset()
+        return Api(create_app(catalogue=CATALOGUE))
+
+
+@pytest.fixture
+def outage(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outage]:
+    yield Outage(monkeypatch)
+    services.reset()
+
+
+def assert_unavailable(answer: httpx.Response) -> None:
+    problem(answer, 503, "unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+    assert "127.0.0.1" not in answer.text
+
+
+def test_without_sqs_no_task_is_accepted(outage: Outage) -> None:
+    """A message that can't be sent takes the record with it; the same request works later."""
+    key = {"Idempotency-Key": "k"}
+    down = outage.of("SQS")
+    begun = time.monotonic()
+    assert_unavailable(down.post("/tasks/greet", json={"name": "Ada"}, headers=key))
+    assert time.monotonic() - begun < 25
+    up = outage.over("SQS")
+    assert up.get("/tasks").json()["data"] == []
+    answer = up.post("/tasks/greet", json={"name": "Ada"}, headers=key)
+    assert answer.status_code == 202
+    assert "idempotent-replayed" not in answer.headers
+
+
+def test_without_dynamodb_nobody_is_known(outage: Outage) -> None:
+    """Even the key can't be looked up: that is 503, not 401."""
+    down = outage.of("DYNAMODB")
+    for method, path in (("POST", "/tasks/greet"), ("GET", "/tasks"), ("DELETE", "/tasks/t-1")):
+        assert_unavailable(down(method, path, json={"name": "Ada"}))
+
+
+def test_without_dynamodb_a_known_caller_is_told_so(
+    outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the key in the cache, each use of the records answers 503 on its own."""
+    monkeypatch.setenv("CELERIAC_API_KEY_CACHE", "PT1H")
+    services.reset()
+    up = Api(create_app(catalogue=CATALOGUE))
+    task_id = up.submit()
+    keys = services.services().keys
+    down = outage.of("DYNAMODB")
+    services.services().keys = keys
+    for method, path in (
+        ("POST", "/tasks/greet"),
+        ("GET", "/tasks"),
+        ("GET", f"/tasks/{task_id}"),
+        ("GET", f"/tasks/{task_id}/result"),
+        ("DELETE", f"/tasks/{task_id}"),
+        ("POST", f"/tasks/{task_id}/retry"),
+    ):
+        assert_unavailable(down(method, path, json={"name": "Ada"} if method == "POST" else None))
+    assert up.get("/catalogue").status_code == 200
+
+
+def test_without_s3_no_large_task_is_accepted(outage: Outage) -> None:
+    """A payload that can't be kept is not accepted, and files answer 503 as well."""
+    down = outage.of("S3")
+    assert_unavailable(down.post("/tasks/keep", json={"value": "x" * 100_000}))
+    assert_unavailable(down.get("/files/files/0-1/a"))
+    assert down.get("/tasks").json()["data"] == []
+    assert down.post("/tasks/greet", json={"name": "Ada"}).status_code == 202

@@ -22,11 +22,25 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# S3 takes keys of 1,024 bytes; the tenant's prefix has to fit in too.
-_KEY = re.compile(r"(files|tasks|values)/[0-9A-Za-z-]{1,64}/[^\x00-\x1f\x7f]{1,700}")
+# S3 takes keys of 1,024 bytes of UTF-8; the tenant's prefix has to fit in too.
+# docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+_LONGEST_KEY = 900
+_KEY = re.compile(r"(files|tasks|values)/[0-9A-Za-z-]{1,64}/[^\x00-\x1f\x7f\ud800-\udfff]+")
 
-#: What a browser would run if it opened it: offered as plain bytes, to be saved.
-_ACTIVE = re.compile(r"html|svg|xml|javascript|ecmascript|xslt", re.IGNORECASE)
+#: What a browser would run if it opened it: offered as plain bytes, to be saved. Office documents
+#: have "openxml" in their types and are none of these.
+_ACTIVE = re.compile(r"html|svg|[/+]xml|/xsl|javascript|ecmascript", re.IGNORECASE)
+
+
+class ArtifactKeyError(ValueError):
+    """Nothing can be kept under this key: its name is empty, too long, or leads elsewhere."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"{key!r} can't be the key of an artifact. Give it a name without '..', empty parts "
+            f"and control characters; {_LONGEST_KEY} bytes are the most."
+        )
+        self.key = key
 
 
 class ArtifactNotFoundError(LookupError):
@@ -70,7 +84,12 @@ class Artifacts:
         content_type: str,
         metadata: Mapping[str, str] | None = None,
     ) -> int:
-        """Keep bytes, or the file at a path, under a key; its size in bytes."""
+        """Keep bytes, or the file at a path, under a key; its size in bytes.
+
+        Raises ``ArtifactKeyError``.
+        """
+        if not is_key(key):
+            raise ArtifactKeyError(key)
         headers: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata or {})}
         where = _full_key(tenant, key)
         if isinstance(content, bytes):
@@ -143,7 +162,12 @@ class Artifacts:
     def upload(
         self, tenant: str, key: str, *, content_type: str, size: int, lifetime: timedelta
     ) -> Upload:
-        """Where and how a caller can send a file of exactly this size and type."""
+        """Where and how a caller can send a file of exactly this size and type.
+
+        Raises ``ArtifactKeyError``.
+        """
+        if not is_key(key):
+            raise ArtifactKeyError(key)
         answer = self._client.generate_presigned_post(
             self._bucket,
             _full_key(tenant, key),
@@ -156,7 +180,11 @@ class Artifacts:
 
 def is_key(key: str) -> bool:
     """Whether this has the shape of an artifact's key."""
-    return _KEY.fullmatch(key) is not None and not {".", ".."} & set(key.split("/"))
+    return (
+        _KEY.fullmatch(key) is not None
+        and not {"", ".", ".."} & set(key.split("/"))
+        and len(key.encode()) <= _LONGEST_KEY
+    )
 
 
 def safe_content_type(content_type: str) -> str:

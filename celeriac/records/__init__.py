@@ -10,6 +10,7 @@ from celeriac.records.store import (
     ClaimLost,
     LeaseLostError,
     LostClaim,
+    NotRunningStateError,
     RecordExistsError,
     RecordStore,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "LeaseLostError",
     "LostClaim",
     "MemoryRecords",
+    "NotRunningStateError",
     "Page",
     "Progress",
     "RecordExistsError",

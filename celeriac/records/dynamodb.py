@@ -43,6 +43,8 @@ from celeriac.records.store import (
     LostClaim,
     Position,
     RecordExistsError,
+    check_running_state,
+    is_free,
     judge,
 )
 from celeriac.topology import IndexShape
@@ -74,6 +76,9 @@ _WAITING = _state_in(states.WAITING)
 _SETTLED = _state_in(states.WAITING | states.TERMINAL)
 # A record that is absent is not running: NOT alone would hold for it.
 _RUNNING = _Condition(f"attribute_exists(pk) AND NOT {_SETTLED.text}", _SETTLED.values)
+
+
+_NOT_CANCELLED = _Condition("attribute_not_exists(cancel_requested_at)", {})
 
 
 def _attempt_is(attempt: int) -> _Condition:
@@ -183,7 +188,7 @@ class DynamoRecords:
             found = refused.found
         judgement = judge(found, attempt, owner, now)
         if isinstance(judgement, ClaimLost) and judgement.why is LostClaim.CANCELLED:
-            return self._bury(task_id, now, judgement)
+            return self._bury(task_id, now)
         if judgement is not None:
             return judgement
         # The lease has passed: its worker is dead, or frozen for longer than it had promised.
@@ -204,13 +209,15 @@ class DynamoRecords:
             again = judge(refused.found, attempt, owner, now)
             return again or ClaimLost(LostClaim.HELD, refused.found)
 
-    def _bury(self, task_id: str, now: Millis, lost: ClaimLost) -> ClaimLost:
+    def _bury(self, task_id: str, now: Millis) -> ClaimLost:
         """End a cancelled task whose worker didn't live to do it."""
         changes = {"state": states.REVOKED, "finished_at": now}
         try:
             ended = self._update(task_id, _lease_passed(now, cancelled=True), changes)
-        except _Refused:
-            return lost
+        except _Refused as refused:
+            # It lives after all, and has renewed its lease; or somebody was quicker.
+            why = LostClaim.OVER if refused.found and refused.found.terminal else LostClaim.HELD
+            return ClaimLost(why, refused.found)
         return ClaimLost(LostClaim.CANCELLED, ended)
 
     def renew(self, task_id: str, owner: str, until: Millis) -> TaskRecord:
@@ -225,6 +232,7 @@ class DynamoRecords:
         progress: Progress | None = None,
         meta: str | None = None,
     ) -> TaskRecord:
+        check_running_state(state)
         return self._held(task_id, owner, {"state": state, "progress": progress, "meta": meta})
 
     def retry(
@@ -236,18 +244,33 @@ class DynamoRecords:
         *,
         input: str | None = None,
     ) -> TaskRecord:
-        return self._held(
-            task_id,
-            owner,
-            {"state": states.RETRY, "due_at": due_at, "failure": failure, "input": input},
-            add={"attempt": 1},
-            remove=("lease_until", "progress", "meta"),
-        )
+        try:
+            return self._held(
+                task_id,
+                owner,
+                {"state": states.RETRY, "due_at": due_at, "failure": failure, "input": input},
+                condition=_NOT_CANCELLED,
+                add={"attempt": 1},
+                remove=("lease_until", "progress", "meta"),
+            )
+        except LeaseLostError as refused:
+            found = refused.now_is
+            if found is None or found.lease_owner != owner:
+                raise
+            if found.cancel_requested_at is None and found.state != states.REVOKED:
+                raise
+        return self.finish(task_id, owner, states.REVOKED)
 
     def release(self, task_id: str, owner: str, *, lost: bool = False) -> TaskRecord:
         # A lease that has an owner and has passed is one whose worker was lost.
         leftovers = () if lost else ("lease_owner",)
-        return self._held(task_id, owner, {"lease_until": 0}, remove=leftovers)
+        try:
+            return self._held(task_id, owner, {"lease_until": 0}, remove=leftovers)
+        except LeaseLostError as refused:
+            if refused.now_is is None or not is_free(refused.now_is):
+                raise
+            # Our own write, whose answer was lost on the way.
+            return refused.now_is
 
     def finish(
         self,
@@ -275,17 +298,22 @@ class DynamoRecords:
         try:
             return self._update(task_id, _WAITING, changes, remove=leftovers, copies=copies)
         except _Refused as refused:
-            raise LeaseLostError(task_id, "nobody", refused.found) from None
+            found = refused.found
+            if found and (found.state, found.finished_at) == (state, changes["finished_at"]):
+                # Our own write, whose answer was lost on the way.
+                return found
+            raise LeaseLostError(task_id, "nobody", found) from None
 
     def cancel(self, task_id: str) -> tuple[Cancellation, TaskRecord] | None:
         # A waiting task may be claimed, and a running one handed back, between the two writes:
         # then both are refused and the round is made again, against the newer state.
         while True:
+            now = self._now()
             try:
                 ended = self._update(
                     task_id,
                     _WAITING,
-                    {"state": states.REVOKED, "finished_at": self._now()},
+                    {"state": states.REVOKED, "finished_at": now},
                     remove=("due_at", "failure"),
                 )
             except _Refused as refused:
@@ -294,13 +322,16 @@ class DynamoRecords:
                 return Cancellation.ENDED, ended
             if found is None:
                 return None
+            if (found.state, found.finished_at) == (states.REVOKED, now):
+                # Our own write, whose answer was lost on the way.
+                return Cancellation.ENDED, found
             if found.terminal:
                 return Cancellation.OVER, found
             try:
                 asked = self._update(
                     task_id,
                     _RUNNING,
-                    {"cancel_requested_at": found.cancel_requested_at or self._now()},
+                    {"cancel_requested_at": found.cancel_requested_at or now},
                 )
             except _Refused:
                 continue
@@ -309,8 +340,10 @@ class DynamoRecords:
     def newest(self, index: IndexShape, position: Position, limit: int) -> list[Entry]:
         conditions = [f"{index.partition_key} = :partition"]
         values = {":partition": listing_partition(position.tenant, position.shard)}
-        # A key condition takes one comparison, or BETWEEN, whose ends are included.
+        # A key condition takes one comparison, or BETWEEN, whose ends are included and in order.
         floor = f"{position.created_after:013d}$" if position.created_after is not None else None
+        if position.below is not None and floor is not None and position.below <= floor:
+            return []
         if position.below is not None and floor is not None:
             if position.below < floor:
                 # Nothing lies between, and DynamoDB refuses such a BETWEEN.
@@ -350,15 +383,15 @@ class DynamoRecords:
         owner: str,
         changes: Mapping[str, Any],
         *,
+        condition: _Condition | None = None,
         add: Mapping[str, int] | None = None,
         remove: tuple[str, ...] = (),
         copies: Mapping[str, str] | None = None,
     ) -> TaskRecord:
         """A write that only the holder of the lease may make."""
+        held = _held_by(owner) & condition if condition else _held_by(owner)
         try:
-            return self._update(
-                task_id, _held_by(owner), changes, add=add, remove=remove, copies=copies
-            )
+            return self._update(task_id, held, changes, add=add, remove=remove, copies=copies)
         except _Refused as refused:
             found = refused.found
             if found and found.lease_owner == owner and found.state == changes.get("state"):

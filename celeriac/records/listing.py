@@ -20,7 +20,10 @@ from celeriac.topology import FAILURES, LISTING, IndexShape
 #: then gives short pages with a cursor to go on from, never a slow answer.
 EFFORT = 10
 
-_LISTING_KEY = re.compile(r"\d{13}#[0-9A-Za-z_.:-]{1,255}")
+# Ids of plain Celery tasks may be any text. A sort key has at most 1,024 bytes.
+# docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+_LISTING_KEY = re.compile(r"[0-9]{13}#.+", re.DOTALL)
+_LONGEST_LISTING_KEY = 1024
 
 
 class BadCursorError(ValueError):
@@ -100,10 +103,11 @@ def decode_cursor(cursor: str | None) -> str | None:
     if cursor is None:
         return None
     try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
+        data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
+        text = data.decode()
     except (binascii.Error, ValueError):
         raise BadCursorError from None
-    if not _LISTING_KEY.fullmatch(text):
+    if len(data) > _LONGEST_LISTING_KEY or not _LISTING_KEY.fullmatch(text):
         raise BadCursorError
     return text
 

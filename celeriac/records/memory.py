@@ -19,6 +19,8 @@ from celeriac.records.store import (
     LostClaim,
     Position,
     RecordExistsError,
+    check_running_state,
+    is_free,
     judge,
 )
 from celeriac.topology import FAILURES, IndexShape
@@ -103,6 +105,7 @@ class MemoryRecords:
         progress: Progress | None = None,
         meta: str | None = None,
     ) -> TaskRecord:
+        check_running_state(state)
         with self._lock:
             found = self._held(task_id, owner)
             return self._write(
@@ -119,9 +122,12 @@ class MemoryRecords:
         input: str | None = None,
     ) -> TaskRecord:
         with self._lock:
-            if written := self._written(task_id, owner, states.RETRY):
-                return written
+            for state in (states.RETRY, states.REVOKED):
+                if written := self._written(task_id, owner, state):
+                    return written
             found = self._held(task_id, owner)
+            if found.cancel_requested_at is not None:
+                return self.finish(task_id, owner, states.REVOKED)
             return self._write(
                 found,
                 state=states.RETRY,
@@ -136,8 +142,11 @@ class MemoryRecords:
 
     def release(self, task_id: str, owner: str, *, lost: bool = False) -> TaskRecord:
         with self._lock:
-            found = self._held(task_id, owner)
-            return self._write(found, lease_owner=owner if lost else None, lease_until=0)
+            found = self.get(task_id)
+            if found is None or not is_free(found):
+                found = self._held(task_id, owner)
+                found = self._write(found, lease_owner=owner if lost else None, lease_until=0)
+            return found
 
     def finish(
         self,
@@ -156,6 +165,8 @@ class MemoryRecords:
                 found = self._held(task_id, owner)
             else:
                 waiting = self.get(task_id)
+                if waiting and (waiting.state, waiting.finished_at) == (state, self._now()):
+                    return waiting
                 if waiting is None or waiting.state not in states.WAITING:
                     raise LeaseLostError(task_id, "nobody", waiting)
                 found = waiting
@@ -176,6 +187,8 @@ class MemoryRecords:
             found = self.get(task_id)
             if found is None:
                 return None
+            if (found.state, found.finished_at) == (states.REVOKED, self._now()):
+                return Cancellation.ENDED, found
             if found.terminal:
                 return Cancellation.OVER, found
             if found.state in states.WAITING:

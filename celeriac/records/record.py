@@ -8,8 +8,14 @@ from dataclasses import dataclass
 from celeriac import states
 from celeriac.clock import Millis
 
-#: Longer messages are cut: DynamoDB bills the whole item at every write.
+#: Longer messages are cut, in bytes of UTF-8: DynamoDB bills the whole item at every write.
 LONGEST_MESSAGE = 200
+LONGEST_TYPE = 80
+
+
+def cut(text: str, limit: int) -> str:
+    """The beginning of a text, at most ``limit`` bytes of it, in characters that UTF-8 has."""
+    return text.encode(errors="replace")[:limit].decode(errors="ignore")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +26,9 @@ class Progress:
     total: int
     message: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", cut(self.message, LONGEST_MESSAGE))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
@@ -28,13 +37,17 @@ class Failure:
     type: str
     message: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "type", cut(self.type, LONGEST_TYPE))
+        object.__setattr__(self, "message", cut(self.message, LONGEST_MESSAGE))
+
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """The failure that an exception stands for."""
         type_ = getattr(error, "type", None)
         return cls(
             type=type_ if isinstance(type_, str) else type(error).__name__,
-            message=str(error)[:LONGEST_MESSAGE],
+            message=str(error),
         )
 
 

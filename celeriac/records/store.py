@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from celeriac import states
 from celeriac.clock import Millis
 from celeriac.records.record import Failure, Progress, TaskRecord
 from celeriac.topology import IndexShape
@@ -33,6 +34,16 @@ class LeaseLostError(Exception):
         self.task_id = task_id
         self.owner = owner
         self.now_is = now_is
+
+
+class NotRunningStateError(ValueError):
+    """A running task can't say that it is in this state: it would be free for others to claim."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            f"A running task can't report the state {state!r}. Use PROGRESS, or a name of your own."
+        )
+        self.state = state
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,17 @@ def judge(
     if found.cancel_requested_at is not None:
         return ClaimLost(LostClaim.CANCELLED, found)
     return None
+
+
+def is_free(found: TaskRecord) -> bool:
+    """Whether a running task has been handed back, and nobody has claimed it since."""
+    return found.running and found.lease_owner is None
+
+
+def check_running_state(state: str) -> None:
+    """Raises ``NotRunningStateError`` for a state in which a task isn't running."""
+    if state in states.WAITING | states.TERMINAL:
+        raise NotRunningStateError(state)
 
 
 @dataclass(frozen=True)
@@ -150,7 +172,12 @@ class RecordStore(Protocol):
         progress: Progress | None = None,
         meta: str | None = None,
     ) -> TaskRecord:
-        """Say how far a running task is. Raises ``LeaseLostError``."""
+        """Say how far a running task is.
+
+        Raises:
+            LeaseLostError: this attempt no longer holds the task.
+            NotRunningStateError: a running task can't be in this state.
+        """
 
     def retry(
         self,
@@ -163,7 +190,8 @@ class RecordStore(Protocol):
     ) -> TaskRecord:
         """End this attempt and make room for the next, with another input if one is given.
 
-        Raises ``LeaseLostError``.
+        A task whose caller has asked for an end becomes REVOKED instead: nobody wants another
+        attempt. Raises ``LeaseLostError``.
         """
 
     def release(self, task_id: str, owner: str, *, lost: bool = False) -> TaskRecord:

@@ -23,14 +23,21 @@ class DeclarationError(TypeError):
         self.fix = fix
 
 
-class UnknownTaskTypeError(LookupError):
-    """The catalogue has no task type of this name; ``near`` holds the names most like it."""
+class UnknownTaskTypeError(KeyError):
+    """The catalogue has no task type of this name; ``near`` holds the names most like it.
+
+    A ``KeyError``, so that the catalogue's ``get`` answers None as any mapping's.
+    """
 
     def __init__(self, name: str, near: Sequence[str]) -> None:
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         super().__init__(f"There is no task type {name!r}.{hint}")
         self.name = name
         self.near = tuple(near)
+
+    def __str__(self) -> str:
+        # KeyError would show the message in quotes.
+        return str(self.args[0])
 
 
 class PermanentError(Exception):

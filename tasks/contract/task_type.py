@@ -92,7 +92,7 @@ def task(
 
     def declare(function: Callable[[P, TaskContext], R]) -> TaskType[P, R]:
         where = f"Task {function.__module__}.{function.__qualname__}"
-        _check_options(where, queue, time_limit, retry)
+        _check_options(where, queue, time_limit, retry, aliases)
         payload_model, result_model = _models(where, function)
         if not inspect.getdoc(function):
             raise DeclarationError(
@@ -100,7 +100,8 @@ def task(
                 "it has no docstring",
                 "Write one line that says what it does; it becomes the endpoint's summary",
             )
-        names = (name or function.__name__.replace("_", "-"), *aliases)
+        own_name = function.__name__.replace("_", "-") if name is None else name
+        names = (own_name, *aliases)
         for each in names:
             if not NAME.fullmatch(each):
                 raise DeclarationError(
@@ -122,7 +123,9 @@ def task(
     return declare
 
 
-def _check_options(where: str, queue: object, time_limit: object, retry: object) -> None:
+def _check_options(
+    where: str, queue: object, time_limit: object, retry: object, aliases: object
+) -> None:
     if not isinstance(queue, Queue):
         raise DeclarationError(
             where,
@@ -147,6 +150,10 @@ def _check_options(where: str, queue: object, time_limit: object, retry: object)
         raise DeclarationError(
             where, f"retry={retry!r} is not a Retry", "Write retry=Retry(attempts=3)"
         )
+    if not isinstance(aliases, tuple):
+        raise DeclarationError(
+            where, f"aliases={aliases!r} is not a tuple", "Write aliases=('old-name',)"
+        )
 
 
 def _models(where: str, function: Callable[..., Any]) -> tuple[type[Any], type[Any]]:
@@ -166,11 +173,15 @@ def _models(where: str, function: Callable[..., Any]) -> tuple[type[Any], type[A
             "Payload and result are pydantic models declared in the task's own file; keep a heavy "
             "library's types out of the decorated signature",
         ) from error
-    match list(inspect.signature(function).parameters):
-        case [payload, context]:
-            pass
-        case names:
-            raise DeclarationError(where, f"it takes {len(names)} arguments", f"Write {shape}")
+    parameters = inspect.signature(function).parameters
+    if len(parameters) != 2:  # noqa: PLR2004 - payload and context
+        raise DeclarationError(where, f"it takes {len(parameters)} arguments", f"Write {shape}")
+    payload, context = parameters
+    for each in parameters.values():
+        if each.kind not in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}:
+            raise DeclarationError(
+                where, f"its argument {each.name!r} can't be given by position", f"Write {shape}"
+            )
     if hints.get(context) is not TaskContext:
         raise DeclarationError(
             where,
@@ -186,8 +197,9 @@ def _models(where: str, function: Callable[..., Any]) -> tuple[type[Any], type[A
 def _model(where: str, role: str, annotation: object, shape: str) -> type[Any]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
+    found = "not annotated" if annotation is None else f"annotated {annotation!r}"
     raise DeclarationError(
         where,
-        f"its {role} is annotated {annotation!r}, not with a pydantic model",
+        f"its {role} is {found}, and must be a pydantic model",
         f"Declare a class with BaseModel as its base, and write {shape}",
     )

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tasks.contract.context import Artifact
+from tasks.contract.context import Artifact, TaskContext
 from tasks.contract.errors import Cancelled, PermanentError
 
 
@@ -56,9 +58,9 @@ class FakeContext:
     def read_artifact(self, key: str) -> Path:
         if key not in self.files:
             raise PermanentError(f"There is no artifact {key!r}.", type="artifact-not-found")
-        copy = self.workdir / self.files[key].name
-        if copy != self.files[key]:
-            shutil.copyfile(self.files[key], copy)
+        # A directory of its own for each: two artifacts may have one name.
+        copy = Path(tempfile.mkdtemp(dir=self.workdir)) / key.rpartition("/")[2]
+        shutil.copyfile(self.files[key], copy)
         return copy
 
     def save_artifact(
@@ -69,8 +71,17 @@ class FakeContext:
         content_type: str,
         metadata: Mapping[str, str] | None = None,
     ) -> Artifact:
+        if {"", ".", ".."} & set(name.split("/")) or any(each < " " for each in name):
+            raise ValueError(f"{name!r} can't be the name of an artifact.")
         data = content if isinstance(content, bytes) else content.read_bytes()
         key = f"tasks/{self.task_id}/{self.attempt}/{name}"
         artifact = Artifact(name=name, key=key, content_type=content_type, size=len(data))
         self.artifacts[name] = SavedArtifact(artifact, data, dict(metadata or {}))
         return artifact
+
+
+if TYPE_CHECKING:
+
+    def _implements(fake: FakeContext) -> TaskContext:
+        """The type checker holds the fake to the interface."""
+        return fake

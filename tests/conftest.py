@@ -1,0 +1,41 @@
+"""What all tests share: an AWS of their own, never a real one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import kombu.pools
+import pytest
+from moto import mock_aws
+
+from celeriac import services
+from celeriac.settings import Settings, settings
+from local.provision import provision
+from tasks.contract import Catalogue
+
+OWN_AWS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Settings]:
+    """AWS in this process, with what every deployment has: the settings that name it.
+
+    Made once for each file of tests, which takes half a second: a test that must not find what
+    another left uses ids, tenants or names of its own. No variable of the shell reaches it.
+    """
+    with pytest.MonkeyPatch.context() as variables, mock_aws():
+        for name in [name for name in os.environ if name.startswith(("AWS_", "CELERIAC_"))]:
+            variables.delenv(name)
+        for name, value in OWN_AWS.items():
+            variables.setenv(name, value)
+        services.reset()
+        provision(settings(), Catalogue([]))
+        yield settings()
+    # kombu keeps connections for all apps of a process; these lead to an AWS that is no more.
+    kombu.pools.reset()
+    services.reset()

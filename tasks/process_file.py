@@ -24,13 +24,19 @@ class ProcessFile(BaseModel, extra="forbid"):
     """A file, and any operations together: they are done in one pass."""
 
     file_key: str = Field(min_length=1, max_length=1024, examples=["files/0198c0de/photo.jpg"])
+    encoding: str | None = Field(
+        default=None,
+        max_length=40,
+        examples=["cp1251"],
+        description="Of text, CSV and JSON lines, by Python's name. Absent: it is recognised.",
+    )
     operations: Operations = Field(
         examples=[{"validate": True, "extract_metadata": True, "thumbnail": {"max_side": 256}}]
     )
 
 
 class MadeFile(Artifact):
-    """An output. ``saved`` is the share of the source's bytes it does without, negative if larger."""
+    """An output. ``saved`` is the share of the source's bytes saved, negative if it is larger."""
 
     operation: str
     saved: float
@@ -65,7 +71,11 @@ def process_file(payload: ProcessFile, context: TaskContext) -> ProcessedFile:
     metadata: FileMetadata | None = None
     artifacts: list[MadeFile] = []
     name = PurePosixPath(payload.file_key).name
-    with ceiling(), open_source(path, name, list(requested.values()), context.workdir) as source:
+    wishes = list(requested.values())
+    with (
+        ceiling(),
+        open_source(path, name, wishes, context.workdir, payload.encoding) as source,
+    ):
         for done, (operation, wanted) in enumerate(requested.items()):
             context.progress(done, len(requested), operation)
             match wanted:

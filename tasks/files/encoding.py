@@ -70,7 +70,8 @@ class Encoder:
         longest = _LONGEST_SIDE.get(self.format)
         if longest is not None and max(image.size) > longest:
             raise Fault.TOO_MANY_PIXELS.error(
-                f"{self.format} ends at {longest:,} pixels a side; the image has {max(image.size):,}."
+                f"{self.format} ends at {longest:,} pixels a side, and the image has "
+                f"{max(image.size):,}."
             )
         # Comments and the like would be copied from here; only what is seen is kept.
         profile = image.info.get("icc_profile")
@@ -116,7 +117,7 @@ def fit_target(encode: Encoder, image: Image, quality: int, target: int) -> byte
         width, height = (max(1, int(side * scale)) for side in image.size)
         if max(width, height) < _SMALLEST_SIDE:
             raise Fault.TARGET_UNREACHABLE.error(
-                f"Even {image.width} × {image.height} pixels take {smallest:,} bytes as "
+                f"Even {image.width} by {image.height} pixels take {smallest:,} bytes as "
                 f"{encode.format}; {target:,} were asked for."
             )
         profile = image.info.get("icc_profile")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat, cast
 
 from tasks.files import limits
 from tasks.files.metadata import Gps
@@ -71,7 +71,7 @@ def _degrees(value: object, negative: bool, most: float) -> float | None:
     total = sum(part / 60**power for power, part in enumerate(parts) if part is not None)
     if not 0 <= total <= most:
         return None
-    return round(-total if negative else total, 7)
+    return round(float(-total if negative else total), 7)
 
 
 def _number(value: object) -> float | None:
@@ -79,7 +79,7 @@ def _number(value: object) -> float | None:
     if isinstance(value, bytes | str) or value is None:
         return None
     try:
-        number = float(value)  # type: ignore[arg-type] # Pillow's IFDRational, an int or a float
+        number = float(cast("SupportsFloat", value))
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
     return number if math.isfinite(number) else None

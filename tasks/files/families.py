@@ -26,7 +26,13 @@ _SOURCES: dict[Family, type[Source]] = {
 }
 
 
-def open_source(path: Path, name: str, operations: Sequence[Operation], workdir: Path) -> Source:
+def open_source(
+    path: Path,
+    name: str,
+    operations: Sequence[Operation],
+    workdir: Path,
+    encoding: str | None = None,
+) -> Source:
     """The file at ``path``, which its sender calls ``name``, with what is asked of it.
 
     Raises:
@@ -35,4 +41,6 @@ def open_source(path: Path, name: str, operations: Sequence[Operation], workdir:
     kind = kind_of(path, name)
     made = workdir / "made"
     made.mkdir()
-    return _SOURCES[kind.family](path, name, kind, operations, made)
+    return _SOURCES[kind.family](
+        path, name, kind=kind, operations=operations, made=made, encoding=encoding
+    )

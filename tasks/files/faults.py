@@ -98,8 +98,8 @@ class Fault(Enum):
     )
     UNKNOWN_ENCODING = (
         "unknown-encoding",
-        "The text is neither UTF-8 nor in an encoding that can be recognised.",
-        "Save it as UTF-8.",
+        "The text is in no encoding that is recognised, or not in the one named.",
+        "Save it as UTF-8, or name its `encoding`.",
     )
     UNSUPPORTED_OPERATION = (
         "unsupported-operation",

@@ -7,6 +7,7 @@ smallest scale that the operations allow (``draft``), since libjpeg can skip mos
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,27 +64,27 @@ class ImageSource(Source):
         width, height = self._header.size
         if frames > limits.IMAGE_FRAMES or frames * width * height > limits.ALL_FRAMES_PIXELS:
             raise Fault.TOO_MANY_FRAMES.error(
-                f"{self.name!r} has {frames:,} frames of {width:,} × {height:,} pixels; "
-                f"{limits.IMAGE_FRAMES:,} frames and {limits.ALL_FRAMES_PIXELS:,} pixels are allowed."
+                f"{self.name!r} has {frames:,} frames of {width:,} by {height:,} pixels; "
+                f"{limits.IMAGE_FRAMES:,} frames and {limits.ALL_FRAMES_PIXELS:,} pixels "
+                "are allowed."
             )
         if frames == 1:
             # The picture that the other operations need too.
             _ = self._picture
             return
-        with self._decoding():
+        with self._decoding(), self._opened() as image:
             for frame in range(frames):
-                self._header.seek(frame)
-                self._header.load()
+                image.seek(frame)
+                image.load()
 
     def describe(self, wanted: ExtractMetadata) -> FileMetadata:
         found = super().describe(wanted)
-        width, height = self._header.size
+        width, height = self._upright_size
         with self._decoding():
             tags = self._header.getexif()
-            upright = tags.get(exif.ORIENTATION) not in _QUARTER_TURNS
             found.image = ImageMetadata(
-                width=width if upright else height,
-                height=height if upright else width,
+                width=width,
+                height=height,
                 mode=self._header.mode,
                 frames=self._frames,
                 exif=exif.readable(tags),
@@ -127,13 +128,16 @@ class ImageSource(Source):
 
     @cached_property
     def _header(self) -> Image:
-        from PIL import Image
-
         with self._decoding():
-            image = Image.open(self.path, formats=[PILLOW[self.kind]])
+            image = self._opened()
         self.closing.callback(image.close)
         self._check_size(image.size, limits.IMAGE_PIXELS)
         return image
+
+    def _opened(self) -> Image:
+        from PIL import Image
+
+        return Image.open(self.path, formats=[PILLOW[self.kind]])
 
     @cached_property
     def _frames(self) -> int:
@@ -144,7 +148,8 @@ class ImageSource(Source):
     def _upright_size(self) -> tuple[int, int]:
         """Width and height as seen. Known before decoding, which may scale."""
         width, height = self._header.size
-        turned = self._header.getexif().get(exif.ORIENTATION) in _QUARTER_TURNS
+        with self._decoding():
+            turned = self._header.getexif().get(exif.ORIENTATION) in _QUARTER_TURNS
         return (height, width) if turned else (width, height)
 
     @cached_property
@@ -200,7 +205,7 @@ class ImageSource(Source):
         pixels = size[0] * size[1]
         if pixels <= allowed:
             return
-        said = f"{self.name!r} has {size[0]:,} × {size[1]:,} pixels; {allowed:,} are allowed."
+        said = f"{self.name!r} has {size[0]:,} by {size[1]:,} pixels; {allowed:,} are allowed."
         if pixels > limits.IMAGE_PIXELS and pixels / self.size > limits.BOMB_PIXELS_PER_BYTE:
             raise Fault.DECOMPRESSION_BOMB.error(f"{said} It claims them in {self.size:,} bytes.")
         raise Fault.TOO_MANY_PIXELS.error(said)
@@ -211,7 +216,10 @@ class ImageSource(Source):
         from PIL import Image
 
         try:
-            yield
+            # Pillow warns of what it reads past, and of sizes that are checked here anyway.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
         except Image.DecompressionBombError as error:
             raise Fault.DECOMPRESSION_BOMB.error(f"{self.name!r}: {error}.") from error
         except DECODER_ERRORS as error:

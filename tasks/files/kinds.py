@@ -179,7 +179,7 @@ def _has_columns(text: str) -> bool:
 
 
 def _magic(head: bytes) -> str | None:
-    import filetype
+    import filetype  # type: ignore[import-untyped] # it ships none
 
     mime: str | None = filetype.guess_mime(head)
     # Two letters are a weak sign; the four reserved bytes make it a bitmap.

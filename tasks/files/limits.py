@@ -50,10 +50,8 @@ TABLE_LINE_BYTES = 1 * MIB
 TABLE_MEMORY = "384MiB"
 TABLE_SPILL = "4GiB"
 
-# A sheet ends at 1,048,576 rows, 16,384 columns and 32,767 characters a cell.
-# support.microsoft.com: "Excel specifications and limits"
+# Where a sheet ends, says "Excel specifications and limits" at support.microsoft.com.
 SHEET_ROWS = 1_048_576
-SHEET_COLUMNS = 16_384
 SHEET_CELL_CHARACTERS = 32_767
 # Some 100,000 cells are written a second.
 SHEET_CELLS = 10_000_000

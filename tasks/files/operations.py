@@ -19,7 +19,7 @@ class Validate(BaseModel, extra="forbid"):
         default=None, description="The content types allowed, such as `image/jpeg`; any if absent."
     )
     max_bytes: int | None = Field(default=None, gt=0)
-    max_pixels: int | None = Field(default=None, gt=0, description="Of an image, width × height.")
+    max_pixels: int | None = Field(default=None, gt=0, description="Of an image, width by height.")
     max_pages: int | None = Field(default=None, gt=0, description="Of a PDF.")
 
 

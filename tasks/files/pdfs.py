@@ -63,9 +63,9 @@ class PdfSource(Source):
             if not self._locked:
                 info = reader.metadata
                 found.pdf.pages = len(reader.pages)
-                found.pdf.title = _told(info and info.title)
-                found.pdf.author = _told(info and info.author)
-                found.pdf.producer = _told(info and info.producer)
+                found.pdf.title = _told(info.title if info else None)
+                found.pdf.author = _told(info.author if info else None)
+                found.pdf.producer = _told(info.producer if info else None)
         return found
 
     def compress(self, wanted: Compress) -> Output:

@@ -8,14 +8,10 @@ from datetime import date, datetime, timedelta
 from datetime import time as clock
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tasks.files import limits
 from tasks.files.faults import Fault
-
-if TYPE_CHECKING:
-    from xlsxwriter.format import Format
-    from xlsxwriter.worksheet import Worksheet
 
 _BATCH = 1_000
 # A cell's number is a double: 15 digits are certain, and more would change silently.
@@ -45,7 +41,7 @@ def write_sheet(
             f"{name!r} has {rows:,} rows of {len(columns):,} columns; a sheet may have "
             f"{limits.SHEET_ROWS - 1:,} rows and {limits.SHEET_CELLS:,} cells."
         )
-    import xlsxwriter
+    import xlsxwriter  # type: ignore[import-untyped] # it ships none
 
     options = {
         "constant_memory": True,
@@ -73,15 +69,13 @@ def write_sheet(
                     _write(sheet, number, column, value, formats)
 
 
-def _write(
-    sheet: Worksheet, row: int, column: int, value: Any, formats: dict[type, Format]
-) -> None:
+def _write(sheet: Any, row: int, column: int, value: Any, formats: dict[type, Any]) -> None:
     match value:
         case None:
             return
         case bool():
             sheet.write_boolean(row, column, value)
-        case int() | Decimal() if abs(value) < _EXACT and value == float(value):
+        case int() | Decimal() if -_EXACT < value < _EXACT and value == float(value):
             sheet.write_number(row, column, value)
         case float() if math.isfinite(value):
             sheet.write_number(row, column, value)

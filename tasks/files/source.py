@@ -43,19 +43,28 @@ class Source:
     """A file of a kind that has nothing to decode; what it can do, every file can.
 
     ``path`` is where the content is, ``name`` what its sender calls it, ``made`` a directory for
-    outputs; ``closing`` takes what has to be closed when the work is done. All methods raise ``PermanentError`` with a type of ``Fault``.
+    outputs and ``encoding`` what its sender says a text is in; ``closing`` takes what has to be
+    closed when the work is done. All methods raise ``PermanentError`` with a type of ``Fault``.
     """
 
     max_bytes = limits.STREAMED_BYTES
 
     def __init__(
-        self, path: Path, name: str, kind: Kind, operations: Sequence[Operation], made: Path
+        self,
+        path: Path,
+        name: str,
+        *,
+        kind: Kind,
+        operations: Sequence[Operation],
+        made: Path,
+        encoding: str | None = None,
     ) -> None:
         self.path = path
         self.name = name
         self.kind = kind
         self.operations = operations
         self.made = made
+        self.encoding = encoding
         self.closing = ExitStack()
         self.size = path.stat().st_size
         if self.size > self.max_bytes:
@@ -113,8 +122,8 @@ class Source:
     def convert(self, wanted: Convert) -> Output:
         """The same content in another format."""
         raise Fault.UNSUPPORTED_CONVERSION.error(
-            f"{self.kind.name} can't become {wanted.format}: images become jpeg, png, webp, avif or "
-            "tiff; CSV, JSON lines and Parquet become csv, jsonl, parquet or xlsx."
+            f"{self.kind.name} can't become {wanted.format}: images become jpeg, png, webp, avif "
+            "or tiff; CSV, JSON lines and Parquet become csv, jsonl, parquet or xlsx."
         )
 
     def thumbnail(self, wanted: Thumbnail) -> Output:  # noqa: ARG002 - for subclasses

@@ -45,7 +45,7 @@ class TableSource(Source):
         # count(*) alone reads no column; a hash of the row reads them all.
         with self._reading():
             _ = self._columns
-            self._query(f"SELECT bit_xor(hash(every)) FROM {self._table()} AS every")
+            self._query(self._select("bit_xor(hash(every))"))
         _ = self._rows
 
     def describe(self, wanted: ExtractMetadata) -> FileMetadata:
@@ -63,7 +63,7 @@ class TableSource(Source):
             return super().convert(wanted)
         path = self.output_path(wanted.format)
         rows = self._rows
-        select = f"SELECT {self._selected(wanted)} FROM {self._table(wanted.types)} AS every"
+        select = self._select(self._selected(wanted), wanted.types)
         with self._reading():
             if wanted.format == "xlsx":
                 # Last, since another query would end this one's stream.
@@ -80,7 +80,7 @@ class TableSource(Source):
 
     @cached_property
     def _text(self) -> Text:
-        return read_text(self.path, self.name)
+        return read_text(self.path, self.name, self.encoding)
 
     @cached_property
     def _readable(self) -> Path:
@@ -103,7 +103,7 @@ class TableSource(Source):
             if self.kind is CSV:
                 columns = {each["name"]: each["type"] for each in self._dialect["Columns"]}
             else:
-                found = self._database.execute(f"DESCRIBE SELECT * FROM {self._table()}")
+                found = self._database.execute(f"DESCRIBE {self._select('*')}")
                 columns = {name: type for name, type, *_ in found.fetchall()}
         if len(columns) > limits.TABLE_COLUMNS:
             raise Fault.TOO_MANY_COLUMNS.error(
@@ -114,7 +114,7 @@ class TableSource(Source):
     @cached_property
     def _rows(self) -> int:
         with self._reading():
-            (rows,) = self._query(f"SELECT count(*) FROM {self._table()}")
+            (rows,) = self._query(self._select("count(*)"))
         if rows > limits.TABLE_ROWS:
             raise Fault.TOO_MANY_ROWS.error(
                 f"{self.name!r} has {rows:,} rows; {limits.TABLE_ROWS:,} are allowed."
@@ -182,6 +182,10 @@ class TableSource(Source):
             else:
                 selected.append(column)
         return ", ".join(selected)
+
+    def _select(self, what: str, types: str = "infer") -> str:
+        # duck quotes every name and path in it.
+        return f"SELECT {what} FROM {self._table(types)} AS every"  # noqa: S608
 
     def _query(self, sql: str) -> tuple[Any, ...]:
         row = self._database.execute(sql).fetchone()

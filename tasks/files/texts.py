@@ -15,38 +15,45 @@ from tasks.files.metadata import FileMetadata, TextMetadata
 from tasks.files.operations import ExtractMetadata, Validate
 from tasks.files.source import Source
 
+_BEYOND_ASCII = 0x80
+# What spreadsheets and old systems still write. Fewer candidates make fewer wrong guesses.
+_OLDER_ENCODINGS = (
+    *("cp1252", "cp1251", "cp1250", "cp1253", "cp1254", "koi8_r", "cp866"),
+    *("shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"),
+)
+
 
 @dataclass(frozen=True)
 class Text:
-    """A text file read to its end. ``encoding`` is Python's name; ``ascii`` where that is enough."""
+    """A text file read to its end. ``encoding`` is Python's name, ``ascii`` where that will do."""
 
     encoding: str
     lines: int
 
 
-def read_text(path: Path, name: str) -> Text:
+def read_text(path: Path, name: str, encoding: str | None = None) -> Text:
     """Read a text file in chunks, to learn its encoding and to count its lines.
 
+    ``encoding`` is what its sender says it is; else a byte order mark says it, or it is UTF-8, or
+    one of a few older encodings by the look of its letters.
+
     Raises:
-        PermanentError: ``unknown-encoding``, or ``corrupt-file`` where a byte order mark promises
-            an encoding that the bytes don't keep.
+        PermanentError: ``unknown-encoding``.
     """
     with path.open("rb") as file:
-        marked = bom_encoding(file.read(4))
+        said = encoding or bom_encoding(file.read(4))
     try:
-        return Text(*_decode(path, marked or "utf-8"))
-    except UnicodeDecodeError as error:
-        if marked:
-            raise Fault.CORRUPT_FILE.error(
-                f"{name!r} has the byte order mark of {marked}, but isn't {marked}."
-            ) from error
-    encoding = _guess(path, name)
+        return Text(*_decode(path, said or "utf-8"))
+    except LookupError as error:
+        raise Fault.UNKNOWN_ENCODING.error(f"There is no encoding {said!r}.") from error
+    except UnicodeError as error:
+        if said:
+            raise Fault.UNKNOWN_ENCODING.error(f"{name!r} isn't {said}, as it says.") from error
+    guess = _guess(path, name)
     try:
-        return Text(*_decode(path, encoding))
-    except UnicodeDecodeError as error:
-        raise Fault.UNKNOWN_ENCODING.error(
-            f"{name!r} begins as {encoding} but breaks it."
-        ) from error
+        return Text(*_decode(path, guess))
+    except UnicodeError as error:
+        raise Fault.UNKNOWN_ENCODING.error(f"{name!r} begins as {guess} but breaks it.") from error
 
 
 def to_utf8(path: Path, encoding: str, copy: Path) -> Path:
@@ -80,7 +87,8 @@ def _guess(path: Path, name: str) -> str:
     with path.open("rb") as file:
         start = max(0, _first_odd_byte(path) - limits.TEXT_SAMPLE_BYTES // 2)
         file.seek(start)
-        best = from_bytes(file.read(limits.TEXT_SAMPLE_BYTES)).best()
+        sample = file.read(limits.TEXT_SAMPLE_BYTES)
+    best = from_bytes(sample, cp_isolation=list(_OLDER_ENCODINGS)).best()
     if best is None:
         raise Fault.UNKNOWN_ENCODING.error(f"The encoding of {name!r} can't be recognised.")
     return best.encoding
@@ -92,7 +100,7 @@ def _first_odd_byte(path: Path) -> int:
     with path.open("rb") as file:
         while chunk := file.read(limits.MIB):
             if not chunk.isascii():
-                return offset + next(i for i, byte in enumerate(chunk) if byte > 0x7F)
+                return offset + next(i for i, byte in enumerate(chunk) if byte >= _BEYOND_ASCII)
             offset += len(chunk)
     return offset
 
@@ -102,7 +110,7 @@ class TextSource(Source):
 
     @cached_property
     def text(self) -> Text:
-        return read_text(self.path, self.name)
+        return read_text(self.path, self.name, self.encoding)
 
     def decode(self, wanted: Validate) -> None:  # noqa: ARG002 - the family's signature
         text = self.text

@@ -26,8 +26,13 @@ _DATE_FORMATS = {str(number) for number in (*range(14, 23), *range(45, 48))}
 _LITERAL = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
 _DATE_FIELD = re.compile(r"[ymdhs]", re.IGNORECASE)
 _CELL_TYPES = {
-    "s": "text", "str": "text", "inlineStr": "text",
-    "b": "boolean", "e": "error", "d": "date", "n": "number",
+    "s": "text",
+    "str": "text",
+    "inlineStr": "text",
+    "b": "boolean",
+    "e": "error",
+    "d": "date",
+    "n": "number",
 }
 _CHUNK = 64 * limits.KIB
 

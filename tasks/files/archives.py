@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import re
 import shutil
@@ -91,7 +92,10 @@ def opened_zip(path: Path, name: str) -> Iterator[zipfile.ZipFile]:
             yield archive
     except EOFError as error:
         raise Fault.TRUNCATED_FILE.error(f"An entry of {name!r} ends early.") from error
-    except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, OSError) as error:
+        # A wrong offset is one that can't be sought; any other OSError is the machine's.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         # zipfile finds overlapping entries, the trick of bombs that aren't nested.
         if "overlap" in str(error).lower():
             raise Fault.ZIP_BOMB.error(f"{name!r} has entries that overlap.") from error

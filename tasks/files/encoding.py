@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from tasks.files import limits
 from tasks.files.faults import Fault
 
 if TYPE_CHECKING:
@@ -29,6 +31,11 @@ _PROFILE_SPACE = slice(16, 20)
 
 # WebP's header has 14 bits for a side, AVIF's encoder and JPEG's header have 16.
 _LONGEST_SIDE = {"webp": 16_383, "jpeg": 65_500, "avif": 65_536}
+
+# What Pillow holds for a pixel, and what each encoder takes for one besides, without and with
+# transparency: measured at 24 to 50 megapixels, rounded up.
+_PILLOW_BYTES = 4
+_ENCODER_BYTES = {"jpeg": (4, 4), "png": (4, 4), "tiff": (8, 8), "webp": (12, 24), "avif": (24, 32)}
 
 _WORST_QUALITY = 10
 _SMALLEST_SIDE = 16
@@ -67,6 +74,7 @@ class Encoder:
         return image.convert("RGBA") if "RGBA" in modes else _on_white(image)
 
     def __call__(self, image: Image, target: Path | IO[bytes], quality: int) -> None:
+        self._check_memory(image)
         longest = _LONGEST_SIDE.get(self.format)
         if longest is not None and max(image.size) > longest:
             raise Fault.TOO_MANY_PIXELS.error(
@@ -83,7 +91,20 @@ class Encoder:
             image.info["icc_profile"] = profile
             space = _PROFILE_SPACES.get(profile[_PROFILE_SPACE], ())
             options["icc_profile"] = profile if image.mode in space else None
-        image.save(target, self.format.upper(), **options)
+        try:
+            image.save(target, self.format.upper(), **options)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise _encoder_fault(error, self.format) from error
+
+    def _check_memory(self, image: Image) -> None:
+        clear = image.has_transparency_data
+        needed = 2 * _PILLOW_BYTES + _ENCODER_BYTES[self.format][clear]
+        allowed = limits.IMAGE_MEMORY // needed
+        if image.width * image.height > allowed:
+            raise Fault.TOO_MANY_PIXELS.error(
+                f"Here {self.format} takes {allowed:,} pixels of such an image, which has "
+                f"{image.width * image.height:,}. Give a max_side."
+            )
 
 
 def encoder(format: str, *, thorough: bool = False) -> Encoder:
@@ -162,3 +183,13 @@ def _on_white(image: Image) -> Image:
     if "icc_profile" in image.info:
         white.info["icc_profile"] = image.info["icc_profile"]
     return white
+
+
+def _encoder_fault(error: Exception, format: str) -> Exception:
+    """What an encoder's error stands for: its memory or the file's limit; or a fault of ours."""
+    # libwebp's WebPEncodingError 1 and 2; encode.h
+    if str(error) in ("encoding error 1", "encoding error 2"):
+        return Fault.TOO_MUCH_MEMORY.error(f"Encoding as {format} ran out of memory.")
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return Fault.OUTPUT_TOO_LARGE.error(f"The {format} passed {limits.OUTPUT_BYTES:,} bytes.")
+    return error

@@ -23,7 +23,7 @@ from tasks.files.operations import Compress, Convert, ExtractMetadata, Thumbnail
 from tasks.files.source import Output, Source
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Exif, Image
 
 PILLOW = {
     JPEG: "JPEG",
@@ -79,14 +79,15 @@ class ImageSource(Source):
 
     def describe(self, wanted: ExtractMetadata) -> FileMetadata:
         found = super().describe(wanted)
-        width, height = self._upright_size
-        with self._decoding():
-            tags = self._header.getexif()
+        frames = self._frames
+        with self._decoding(), self._opened() as image:
+            tags = image.getexif()
+            width, height = _upright(image.size, tags)
             found.image = ImageMetadata(
                 width=width,
                 height=height,
-                mode=self._header.mode,
-                frames=self._frames,
+                mode=image.mode,
+                frames=frames,
                 exif=exif.readable(tags),
                 gps=exif.gps(tags) if wanted.gps else None,
             )
@@ -105,8 +106,8 @@ class ImageSource(Source):
         if wanted.target_bytes is None:
             encode(image, path, wanted.quality)
             # A smaller picture was asked for, even if it should need more bytes.
-            return output if image.size != self._upright_size else self.not_larger(output)
-        if image.size == self._upright_size and self.size <= wanted.target_bytes:
+            return output if image.size != self._full_size else self.not_larger(output)
+        if image.size == self._full_size and self.size <= wanted.target_bytes:
             return Output(path.name, self.path, self.kind.content_type)
         path.write_bytes(fit_target(encode, image, wanted.quality, wanted.target_bytes))
         return output
@@ -117,7 +118,7 @@ class ImageSource(Source):
         self._refuse_animation("converted")
         encode = encoder(wanted.format)
         path = self.output_path(wanted.format)
-        encode(encode.prepare(self._picture), path, wanted.quality)
+        encode(self._scaled(encode, wanted.max_side), path, wanted.quality)
         return Output(path.name, path, f"image/{wanted.format}")
 
     def thumbnail(self, wanted: Thumbnail) -> Output:
@@ -145,49 +146,49 @@ class ImageSource(Source):
             return int(getattr(self._header, "n_frames", 1))
 
     @cached_property
-    def _upright_size(self) -> tuple[int, int]:
-        """Width and height as seen. Known before decoding, which may scale."""
-        width, height = self._header.size
-        with self._decoding():
-            turned = self._header.getexif().get(exif.ORIENTATION) in _QUARTER_TURNS
-        return (height, width) if turned else (width, height)
-
-    @cached_property
     def _picture(self) -> Image:
         """The first frame, decoded and upright, at least as large as the operations need it."""
         from PIL import ImageOps
 
+        _ = self._header
         side = self._side_needed()
-        # Drafting changes the header's size.
-        _ = self._upright_size
-        with self._decoding():
+        # Opened anew, and closed, so that the copy that is turned upright is the only one to stay.
+        with self._decoding(), self._opened() as image:
             if side is not None:
                 # Twice the size asked for leaves the last, careful scaling something to do.
-                share = min(1.0, 2 * side / max(self._header.size))
-                width, height = self._header.size
-                self._header.draft(None, (max(1, int(width * share)), max(1, int(height * share))))
-            self._header.load()
-            return ImageOps.exif_transpose(self._header)
+                share = min(1.0, 2 * side / max(image.size))
+                width, height = (max(1, int(length * share)) for length in image.size)
+                image.draft(None, (width, height))
+            image.load()
+            return ImageOps.exif_transpose(image)
+
+    @cached_property
+    def _full_size(self) -> tuple[int, int]:
+        """Width and height of the upright picture, had it been decoded at full scale."""
+        if self.kind is not JPEG:
+            return self._picture.size
+        with self._decoding():
+            return _upright(self._header.size, self._header.getexif())
 
     def _side_needed(self) -> int | None:
         """The longest side that an operation needs (px); None where it takes all pixels."""
         longest = 1
         for wanted in self.operations:
             match wanted:
-                case Convert() | Compress(max_side=None):
+                case Convert(max_side=None) | Compress(max_side=None):
                     return None
-                case Compress(max_side=int(side)) | Thumbnail(max_side=side):
-                    longest = max(longest, side)
+                case Convert(max_side=side) | Compress(max_side=side) | Thumbnail(max_side=side):
+                    longest = max(longest, side or 1)
         return longest
 
     def _scaled(self, encode: Encoder, max_side: int | None) -> Image:
         from PIL import Image
 
         image = self._picture
-        longest = max(self._upright_size)
+        longest = max(self._full_size)
         if max_side is None or max_side >= longest:
             return encode.prepare(image)
-        width, height = (max(1, round(side * max_side / longest)) for side in self._upright_size)
+        width, height = (max(1, round(side * max_side / longest)) for side in self._full_size)
         return encode.prepare(image, smooth=True).resize(
             (width, height), Image.Resampling.LANCZOS, reducing_gap=2.0
         )
@@ -246,3 +247,8 @@ class ImageSource(Source):
         if self.kind is BMP:
             return int.from_bytes(head[2:6], "little") > self.size
         return False
+
+
+def _upright(size: tuple[int, int], tags: Exif) -> tuple[int, int]:
+    width, height = size
+    return (height, width) if tags.get(exif.ORIENTATION) in _QUARTER_TURNS else size

@@ -12,8 +12,9 @@ KIB, MIB, GIB = 2**10, 2**20, 2**30
 
 TIME_LIMIT = timedelta(minutes=10)
 
-# What one task may use beyond what its process already holds, and write to one file.
-MEMORY_BYTES = 1 * GIB
+# What one task may use beyond what its process already holds, and write to one file. The last
+# resort, above what the limits below allow: an encoder that gets no memory may crash (libaom does).
+MEMORY_BYTES = 1536 * MIB
 OUTPUT_BYTES = 2 * GIB
 
 # By family. Images and PDFs are read whole by their libraries; the rest is streamed.
@@ -23,6 +24,8 @@ STREAMED_BYTES = 2 * GIB
 
 # 64 megapixels are 256 MiB at four bytes each, and turning an image upright holds it twice.
 IMAGE_PIXELS = 64 * MIB
+# What the encoding of one image may take, both layouts of the picture included.
+IMAGE_MEMORY = 1000 * MIB
 IMAGE_FRAMES = 500
 ALL_FRAMES_PIXELS = 8 * IMAGE_PIXELS
 # A photograph has some 10 pixels a byte and a screenshot up to 300.

@@ -11,6 +11,10 @@ TableFormat = Literal["csv", "jsonl", "parquet", "xlsx"]
 
 Quality = Field(default=80, ge=1, le=100, description="Of lossy formats: 1 (worst) to 100.")
 
+MaxSide = Field(
+    default=None, ge=1, le=65_535, description="Scale an image down to this longest side (px)."
+)
+
 
 class Validate(BaseModel, extra="forbid"):
     """Decode the whole file. The limits can only be made tighter than the task type's own."""
@@ -35,9 +39,7 @@ class Compress(BaseModel, extra="forbid"):
     """Make the file smaller. A PDF or another file takes no options."""
 
     quality: int = Quality
-    max_side: int | None = Field(
-        default=None, ge=1, le=65_535, description="Scale an image down to this longest side (px)."
-    )
+    max_side: int | None = MaxSide
     target_bytes: int | None = Field(
         default=None,
         ge=1,
@@ -50,6 +52,7 @@ class Convert(BaseModel, extra="forbid"):
 
     format: ImageFormat | TableFormat
     quality: int = Quality
+    max_side: int | None = MaxSide
     types: Literal["infer", "text"] = Field(
         default="infer",
         description="`text` leaves every CSV value as it is written: `007` stays `007`.",

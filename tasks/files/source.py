@@ -114,7 +114,7 @@ class Source:
             self.path.open("rb") as content,
             path.open("wb") as file,
             # No name and no time inside: the same content gives the same bytes.
-            gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
+            gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed,
         ):
             shutil.copyfileobj(content, packed, limits.MIB)
         return Output(path.name, path, GZIP.content_type)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tasks.contract import PermanentError
 from tasks.files import exif, limits
 from tasks.files.encoding import Encoder, encoder, fit_target
 from tasks.files.faults import Fault
@@ -59,7 +60,7 @@ class ImageSource(Source):
     max_bytes = limits.IMAGE_BYTES
 
     def decode(self, wanted: Validate) -> None:
-        self._check_pixels(wanted.max_pixels or limits.IMAGE_PIXELS)
+        self._check_size(self._header.size, wanted.max_pixels or limits.IMAGE_PIXELS)
         frames = self._frames
         width, height = self._header.size
         if frames > limits.IMAGE_FRAMES or frames * width * height > limits.ALL_FRAMES_PIXELS:
@@ -199,17 +200,15 @@ class ImageSource(Source):
                 f"{self.name!r} has {self._frames} frames and can't be {done}."
             )
 
-    def _check_pixels(self, allowed: int) -> None:
-        self._check_size(self._header.size, allowed)
-
     def _check_size(self, size: tuple[int, int], allowed: int) -> None:
-        pixels = size[0] * size[1]
-        if pixels <= allowed:
-            return
-        said = f"{self.name!r} has {size[0]:,} by {size[1]:,} pixels; {allowed:,} are allowed."
+        if (pixels := size[0] * size[1]) > allowed:
+            raise self._too_large(f"{size[0]:,} by {size[1]:,}", pixels, allowed)
+
+    def _too_large(self, said: str, pixels: int, allowed: int) -> PermanentError:
+        detail = f"{self.name!r} has {said} pixels; {allowed:,} are allowed."
         if pixels > limits.IMAGE_PIXELS and pixels / self.size > limits.BOMB_PIXELS_PER_BYTE:
-            raise Fault.DECOMPRESSION_BOMB.error(f"{said} It claims them in {self.size:,} bytes.")
-        raise Fault.TOO_MANY_PIXELS.error(said)
+            return Fault.DECOMPRESSION_BOMB.error(f"{detail} It claims them in {self.size:,} bytes.")
+        return Fault.TOO_MANY_PIXELS.error(detail)
 
     @contextmanager
     def _decoding(self) -> Iterator[None]:
@@ -222,7 +221,9 @@ class ImageSource(Source):
                 warnings.simplefilter("ignore")
                 yield
         except Image.DecompressionBombError as error:
-            raise Fault.DECOMPRESSION_BOMB.error(f"{self.name!r}: {error}.") from error
+            # Raised on opening, before the size can be asked for: Pillow has a limit of its own.
+            least = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+            raise self._too_large(f"over {least:,}", least, limits.IMAGE_PIXELS) from error
         except DECODER_ERRORS as error:
             said = str(error).lower()
             if "decompressed data too large" in said or "too much memory used in text" in said:

@@ -29,7 +29,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 class ArchiveSource(Source):
     """A ZIP archive, or what is packed as one (DOCX, EPUB, …), or a gzip file."""
 
-    def decode(self, wanted: Validate) -> None:  # noqa: ARG002 - the family's signature
+    def decode(self, wanted: Validate) -> None:
         if self.kind is ZIP:
             check_zip(self.path, self.name, self.made)
         else:

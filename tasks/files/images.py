@@ -207,7 +207,9 @@ class ImageSource(Source):
     def _too_large(self, said: str, pixels: int, allowed: int) -> PermanentError:
         detail = f"{self.name!r} has {said} pixels; {allowed:,} are allowed."
         if pixels > limits.IMAGE_PIXELS and pixels / self.size > limits.BOMB_PIXELS_PER_BYTE:
-            return Fault.DECOMPRESSION_BOMB.error(f"{detail} It claims them in {self.size:,} bytes.")
+            return Fault.DECOMPRESSION_BOMB.error(
+                f"{detail} It claims them in {self.size:,} bytes."
+            )
         return Fault.TOO_MANY_PIXELS.error(detail)
 
     @contextmanager

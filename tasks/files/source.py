@@ -91,11 +91,11 @@ class Source:
         check_name(self.name, self.kind)
         self.decode(wanted)
 
-    def decode(self, wanted: Validate) -> None:  # noqa: ARG002 - for subclasses
+    def decode(self, wanted: Validate) -> None:
         """Read the content to its end, by the rules of its format."""
         raise Fault.UNSUPPORTED_FORMAT.error(f"{self.name!r} is {self.kind.content_type}.")
 
-    def describe(self, wanted: ExtractMetadata) -> FileMetadata:  # noqa: ARG002 - for subclasses
+    def describe(self, wanted: ExtractMetadata) -> FileMetadata:
         """Tell what is in the file, reading as little of it as that takes."""
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
@@ -126,7 +126,7 @@ class Source:
             "or tiff; CSV, JSON lines and Parquet become csv, jsonl, parquet or xlsx."
         )
 
-    def thumbnail(self, wanted: Thumbnail) -> Output:  # noqa: ARG002 - for subclasses
+    def thumbnail(self, wanted: Thumbnail) -> Output:
         """A small picture of the file."""
         raise Fault.UNSUPPORTED_OPERATION.error(
             f"{self.kind.name} has no thumbnail; only images do."

@@ -41,7 +41,7 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 class TableSource(Source):
     """A table. The database is opened, and the columns found, when they are first asked for."""
 
-    def decode(self, wanted: Validate) -> None:  # noqa: ARG002 - the family's signature
+    def decode(self, wanted: Validate) -> None:
         # count(*) alone reads no column; a hash of the row reads them all.
         with self._reading():
             _ = self._columns

@@ -112,7 +112,7 @@ class TextSource(Source):
     def text(self) -> Text:
         return read_text(self.path, self.name, self.encoding)
 
-    def decode(self, wanted: Validate) -> None:  # noqa: ARG002 - the family's signature
+    def decode(self, wanted: Validate) -> None:
         text = self.text
         if self.kind is JSON:
             self._decode_json(text.encoding)

@@ -42,7 +42,7 @@ Start = Callable[[str, dict[str, str]], None]
 class WorkbookSource(Source):
     """An XLSX workbook. Formulas are never computed, macros and links never followed."""
 
-    def decode(self, wanted: Validate) -> None:  # noqa: ARG002 - the family's signature
+    def decode(self, wanted: Validate) -> None:
         check_zip(self.path, self.name, self.made)
         self._sheets()
 

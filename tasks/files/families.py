@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import mkdtemp
 
 from tasks.files.archives import ArchiveSource
 from tasks.files.images import ImageSource
@@ -39,8 +40,7 @@ def open_source(
         PermanentError: ``empty-file``, ``file-too-large``, or where the kind can't be told.
     """
     kind = kind_of(path, name)
-    made = workdir / "made"
-    made.mkdir()
+    made = Path(mkdtemp(dir=workdir, prefix="made-"))
     return _SOURCES[kind.family](
         path, name, kind=kind, operations=operations, made=made, encoding=encoding
     )

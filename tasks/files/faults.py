@@ -19,7 +19,7 @@ class Fault(Enum):
     UNSUPPORTED_FORMAT = (
         "unsupported-format",
         "The content is of no kind that this task type can read.",
-        "Send one of the kinds listed under Limits.",
+        "Send an image, a PDF, a table, an XLSX workbook, a ZIP or gzip archive, or text.",
     )
     TYPE_MISMATCH = (
         "type-mismatch",

@@ -47,8 +47,9 @@ _ENDS_EARLY = (
     "premature",
     "not enough",
     "unexpected end",
-    "broken data",
 )
+
+_BOX_HEADER = 8
 
 # Turning these by a quarter swaps width and height: Exif 2.32, tag Orientation.
 _QUARTER_TURNS = (5, 6, 7, 8)
@@ -249,7 +250,20 @@ class ImageSource(Source):
             return b"IEND" not in tail
         if self.kind is BMP:
             return int.from_bytes(head[2:6], "little") > self.size
-        return False
+        return self.kind is AVIF and self._boxes_end() > self.size
+
+    def _boxes_end(self) -> int:
+        """Where the boxes of an ISO base media file end: ISO/IEC 14496-12, 4.2."""
+        position = 0
+        with self.path.open("rb") as file:
+            while position < self.size:
+                file.seek(position)
+                length = int.from_bytes(file.read(4), "big")
+                # 0 reaches to the end of the file, 1 is followed by a longer length.
+                if length < _BOX_HEADER:
+                    return self.size
+                position += length
+        return position
 
 
 def _upright(size: tuple[int, int], tags: Exif) -> tuple[int, int]:

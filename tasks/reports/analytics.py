@@ -31,7 +31,7 @@ def analytics(facts: Facts, parameters: Parameters, labels: Labels) -> Content:
     # Who came before the period is in no cohort of it.
     step = f"date_trunc('{facts.granularity.value}', min(date))::DATE"
     facts.execute(
-        f"CREATE TABLE firsts AS SELECT user, "  # noqa: S608  # ours
+        f"CREATE TABLE firsts AS SELECT user, "
         f"CASE WHEN min(date) >= ? AND min(date) < ? THEN {step} END AS cohort "
         "FROM facts GROUP BY user",
         bounds(facts.span),
@@ -79,7 +79,7 @@ def _by_period(facts: Facts, labels: Labels) -> Section:
     found = {
         step: values
         for step, *values in facts.execute(
-            "SELECT step, count(DISTINCT user), count(DISTINCT user) FILTER (cohort = step), "  # noqa: S608  # ours
+            "SELECT step, count(DISTINCT user), count(DISTINCT user) FILTER (cohort = step), "
             f"count(*), {'coalesce(sum(revenue), 0)' if paid else '0'} "
             "FROM chosen JOIN firsts USING (user) GROUP BY step"
         )
@@ -147,16 +147,17 @@ def _reach(facts: Facts, number: int, event: str) -> int:
             "WHERE event = ? GROUP BY user"
         )
         facts.execute(
-            "CREATE TABLE numbered AS SELECT row_number() OVER () AS id, user, date, event FROM chosen"
+            "CREATE TABLE numbered AS "
+            "SELECT row_number() OVER () AS id, user, date, event FROM chosen"
         )
     else:
         query = (
-            "SELECT user, arg_min(now.id, (now.date, now.id)) AS id, min(now.date) AS date "  # noqa: S608  # ours
+            "SELECT user, arg_min(now.id, (now.date, now.id)) AS id, min(now.date) AS date "
             f"FROM numbered AS now JOIN reached{number - 1} AS before USING (user) "
             "WHERE event = ? AND (now.date, now.id) > (before.date, before.id) GROUP BY user"
         )
     facts.execute(f"CREATE TABLE reached{number} AS {query}", (event,))
-    return int(facts.execute(f"SELECT count(*) FROM reached{number}")[0][0])  # noqa: S608  # ours
+    return int(facts.execute(f"SELECT count(*) FROM reached{number}")[0][0])
 
 
 def _retention(facts: Facts, labels: Labels) -> list[Section]:

@@ -9,18 +9,12 @@ from typing import Any
 
 from tasks.reports.document import Chart, Value
 from tasks.reports.formats import Formats
-from tasks.reports.parameters import Granularity
-from tasks.reports.period import Step
 
 TICKS = 4
-# How many labels fit below the columns.
-MOST_LABELS = {
-    Granularity.DAY: 8,
-    Granularity.WEEK: 7,
-    Granularity.MONTH: 12,
-    Granularity.QUARTER: 14,
-    Granularity.YEAR: 20,
-}
+# In the template: the width of the columns, and of labels set in 7.5pt.
+CHART_WIDTH_CM = 15.9
+CHARACTER_CM = 0.125
+GAP_CM = 0.25
 
 
 def drawing(chart: Chart, formats: Formats) -> dict[str, Any]:
@@ -82,12 +76,12 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _labels(categories: Sequence[Value], formats: Formats) -> list[dict[str, Any]]:
     """Some of the names below the columns, evenly spaced, as many as fit."""
-    steps = [each for each in categories if isinstance(each, Step)]
-    most = MOST_LABELS[steps[0].granularity] if steps else 8
-    every = max(1, math.ceil(len(categories) / most))
+    texts = [formats.tick(name) for name in categories]
+    room = max(map(len, texts), default=0) * CHARACTER_CM + GAP_CM
+    every = max(1, math.ceil(len(texts) * room / CHART_WIDTH_CM))
     return [
-        {"at": (index + 0.5) / len(categories), "text": formats.value(name, "step")}
-        for index, name in enumerate(categories)
+        {"at": (index + 0.5) / len(texts), "text": text}
+        for index, text in enumerate(texts)
         if index % every == 0
     ]
 

@@ -91,7 +91,7 @@ def custom(facts: Facts, parameters: Parameters, labels: Labels) -> Content:
     dimensions = [_dimension(data, each, parameters) for each in parameters.dimensions]
     measures = [_measure(data, each, parameters) for each in parameters.measures]
     columns = _columns(parameters, labels)
-    totals = data.execute(f"SELECT {', '.join(measures)} FROM chosen")[0]  # noqa: S608  # ours
+    totals = data.execute(f"SELECT {', '.join(measures)} FROM chosen")[0]
     key_figures = [
         KeyFigure(column.name, column.label, _plain(value), column.unit)
         for column, value in zip(columns[len(dimensions) :], totals, strict=True)
@@ -102,7 +102,7 @@ def custom(facts: Facts, parameters: Parameters, labels: Labels) -> Content:
     over_time = parameters.dimensions[0].by is not None
     order = by if over_time else f"{len(dimensions) + 1} DESC NULLS LAST, {by}"
     found = data.execute(
-        f"SELECT {', '.join([*dimensions, *measures])}, count(*) OVER () FROM chosen "  # noqa: S608  # ours
+        f"SELECT {', '.join([*dimensions, *measures])}, count(*) OVER () FROM chosen "
         f"GROUP BY {by} ORDER BY {order} LIMIT {MOST_ROWS}"
     )
     rows = [_row(values[:-1], parameters, labels) for values in found]

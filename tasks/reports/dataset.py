@@ -93,7 +93,7 @@ class Loader:
         selected = ", ".join(f"{self._source.expressions[index]} AS c{index}" for index in chosen)
         with _memory_errors(), _file_errors(self._path):
             self._connection.execute(
-                f"CREATE TABLE data AS SELECT {selected} FROM {self._source.relation}",  # noqa: S608  # quoted
+                f"CREATE TABLE data AS SELECT {selected} FROM {self._source.relation}",
                 self._source.arguments,
             )
         self._connection.execute("SET enable_external_access = false")
@@ -134,7 +134,7 @@ def _file_errors(path: Path) -> Iterator[None]:
 
 def _first_lines(message: str, path: Path) -> str:
     """What DuckDB says is wrong, without its advice on its own options or our paths."""
-    message = message.split("Possible fix")[0].split("LINE 1:")[0]
+    message = message.split("Possible fix", maxsplit=1)[0].split("LINE 1:", maxsplit=1)[0]
     # The header is row 1 of the file and not in what DuckDB reads.
     message = re.sub(r"on Line: (\d+)", lambda found: f"in row {int(found[1]) + 1}", message)
     message = message.replace(str(path.parent) + "/", "")

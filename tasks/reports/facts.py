@@ -58,12 +58,11 @@ def gather(
     read = "".join(f", {cell.read(role.kind)} AS {role.name}" for role, cell in cells.items())
     complete = [f"{role.name} IS NOT NULL" for role in cells if role.required]
     data.execute(
-        f"CREATE TABLE filtered AS SELECT *{read} FROM data WHERE {kept.sql}",  # noqa: S608  # ours
+        f"CREATE TABLE filtered AS SELECT *{read} FROM data WHERE {kept.sql}",
         kept.arguments,
     )
     data.execute(
-        "CREATE VIEW facts AS SELECT * FROM filtered WHERE "  # noqa: S608  # ours
-        + (" AND ".join(complete) or "true")
+        "CREATE VIEW facts AS SELECT * FROM filtered WHERE " + (" AND ".join(complete) or "true")
     )
     (total,) = data.execute("SELECT count(*) FROM filtered")[0]
     (usable,) = data.execute("SELECT count(*) FROM facts")[0]
@@ -75,7 +74,7 @@ def gather(
         span = _span(parameters, file_span)
         step = f"date_trunc('{parameters.granularity.value}', date)::DATE"
         data.execute(
-            f"CREATE TABLE chosen AS SELECT *, {step} AS step FROM facts "  # noqa: S608  # ours
+            f"CREATE TABLE chosen AS SELECT *, {step} AS step FROM facts "
             "WHERE date >= ? AND date < ?",
             bounds(span),
         )
@@ -183,7 +182,7 @@ class Cell:
         if kind == "text":
             return
         bad, row, example = self._data.execute(
-            f"SELECT count(*), min(rowid) + 1, arg_min({self.text}, rowid) FROM data "  # noqa: S608  # ours
+            f"SELECT count(*), min(rowid) + 1, arg_min({self.text}, rowid) FROM data "
             f"WHERE {self.text} IS NOT NULL AND ({self.read(kind)}) IS NULL"
         )[0]
         if bad:
@@ -192,12 +191,12 @@ class Cell:
     def holds_only(self, kind: Kind) -> bool:
         """Whether the column has values and each of them can be read as ``kind``."""
         values, readable = self._data.execute(
-            f"SELECT count({self.text}), count({self.read(kind)}) FROM data"  # noqa: S608  # ours
+            f"SELECT count({self.text}), count({self.read(kind)}) FROM data"
         )[0]
         return bool(values) and values == readable
 
 
 _NUMBER_TYPES = frozenset(
-    ["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER"]
-    + ["UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE"]
+    "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT "
+    "FLOAT DOUBLE".split()
 )

@@ -5,7 +5,17 @@ from __future__ import annotations
 from decimal import Decimal
 
 from tasks.reports.breakdown import MOST_ROWS, with_rest
-from tasks.reports.document import Chart, Column, Content, KeyFigure, Section, Series, Table, growth, ratio
+from tasks.reports.document import (
+    Chart,
+    Column,
+    Content,
+    KeyFigure,
+    Section,
+    Series,
+    Table,
+    growth,
+    ratio,
+)
 from tasks.reports.errors import report_error
 from tasks.reports.facts import Facts, bounds
 from tasks.reports.labels import Labels
@@ -15,7 +25,7 @@ REVENUE_WORDS = ("revenue", "income", "доход", "доходы", "выруч�
 EXPENSE_WORDS = ("expense", "expenses", "cost", "costs", "расход", "расходы", "затраты")
 
 
-def financial(facts: Facts, parameters: Parameters, labels: Labels) -> Content:
+def financial(facts: Facts, _parameters: Parameters, labels: Labels) -> Content:
     """With ``kind``, an expense is a positive amount and a negative one takes some of it back.
 
     Without it, the sign decides: amounts above zero are revenue, below zero expenses.
@@ -25,9 +35,9 @@ def financial(facts: Facts, parameters: Parameters, labels: Labels) -> Content:
     """
     revenue, expenses = _split(facts)
     sums = f"coalesce(sum({revenue}), 0), coalesce(sum({expenses}), 0)"
-    earned, spent = facts.execute(f"SELECT {sums} FROM chosen")[0]  # noqa: S608  # ours
+    earned, spent = facts.execute(f"SELECT {sums} FROM chosen")[0]
     earned_before, spent_before = facts.execute(
-        f"SELECT {sums} FROM facts WHERE date >= ? AND date < ?",  # noqa: S608  # ours
+        f"SELECT {sums} FROM facts WHERE date >= ? AND date < ?",
         bounds(facts.span.previous if facts.span else None),
     )[0]
     profit = earned - spent
@@ -35,7 +45,11 @@ def financial(facts: Facts, parameters: Parameters, labels: Labels) -> Content:
         KeyFigure("revenue", labels("income"), earned, "money", growth(earned, earned_before)),
         KeyFigure("expenses", labels("expenses"), spent, "money", growth(spent, spent_before)),
         KeyFigure(
-            "profit", labels("profit"), profit, "money", growth(profit, earned_before - spent_before)
+            "profit",
+            labels("profit"),
+            profit,
+            "money",
+            growth(profit, earned_before - spent_before),
         ),
         KeyFigure("margin", labels("margin"), _margin(earned, spent), "share"),
     ]
@@ -51,7 +65,7 @@ def _split(facts: Facts) -> tuple[str, str]:
     if "kind" not in facts.roles:
         return "greatest(amount, 0)", "greatest(-amount, 0)"
     unknown = facts.execute(
-        "SELECT coalesce(kind, '') AS kind, count(*) FROM facts "  # noqa: S608  # ours
+        "SELECT coalesce(kind, '') AS kind, count(*) FROM facts "
         f"WHERE NOT coalesce(lower(kind) IN {(*REVENUE_WORDS, *EXPENSE_WORDS)}, false) "
         "GROUP BY ALL ORDER BY count(*) DESC, kind LIMIT 5"
     )
@@ -73,7 +87,7 @@ def _margin(earned: Decimal, spent: Decimal) -> Decimal | None:
 def _by_period(facts: Facts, sums: str, labels: Labels) -> Section:
     found = {
         step: (earned, spent)
-        for step, earned, spent in facts.execute(f"SELECT step, {sums} FROM chosen GROUP BY step")  # noqa: S608  # ours
+        for step, earned, spent in facts.execute(f"SELECT step, {sums} FROM chosen GROUP BY step")
     }
     rows = []
     for step in facts.steps:
@@ -97,7 +111,7 @@ def _by_period(facts: Facts, sums: str, labels: Labels) -> Section:
 
 def _by_category(facts: Facts, sums: str, labels: Labels) -> Section:
     found = facts.execute(
-        f"SELECT category, {sums}, sum(abs(amount)) AS volume FROM chosen "  # noqa: S608  # ours
+        f"SELECT category, {sums}, sum(abs(amount)) AS volume FROM chosen "
         "GROUP BY category ORDER BY volume DESC, category"
     )
     rows = [

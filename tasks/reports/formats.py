@@ -17,6 +17,8 @@ MINUS = "\u2212"
 NOTHING = "\u2013"
 LONGEST_TEXT = 120
 LONGEST_WORD = 24
+# Headline amounts from here on are written without cents.
+WHOLE_FROM = 100_000
 
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "RUB": "₽", "KZT": "₸", "UAH": "₴", "INR": "₹"}
 # ISO 4217 currencies without a minor unit.
@@ -28,13 +30,13 @@ _COMPACT = {
     ],
 }
 _MONTHS = {
-    Language.ENGLISH: "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(),
-    Language.RUSSIAN: "янв. февр. март апр. май июнь июль авг. сент. окт. нояб. дек.".split(),
+    Language.ENGLISH: "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
+    Language.RUSSIAN: "янв. февр. март апр. май июнь июль авг. сент. окт. нояб. дек.",
 }
 _MONTHS_OF_DAY = {
     Language.ENGLISH: _MONTHS[Language.ENGLISH],
     Language.RUSSIAN: (
-        "января февраля марта апреля мая июня июля августа сентября октября ноября декабря".split()
+        "января февраля марта апреля мая июня июля августа сентября октября ноября декабря"
     ),
 }
 
@@ -46,7 +48,7 @@ class Formats:
         self._language = language
         self._currency = currency
 
-    def value(self, value: Value, unit: Unit) -> str:
+    def value(self, value: Value, unit: Unit, *, places: int | None = None) -> str:
         """A value as a table cell has it; amounts without their currency."""
         if value is None:
             return NOTHING
@@ -58,17 +60,17 @@ class Formats:
         if unit == "money":
             return self._number(number, self._money_places)
         if unit == "share":
-            return self.share(number)
+            return self.share(number, places=1 if places is None else places)
         if unit == "count":
             return self._number(number, 0)
-        return self._number(number, min(2, _places(number)))
+        return self._number(number, places_shown(value) if places is None else places)
 
     def headline(self, value: Value, unit: Unit) -> str:
         """A value as a key figure has it: amounts with their currency, large ones whole."""
         if unit != "money" or not isinstance(value, int | Decimal):
             return self.value(value, unit)
         amount = Decimal(value)
-        text = self._number(amount, 0 if abs(amount) >= 100_000 else self._money_places)
+        text = self._number(amount, 0 if abs(amount) >= WHOLE_FROM else self._money_places)
         sign = self.currency_sign
         if not sign:
             return text
@@ -81,10 +83,10 @@ class Formats:
     def currency_sign(self) -> str:
         return _SIGNS.get(self._currency or "", self._currency or "")
 
-    def share(self, number: Decimal, *, signed: bool = False) -> str:
+    def share(self, number: Decimal, *, signed: bool = False, places: int = 1) -> str:
         space = NO_BREAK_SPACE if self._language is Language.RUSSIAN else ""
         plus = "+" if signed and number > 0 else ""
-        return f"{plus}{self._number(number * 100, 1)}{space}%"
+        return f"{plus}{self._number(number * 100, places)}{space}%"
 
     def compact(self, number: float) -> str:
         """A round number beside an axis: 1.5M."""
@@ -96,7 +98,7 @@ class Formats:
         return self._number(scaled, min(2, _places(round(scaled, 2)))) + names[power]
 
     def day(self, day: date) -> str:
-        month = _MONTHS_OF_DAY[self._language][day.month - 1]
+        month = _MONTHS_OF_DAY[self._language].split()[day.month - 1]
         return NO_BREAK_SPACE.join([str(day.day), month, str(day.year)])
 
     def span(self, span: Span) -> str:
@@ -117,10 +119,16 @@ class Formats:
             russian = self._language is Language.RUSSIAN
             return f"{quarter}{NO_BREAK_SPACE}кв. {year}" if russian else f"Q{quarter} {year}"
         if step.granularity is Granularity.MONTH:
-            return f"{_MONTHS[self._language][step.first.month - 1]}{NO_BREAK_SPACE}{year}"
+            return f"{_MONTHS[self._language].split()[step.first.month - 1]}{NO_BREAK_SPACE}{year}"
         if step.granularity is Granularity.WEEK:
             return f"{step.first:%d.%m}{NOTHING}{step.last:%d.%m.%Y}"
         return self.day(step.first)
+
+    def tick(self, value: Value) -> str:
+        """A step below a chart: of a week only its Monday."""
+        if isinstance(value, Step) and value.granularity is Granularity.WEEK:
+            return f"{value.first:%d.%m.%Y}"
+        return self.value(value, "step")
 
     @property
     def _money_places(self) -> int:
@@ -144,6 +152,11 @@ def clean(text: str) -> str:
     if len(visible) > LONGEST_TEXT:
         visible = visible[: LONGEST_TEXT - 1] + "…"
     return re.sub(rf"(\S{{{LONGEST_WORD}}})(?=\S)", "\\1\u200b", visible)
+
+
+def places_shown(value: Value) -> int:
+    """How many decimals a number of unknown unit is written with: what it has, up to two."""
+    return min(2, _places(Decimal(str(value)))) if isinstance(value, int | float | Decimal) else 0
 
 
 def _places(number: Decimal) -> int:

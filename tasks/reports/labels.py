@@ -19,7 +19,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "summary": ("Summary", "Сводка"),
     "period": ("Period", "Период"),
     "currency": ("Currency", "Валюта"),
-    "since_before": ("vs previous period", "к пред. периоду"),
+    "since_before": ("vs previous", "к прошлому"),
     "other": ("Other ({count})", "Прочие ({count})"),
     "total": ("Total", "Итого"),
     "not_given": ("(not given)", "(не указано)"),
@@ -27,7 +27,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "whole_file": ("All rows of the file", "Все строки файла"),
     # what there is to say
     "empty_title": ("Nothing in this period", "За этот период данных нет"),
-    "empty_file": ("The file has data from {first} to {last}.", "В файле есть данные с {first} по {last}."),
+    "empty_file": (
+        "The file has data from {first} to {last}.",
+        "В файле есть данные с {first} по {last}.",
+    ),
     "empty_rows": ("No row of the file matches.", "Нет ни одной подходящей строки."),
     "left_out": (
         "Rows left out because a required value is missing: {count}.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from datetime import date
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, field_validator, model_validator
@@ -14,26 +14,31 @@ from tasks.contract import BaseModel, Field
 ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
 # What fits in front of the point of a number read from a file.
 _Number = Field(gt=-(10**22), lt=10**22)
-Scalar = Annotated[str, Field(max_length=1000)] | bool | Annotated[int, _Number] | Annotated[float, _Number]
+Scalar = (
+    Annotated[str, Field(max_length=1000)]
+    | bool
+    | Annotated[int, _Number]
+    | Annotated[float, _Number]
+)
 
 MOST_DIMENSIONS = 4
 MOST_MEASURES = 6
 MOST_FILTERS = 20
 
 
-class ReportType(str, Enum):
+class ReportType(StrEnum):
     SALES = "sales"
     ANALYTICS = "analytics"
     FINANCIAL = "financial"
     CUSTOM = "custom"
 
 
-class Language(str, Enum):
+class Language(StrEnum):
     ENGLISH = "en"
     RUSSIAN = "ru"
 
 
-class Granularity(str, Enum):
+class Granularity(StrEnum):
     """The length of one step of a report's time axis. Weeks begin on Monday (ISO 8601)."""
 
     DAY = "day"
@@ -69,7 +74,7 @@ class Dimension(Strict):
     by: Granularity | None = Field(None, description="For a date column: the step to group by.")
 
 
-class Function(str, Enum):
+class Function(StrEnum):
     SUM = "sum"
     AVG = "avg"
     COUNT = "count"
@@ -93,7 +98,7 @@ class Measure(Strict):
         return self
 
 
-class Operator(str, Enum):
+class Operator(StrEnum):
     EQ = "eq"
     NE = "ne"
     LT = "lt"
@@ -146,7 +151,7 @@ class Parameters(Strict):
     period: Period = Period()
     time_zone: str = Field(
         "UTC",
-        description="Days begin at midnight here (IANA name). Times without a zone are local to it.",
+        description="IANA name. Days begin at midnight here; times without a zone are local to it.",
     )
     language: Language = Language.ENGLISH
     title: Annotated[str, Field(min_length=1, max_length=120)] | None = None
@@ -170,7 +175,9 @@ class Parameters(Strict):
         "utf-8", description="The encoding of a CSV file."
     )
     decimal_mark: Literal[".", ","] = Field(".", description="In numbers written as text.")
-    date_format: Annotated[str, Field(max_length=40, pattern=r"^([^%]|%[dmYyHIMSfpbBjz])+$")] | None = Field(
+    date_format: (
+        Annotated[str, Field(max_length=40, pattern=r"^([^%]|%[dmYyHIMSfpbBjz])+$")] | None
+    ) = Field(
         None, description="strptime pattern of dates written as text, if not ISO or 31.01.2025."
     )
     sheet: Annotated[str, Field(max_length=31)] | None = Field(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from tasks.reports.charts import drawing
 from tasks.reports.document import Column, KeyFigure, Report, Section, Value
-from tasks.reports.formats import Formats, clean
+from tasks.reports.formats import NO_BREAK_SPACE, Formats, clean, places_shown
 from tasks.reports.labels import Labels
 from tasks.reports.parameters import Language
 
@@ -34,10 +36,13 @@ def to_pdf(report: Report, imprint: Imprint, workdir: Path) -> bytes:
     import typst
 
     content = _content(report, imprint)
-    (workdir / "typst").mkdir(exist_ok=True)
+    room = workdir / "typst"
+    room.mkdir(exist_ok=True)
+    template = room / "template.typ"
+    shutil.copyfile(HERE / template.name, template)
     return typst.compile(
-        (HERE / "template.typ").read_bytes(),
-        root=workdir / "typst",
+        template,
+        root=room,
         font_paths=[HERE / "fonts"],
         ignore_system_fonts=True,
         format="pdf",
@@ -57,6 +62,7 @@ def _content(report: Report, imprint: Imprint) -> dict[str, Any]:
         "period": period_line(report, labels, formats),
         "imprint": f"{made} {labels('for', who=clean(imprint.made_for))}",
         "page": labels("page", page="{page}", pages="{pages}"),
+        "landscape": any(_is_wide(each) for each in report.sections),
         "nothing": report.nothing,
         "nothing_title": labels("empty_title"),
         "cards": [_card(each, labels, formats) for each in report.key_figures],
@@ -76,37 +82,59 @@ def _card(figure: KeyFigure, labels: Labels, formats: Formats) -> dict[str, Any]
     return {
         "label": clean(figure.label),
         "value": formats.headline(figure.value, figure.unit),
-        "change": None if change is None else formats.share(change, signed=True),
+        "change": None if change is None else _arrow(change) + formats.share(change, signed=True),
         "since": labels("since_before"),
     }
 
 
+def _arrow(change: Decimal) -> str:
+    return "▲ " if change > 0 else "▼ " if change < 0 else ""
+
+
 def _section(section: Section, formats: Formats) -> dict[str, Any]:
     table = section.table
+    writers = [
+        _writer(column, [row[index] for row in table.rows], formats)
+        for index, column in enumerate(table.columns)
+    ]
     return {
         "title": section.title,
         "note": section.note,
         "chart": drawing(section.chart, formats) if section.chart and table.rows else None,
-        "landscape": len(table.columns) > MOST_UPRIGHT,
         "columns": [_column(each, formats) for each in table.columns],
-        "rows": [_cells(table.columns, row, formats) for row in table.rows],
+        "rows": [
+            [
+                {"text": write(value), "shade": _shade(column, value)}
+                for column, write, value in zip(table.columns, writers, row, strict=True)
+            ]
+            for row in table.rows
+        ],
     }
+
+
+def _writer(column: Column, values: Sequence[Value], formats: Formats) -> Callable[[Value], str]:
+    """How a column's cells are written: numbers of one column to the same place."""
+    if column.shaded:
+        return lambda value: formats.value(value, column.unit, places=0)
+    if column.unit != "number":
+        return lambda value: formats.value(value, column.unit)
+    places = max((places_shown(value) for value in values), default=0)
+    return lambda value: formats.value(value, column.unit, places=places)
+
+
+def _shade(column: Column, value: Value) -> float:
+    return float(value) if column.shaded and isinstance(value, Decimal) else 0.0
+
+
+def _is_wide(section: Section) -> bool:
+    full = [column for column in section.table.columns if not column.shaded]
+    return len(full) > MOST_UPRIGHT
 
 
 def _column(column: Column, formats: Formats) -> dict[str, Any]:
     sign = formats.currency_sign if column.unit == "money" else ""
     return {
-        "label": clean(column.label) + (f", {sign}" if sign else ""),
+        "label": clean(column.label) + (f",{NO_BREAK_SPACE}{sign}" if sign else ""),
         "text": column.unit in ("text", "step"),
         "narrow": column.shaded or column.unit == "step",
     }
-
-
-def _cells(columns: Sequence[Column], row: Sequence[Value], formats: Formats) -> list[Any]:
-    return [
-        {
-            "text": formats.value(value, column.unit),
-            "shade": float(value) if column.shaded and value is not None else 0,  # type: ignore[arg-type]
-        }
-        for column, value in zip(columns, row, strict=True)
-    ]

@@ -77,7 +77,9 @@ def _notes(facts: Facts, parameters: Parameters, labels: Labels) -> list[str]:
     return notes
 
 
-def _compared(figures: list[KeyFigure], span: Span | None, labels: Labels, formats: Formats) -> list[str]:
+def _compared(
+    figures: list[KeyFigure], span: Span | None, labels: Labels, formats: Formats
+) -> list[str]:
     if span is None or all(each.growth is None for each in figures):
         return []
     before = span.previous

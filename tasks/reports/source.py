@@ -90,12 +90,14 @@ def quoted(identifier: str) -> str:
 
 
 def _is_binary(head: bytes, encoding: str) -> bool:
-    return b"\x00" in head and encoding != "utf-16" and not head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return (
+        b"\x00" in head and encoding != "utf-16" and not head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    )
 
 
 def _described(connection: duckdb.DuckDBPyConnection, relation: str, path: Path) -> Source:
     arguments = [str(path)]
-    rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}", arguments).fetchall()  # noqa: S608  # ours
+    rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}", arguments).fetchall()
     columns = [row[0] for row in rows]
     return Source(
         relation=relation,
@@ -131,7 +133,9 @@ def _delimited(path: Path, encoding: str, body: Path) -> Source:
     try:
         with path.open(encoding=codec) as text:
             first = _first_record(text)
-            delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
+            delimiter = max(
+                DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark)))
+            )
             columns = [name.strip() for name in next(csv.reader([first], delimiter=delimiter))]
             with body.open("w", encoding="utf-8", newline="\n") as rows:
                 shutil.copyfileobj(text, rows, 1 << 20)

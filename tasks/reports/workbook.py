@@ -70,11 +70,14 @@ class _Writer:
         sheet.write_string(row, 0, labels("key_figures"), self._bold)
         sheet.write_string(row, 1, report.currency or "", self._bold)
         sheet.write_string(row, 2, labels("growth"), self._bold)
-        for row, figure in enumerate(report.key_figures, row + 1):
+        for figure in report.key_figures:
+            row += 1
             self._text(sheet, row, 0, figure.label)
             self._cell(sheet, row, 1, figure.value, figure.unit)
             self._cell(sheet, row, 2, figure.growth, "share")
-        for row, note in enumerate(report.notes, row + 2):
+        row += 1
+        for note in report.notes:
+            row += 1
             self._text(sheet, row, 0, note)
 
     def section(self, section: Section) -> None:
@@ -103,7 +106,12 @@ class _Writer:
             sheet.write_number(row, column, written, self._numbers.get(unit))
 
     def _text(
-        self, sheet: xlsxwriter.worksheet.Worksheet, row: int, column: int, text: str, style: Any = None
+        self,
+        sheet: xlsxwriter.worksheet.Worksheet,
+        row: int,
+        column: int,
+        text: str,
+        style: Any = None,
     ) -> None:
         if text.lstrip().startswith(_FORMULA_MARKS):
             style = style or self._literal

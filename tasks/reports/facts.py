@@ -196,7 +196,5 @@ class Cell:
         return bool(values) and values == readable
 
 
-_NUMBER_TYPES = frozenset(
-    "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT "
-    "FLOAT DOUBLE".split()
-)
+_INTEGER_TYPES = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
+_NUMBER_TYPES = {*_INTEGER_TYPES, *(f"U{each}" for each in _INTEGER_TYPES), "FLOAT", "DOUBLE"}

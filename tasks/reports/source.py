@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import csv
+import io
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tasks.contract import PermanentError
+from tasks.reports.database import Database
 from tasks.reports.errors import report_error
 from tasks.reports.parameters import Parameters
-
-if TYPE_CHECKING:
-    import duckdb
 
 MOST_COLUMNS = 500
 LARGEST_UNPACKED = 1 << 30
 # openpyxl keeps all shared strings in memory, several times their size in the file.
 LARGEST_SHARED_STRINGS = 64 << 20
+# Characters and records that are looked at to tell the delimiter.
+SAMPLE = 1 << 16
+SAMPLED_RECORDS = 20
 DELIMITERS = (",", ";", "\t", "|")
 
 csv.field_size_limit(1 << 20)
@@ -41,9 +45,7 @@ class Source:
     expressions: list[str]
 
 
-def open_source(
-    connection: duckdb.DuckDBPyConnection, path: Path, parameters: Parameters, workdir: Path
-) -> Source:
+def open_source(database: Database, path: Path, parameters: Parameters, workdir: Path) -> Source:
     """See what the file is, by its content, and what columns it has.
 
     Raises:
@@ -54,7 +56,7 @@ def open_source(
     if not head.strip():
         raise report_error("empty-file", "The file is empty. Upload one with a header and rows.")
     if head.startswith(b"PAR1"):
-        source = _described(connection, "read_parquet(?)", path)
+        source = _described(database, "read_parquet(?)", path)
     elif head.startswith(b"PK\x03\x04"):
         source = _workbook(path, parameters.sheet, workdir / "sheet.csv")
     elif head.startswith(b"\xd0\xcf\x11\xe0"):
@@ -65,7 +67,7 @@ def open_source(
         )
     elif head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
         source = _described(
-            connection,
+            database,
             "read_json(?, format='newline_delimited', sample_size=-1, maximum_depth=2)",
             path,
         )
@@ -95,9 +97,9 @@ def _is_binary(head: bytes, encoding: str) -> bool:
     )
 
 
-def _described(connection: duckdb.DuckDBPyConnection, relation: str, path: Path) -> Source:
+def _described(database: Database, relation: str, path: Path) -> Source:
     arguments = [str(path)]
-    rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}", arguments).fetchall()
+    rows = database.execute(f"DESCRIBE SELECT * FROM {relation}", arguments)
     columns = [row[0] for row in rows]
     return Source(
         relation=relation,
@@ -132,11 +134,11 @@ def _delimited(path: Path, encoding: str, body: Path) -> Source:
     codec = "utf-8-sig" if encoding == "utf-8" else encoding
     try:
         with path.open(encoding=codec) as text:
-            first = _first_record(text)
-            delimiter = max(
-                DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark)))
-            )
-            columns = [name.strip() for name in next(csv.reader([first], delimiter=delimiter))]
+            delimiter = _delimiter(text.read(SAMPLE))
+            text.seek(0)
+            header = next(filter(None, csv.reader(text, delimiter=delimiter)), None)
+            if header is None:
+                raise report_error("empty-file", "The file has only blank lines.")
             with body.open("w", encoding="utf-8", newline="\n") as rows:
                 shutil.copyfileobj(text, rows, 1 << 20)
     except UnicodeError as error:
@@ -147,23 +149,20 @@ def _delimited(path: Path, encoding: str, body: Path) -> Source:
         ) from None
     except csv.Error as error:
         raise report_error("broken-file", f"The header can't be read as CSV: {error}.") from None
-    return _text_source(body, columns, delimiter)
+    return _text_source(body, [name.strip() for name in header], delimiter)
 
 
-def _first_record(text: Any) -> str:
-    """The header, up to the line end outside quotes."""
-    record = ""
-    for line in text:
-        record += line
-        if not record.strip():
-            record = ""
-        elif record.count('"') % 2 == 0:
-            break
-        if len(record) > csv.field_size_limit():
-            raise csv.Error("its quotes are not closed")
-    if not record:
-        raise report_error("empty-file", "The file has no header. Its first row names the columns.")
-    return record
+def _delimiter(sample: str) -> str:
+    """The mark that divides the first records into equally many cells, and most of them."""
+
+    def score(mark: str) -> tuple[bool, int]:
+        records = csv.reader(io.StringIO(sample), delimiter=mark)
+        widths = [len(record) for record in islice(records, SAMPLED_RECORDS) if record] or [0]
+        # The sample may end inside its last record.
+        alike = len(set(widths[:-1] or widths)) == 1
+        return alike and widths[0] > 1, widths[0]
+
+    return max(DELIMITERS, key=score)
 
 
 def _workbook(path: Path, sheet: str | None, body: Path) -> Source:
@@ -200,20 +199,21 @@ def _readable_workbook(path: Path) -> Iterator[Any]:
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
-        with zipfile.ZipFile(path) as archive:
+        # Not the path: openpyxl judges it by its ending, and an upload need not have one.
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             _check_unpacked_size(archive)
-        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
-        try:
+            workbook = openpyxl.load_workbook(
+                file, read_only=True, data_only=True, keep_links=False
+            )
             if not workbook.worksheets:
-                raise report_error("empty-file", "The workbook has no sheet with cells.")
+                raise report_error("broken-file", "The workbook has lost its sheets.")
             yield workbook
-        finally:
-            workbook.close()
     except PermanentError:
         raise
     # openpyxl has no error of its own for a broken part: it lets through what it stumbles on.
     except (
         zipfile.BadZipFile,
+        zlib.error,
         InvalidFileException,
         SyntaxError,
         KeyError,

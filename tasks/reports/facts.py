@@ -53,14 +53,14 @@ def gather(
         PermanentError: ``wrong-type`` or ``too-many-periods``.
     """
     cells = {role: Cell(data, index, parameters) for role, index in found.items()}
-    for role, cell in cells.items():
-        cell.check(role.kind)
     read = "".join(f", {cell.read(role.kind)} AS {role.name}" for role, cell in cells.items())
     complete = [f"{role.name} IS NOT NULL" for role in cells if role.required]
     data.execute(
-        f"CREATE TABLE filtered AS SELECT *{read} FROM data WHERE {kept.sql}",
+        f"CREATE TABLE filtered AS SELECT rowid AS row, *{read} FROM data WHERE {kept.sql}",
         kept.arguments,
     )
+    for role, cell in cells.items():
+        cell.check_read(role)
     data.execute(
         "CREATE VIEW facts AS SELECT * FROM filtered WHERE " + (" AND ".join(complete) or "true")
     )
@@ -178,15 +178,25 @@ class Cell:
         return {"text": self.text, "number": self.number, "moment": self.moment}[kind]
 
     def check(self, kind: Kind) -> None:
-        """Raise ``wrong-type`` if a cell with something in it can't be read as ``kind``."""
+        """Raise ``wrong-type`` if a cell of ``data`` with something in it isn't a ``kind``."""
+        self._check(kind, "data", "rowid", self.read(kind))
+
+    def check_read(self, role: Role) -> None:
+        """Raise ``wrong-type`` if ``filtered`` has nothing for a role where the cell has something.
+
+        Asks about values that are read already: reading text as dates is what takes the time.
+        """
+        self._check(role.kind, "filtered", "row", role.name)
+
+    def _check(self, kind: Kind, relation: str, row: str, read: str) -> None:
         if kind == "text":
             return
-        bad, row, example = self._data.execute(
-            f"SELECT count(*), min(rowid) + 1, arg_min({self.text}, rowid) FROM data "
-            f"WHERE {self.text} IS NOT NULL AND ({self.read(kind)}) IS NULL"
+        bad, number, example = self._data.execute(
+            f"SELECT count(*), min({row}) + 1, arg_min({self.text}, {row}) FROM {relation} "
+            f"WHERE ({read}) IS NULL AND {self.text} IS NOT NULL"
         )[0]
         if bad:
-            raise wrong_type(self._header, kind, bad, row, example)
+            raise wrong_type(self._header, kind, bad, number, example)
 
     def holds_only(self, kind: Kind) -> bool:
         """Whether the column has values and each of them can be read as ``kind``."""

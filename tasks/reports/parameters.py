@@ -176,7 +176,7 @@ class Parameters(Strict):
     )
     decimal_mark: Literal[".", ","] = Field(".", description="In numbers written as text.")
     date_format: (
-        Annotated[str, Field(max_length=40, pattern=r"^([^%]|%[dmYyHIMSfpbBjz])+$")] | None
+        Annotated[str, Field(max_length=40, pattern=r"^([^%]*%[dmYyHIMSfpbBjz])+[^%]*$")] | None
     ) = Field(
         None, description="strptime pattern of dates written as text, if not ISO or 31.01.2025."
     )

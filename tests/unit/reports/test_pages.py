@@ -151,7 +151,7 @@ def test_a_callers_text_is_never_markup(make: Make, text: str) -> None:
 
 def test_control_and_direction_marks_stay_off_the_page(make: Make) -> None:
     """A name can't turn the line around, ring the bell or break the page."""
-    rows = [{"date": "2024-01-01", "amount": "5", "product": "abc\u202edef\u0007\u0000gh\u2028i"}]
+    rows = [{"date": "2024-01-01", "amount": "5", "product": "abc\u202edef\u0007\u0001gh\u2028i"}]
     assert "abc def" in make("sales", rows).text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -104,3 +106,11 @@ def test_a_cancelled_report_stops(tmp_path: Any) -> None:
     with pytest.raises(Cancelled):
         generate_report(GenerateReport.model_validate(payload()), context)
     assert context.artifacts == {}
+
+
+def test_learning_the_models_loads_no_heavy_library() -> None:
+    """The API imports the task's file for its models, and pays for no library that only works."""
+    heavy = ["duckdb", "typst", "openpyxl", "xlsxwriter", "celeriac"]
+    code = f"import sys, tasks.generate_report; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"

@@ -18,12 +18,9 @@ _WORDS: dict[str, tuple[str, str]] = {
     "notes": ("Notes", "Примечания"),
     "summary": ("Summary", "Сводка"),
     "period": ("Period", "Период"),
-    "currency": ("Currency", "Валюта"),
     "since_before": ("vs previous", "к прошлому"),
     "other": ("Other ({count})", "Прочие ({count})"),
-    "total": ("Total", "Итого"),
     "not_given": ("(not given)", "(не указано)"),
-    "no_period": ("No dated rows", "Нет строк с датами"),
     "whole_file": ("All rows of the file", "Все строки файла"),
     # what there is to say
     "empty_title": ("Nothing in this period", "За этот период данных нет"),

@@ -126,6 +126,17 @@ def test_a_funnel_wants_its_steps_in_order(make: Make) -> None:
     ]
 
 
+def test_one_event_serves_one_step(make: Make) -> None:
+    """A funnel of the same event twice counts who did it again, not everyone twice."""
+    rows = [
+        {"user": "once", "date": "2024-01-01", "event": "buy"},
+        {"user": "again", "date": "2024-01-01", "event": "buy"},
+        {"user": "again", "date": "2024-01-09", "event": "buy"},
+    ]
+    made = make("analytics", rows, funnel=["buy", "buy"])
+    assert [row["users"] for row in made.figures["funnel"]] == [2, 1]
+
+
 def test_without_a_funnel_the_commonest_events_are_its_steps_and_a_note_says_so(make: Make) -> None:
     """A funnel nobody gave is a guess, so the report calls it one."""
     rows = [

@@ -201,6 +201,19 @@ def test_a_cell_at_the_far_corner_takes_no_memory(make: Make, tmp_path: Path) ->
     assert make("sales", path).figures["revenue"] == 1
 
 
+def test_a_sheet_that_lies_about_its_size_is_read_whole(make: Make, tmp_path: Path) -> None:
+    """Rows beyond the size that a sheet claims to have are rows all the same."""
+    content = workbook([["date", "amount"], ["2024-01-01", 1], ["2024-01-02", 2]])
+    path = tmp_path / "upload"
+    path.write_bytes(
+        rezipped(
+            content,
+            lambda name, data: data.replace(b'<dimension ref="A1:B3"', b'<dimension ref="A1:B2"'),
+        )
+    )
+    assert make("sales", path).figures["revenue"] == 3
+
+
 def test_a_billion_laughs_are_not_laughed(make: Make, tmp_path: Path) -> None:
     """Entities that multiply in a sheet's XML end in an error, not in memory."""
     entities = '<!ENTITY a "ha">' + "".join(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -58,8 +59,7 @@ def test_labels_below_columns_do_not_run_into_each_other(granularity: Granularit
             places = [label["at"] for label in drawn["labels"]]
             longest = max(len(label["text"]) for label in drawn["labels"])
             assert all(
-                after - before >= longest * 0.12 / 15.9
-                for before, after in zip(places, places[1:], strict=False)
+                after - before >= longest * 0.12 / 15.9 for before, after in pairwise(places)
             )
 
 

@@ -1,4 +1,4 @@
-"""Accepting a finding of cdk-nag: one place to see the form, each reason where it applies."""
+"""Accepting a finding of cdk-nag or of CDK itself: one form, each reason where it applies."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from constructs import IConstruct
 
 def accept(on: IConstruct, rule: str, reason: str) -> None:
     """Accept a finding on a construct and what is inside it. ``reason`` says why it is right."""
-    Validations.of(on).acknowledge(Acknowledgment(id=f"AwsSolutions-{rule}", reason=reason))
+    Validations.of(on).acknowledge(Acknowledgment(id=rule, reason=reason))

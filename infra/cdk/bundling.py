@@ -9,6 +9,7 @@ docs.python.org/3/reference/import.html#pyc-invalidation
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -92,7 +93,7 @@ def build(target: Path) -> None:
 
 
 def lambda_python() -> str:
-    """The path of an interpreter of Lambda's Python version.
+    """The path of an interpreter of Lambda's Python version: uv's choice, or one of pyenv's.
 
     Raises:
         BundlingError: there is none; the message says how to get one.
@@ -100,6 +101,10 @@ def lambda_python() -> str:
     try:
         return _run("uv", "python", "find", "--no-project", PYTHON_VERSION).strip()
     except BundlingError as error:
+        # pyenv keeps what it has installed off the PATH until it is chosen.
+        pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+        for found in sorted(pyenv.glob(f"{PYTHON_VERSION}.*/bin/python{PYTHON_VERSION}")):
+            return str(found)
         raise BundlingError(
             f"The Lambda runs Python {PYTHON_VERSION}, and its code must be compiled with it. "
             f"Put python{PYTHON_VERSION} on the PATH, or run: uv python install {PYTHON_VERSION}"

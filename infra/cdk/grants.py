@@ -52,7 +52,7 @@ def grant(
         if "*" in resource:
             if not wildcard:
                 raise ValueError(f"{sid} grants {resource}: say why with wildcard=….")
-            accept(role, f"IAM5[Resource::{_as_reported(role, resource)}]", wildcard)
+            accept(role, f"AwsSolutions-IAM5[Resource::{_as_reported(role, resource)}]", wildcard)
 
 
 def grant_task_records(role: aws_iam.Role, data: Data) -> None:

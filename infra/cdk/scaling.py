@@ -80,11 +80,11 @@ def scaling(
         processes=queue.fleet.processes,
         backlog_per_worker=queue.fleet.processes * max(1.0, oldest_age / longest),
         fit_window=idle / FIT_WINDOWS,
-        sizes=_sizes(queue.fleet.max_workers),
+        sizes=sizes_up_to(queue.fleet.max_workers),
     )
 
 
-def _sizes(most: int) -> tuple[int, ...]:
+def sizes_up_to(most: int) -> tuple[int, ...]:
     """0 … ``most``: all of them where the steps suffice, else evenly spread."""
     steps = min(most, MOST_STEPS - 1)
     return (0, *(-(-most * step // steps) for step in range(1, steps + 1)))

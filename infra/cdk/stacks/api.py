@@ -157,13 +157,18 @@ class Api(Stack):
     def _accept(self) -> None:
         accept(
             self.http,
-            "APIG4",
+            "AwsSolutions-APIG4",
             "Without a JWT authorizer the function checks its own keys; with one, health and the "
             "pages a browser opens before signing in stay public.",
         )
         accept(
             self.function,
-            "L1",
+            "Annotation::@aws-cdk/aws-lambda:snapStartRequirePublish",
+            "A version is published with each deployment, and the API calls it by its alias.",
+        )
+        accept(
+            self.function,
+            "AwsSolutions-L1",
             "The newest Python whose every locked wheel is tested here is shipped; the compiled "
             "files are this version's.",
         )

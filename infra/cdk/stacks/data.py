@@ -111,18 +111,18 @@ class Data(Stack):
     def _accept(self, environment: Environment) -> None:
         accept(
             self.artifacts,
-            "S1",
+            "AwsSolutions-S1",
             "Every access is by a role of this system or by a link it signed, and the task records "
             "say who asked; a log of each request would cost more than the objects do.",
         )
         dead_letter_reason = "It is itself a dead-letter queue."
         for each in self.queues.values():
-            accept(each.dead_letter, "SQS3", dead_letter_reason)
-        accept(self.schedules.dead_letter, "SQS3", dead_letter_reason)
+            accept(each.dead_letter, "AwsSolutions-SQS3", dead_letter_reason)
+        accept(self.schedules.dead_letter, "AwsSolutions-SQS3", dead_letter_reason)
         if not environment.protect:
             accept(
                 self.table,
-                "DDB3",
+                "AwsSolutions-DDB3",
                 "An environment that isn't protected holds nothing worth restoring.",
             )
 

@@ -82,13 +82,13 @@ class Workers(Stack):
         }
         accept(
             self.cluster,
-            "ECS4",
+            "AwsSolutions-ECS4",
             "Container Insights costs more than these small fleets' alarms; running workers are "
             "counted by the CPU samples that ECS publishes for nothing.",
         )
         accept(
             self.network.vpc,
-            "VPC7",
+            "AwsSolutions-VPC7",
             "Nothing in this network listens; what workers do is in their logs and task records.",
         )
 
@@ -124,10 +124,14 @@ class Workers(Stack):
             metrics=metrics,
         )
         self._grant(service.task_role, queue, environment=environment, data=data)
-        accept(service.task_definition, "ECS2", "The variables name resources; none is a secret.")
+        accept(
+            service.task_definition,
+            "AwsSolutions-ECS2",
+            "The variables name resources; none is a secret.",
+        )
         accept(
             service.execution_role,
-            "IAM5[Resource::*]",
+            "AwsSolutions-IAM5[Resource::*]",
             "ecr:GetAuthorizationToken takes no resource.",
         )
         return service

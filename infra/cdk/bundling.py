@@ -57,7 +57,7 @@ def api_code() -> aws_lambda.Code:
 
 @jsii.implements(ILocalBundling)
 class _Local:
-    def try_bundle(self, output_dir: str, *, image: DockerImage, **_: object) -> bool:  # noqa: ARG002
+    def try_bundle(self, output_dir: str, *, image: DockerImage, **_: object) -> bool:
         build(Path(output_dir))
         return True
 

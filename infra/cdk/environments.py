@@ -55,6 +55,9 @@ class Environment:
     nothing listens, no hourly price), ``nat`` (private subnets behind one NAT gateway) or
     ``endpoints`` (private subnets with no way to the internet at all).
 
+    ``mail_from`` is the address that mail is sent from; without it none is sent. Mail goes by SES
+    unless ``smtp_secret_arn`` names a secret of Secrets Manager that holds an SMTP server's URL.
+
     ``oldest_age`` is the objective for how long a message may wait; an alarm watches it, and fleets
     grow to meet it. ``idle`` is how long a queue has been empty before its last worker stops.
     """
@@ -63,6 +66,7 @@ class Environment:
     protect: bool
     network: Network = "public"
     mail_from: str | None = None
+    smtp_secret_arn: str | None = None
     alarm_email: str | None = None
     runbook: str = "docs/runbook.md"
     log_retention: timedelta = timedelta(days=30)

@@ -61,7 +61,12 @@ def grant_task_records(role: aws_iam.Role, data: Data) -> None:
 
 
 def grant_artifacts(role: aws_iam.Role, data: Data, actions: Sequence[str]) -> None:
-    """Reach the objects under ``tenants/``, and nothing of the bucket itself."""
+    """Reach the objects under ``tenants/``.
+
+    Listing is granted for what it does besides: without it S3 answers for a key that isn't there
+    with 403 instead of 404. docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    """
+    grant(role, "ArtifactNames", ["s3:ListBucket"], [data.artifacts.bucket.bucket_arn])
     grant(
         role,
         "Artifacts",

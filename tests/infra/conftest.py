@@ -22,6 +22,9 @@ STACKS = ("data", "workers", "api", "ops")
 
 OPTIONS: dict[str, Any] = {
     "mail_from": "tasks@celeriac.dev",
+    "smtp_secret_arn": (
+        "arn:aws:secretsmanager:us-east-1:123456789012:secret:celeriac-smtp-a1b2c3"
+    ),
     "alarm_email": "on-call@celeriac.dev",
     "snap_start": True,
     "jwt": Jwt(issuer="https://login.celeriac.dev/", audience=("tasks",)),

@@ -11,6 +11,8 @@ from infra.cdk.deployment import DeploymentSettings
 from infra.cdk.stacks.api import output_id
 from tests.infra.conftest import Synthesized, as_list, statements
 
+ON_ECS = Settings(cluster_name="celeriac-dev", worker_log_group="/celeriac/dev/workers")
+
 
 def test_the_function_is_arm_python_outside_the_vpc(dev: Synthesized) -> None:
     """Current Python on ARM, no VPC, a log group of its own that forgets."""
@@ -29,7 +31,7 @@ def test_the_function_has_every_setting(dev: Synthesized) -> None:
     """The variables are those that ``Settings`` reads, no more and no fewer."""
     function = dev.one("api", "AWS::Lambda::Function")
 
-    assert set(function["Environment"]["Variables"]) == set(Settings().to_environment())
+    assert set(function["Environment"]["Variables"]) == set(ON_ECS.to_environment())
     assert function["Environment"]["Variables"]["CELERIAC_ENVIRONMENT"] == "dev"
 
 
@@ -47,7 +49,7 @@ def test_every_setting_is_an_output(dev: Synthesized) -> None:
     outputs = dev.template("api")["Outputs"]
 
     assert "ApiUrl" in outputs
-    for variable in Settings().to_environment():
+    for variable in ON_ECS.to_environment():
         assert output_id(variable) in outputs
 
 

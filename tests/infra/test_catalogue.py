@@ -81,11 +81,15 @@ def test_a_new_queue_gets_its_queues_and_its_service(grown: Synthesized) -> None
     assert "celeriac-dev/video" in str(grown.properties("api", "AWS::IAM::Policy"))
 
 
-def test_a_new_task_type_sets_the_visibility_of_its_queue(grown: Synthesized) -> None:
-    """Thirty minutes of limit, ten seconds to be killed, a minute to renew."""
-    queue = grown.one("data", "AWS::SQS::Queue", QueueName="celeriac-dev-video")
+def test_a_new_task_type_sets_the_backlog_its_fleet_takes(grown: Synthesized) -> None:
+    """A type that may run for half an hour leaves each process one message to wait for it."""
+    policy = grown.one(
+        "workers",
+        "AWS::ApplicationAutoScaling::ScalingPolicy",
+        PolicyName="celeriac-dev-video-grow",
+    )
 
-    assert queue["VisibilityTimeout"] == 30 * 60 + 10 + 60
+    assert policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 1
 
 
 def test_both_are_watched_and_shown(grown: Synthesized) -> None:

@@ -20,19 +20,13 @@ def test_each_queue_of_the_catalogue_is_there_with_its_dead_letter_queue(dev: Sy
         )
         assert queue["VisibilityTimeout"] == shape.visibility.total_seconds()
         assert queue["MessageRetentionPeriod"] == shape.retention.total_seconds()
+        assert queue["ReceiveMessageWaitTimeSeconds"] == 20
         assert queue["SqsManagedSseEnabled"] is True
         redrive = queue["RedrivePolicy"]
         assert redrive["maxReceiveCount"] == shape.max_receives
         target = resources[redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]]["Properties"]
         assert target["QueueName"] == f"celeriac-dev-{shape.queue.dead_letter_name}"
         assert target["MessageRetentionPeriod"] == timedelta(days=14).total_seconds()
-
-
-def test_a_long_task_type_lengthens_the_visibility_of_its_queue(dev: Synthesized) -> None:
-    """Two minutes of ``shrink``, ten seconds to be killed, a minute to renew."""
-    queue = dev.one("data", "AWS::SQS::Queue", QueueName="celeriac-dev-files")
-
-    assert queue["VisibilityTimeout"] == 120 + 10 + 60
 
 
 def test_queues_refuse_plain_http(dev: Synthesized) -> None:

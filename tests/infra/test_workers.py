@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from celeriac.settings import Settings
 from infra.cdk.environments import DEV
 from tasks.contract import Queue
 from tests.infra.conftest import Synthesize, Synthesized, as_list, statements
@@ -54,6 +56,7 @@ def test_containers_can_be_stopped_checked_and_not_written_to(dev: Synthesized) 
     for task in dev.properties("workers", "AWS::ECS::TaskDefinition"):
         (container,) = task["ContainerDefinitions"]
         assert container["StopTimeout"] == 120
+        assert Settings().drain_window < timedelta(seconds=container["StopTimeout"])
         assert container["HealthCheck"]["Command"] == ["CMD", "python", "-m", "worker.health"]
         assert container["Command"] == ["python", "-m", "worker"]
         assert container["ReadonlyRootFilesystem"] is True
@@ -68,6 +71,21 @@ def test_all_workers_share_one_arm_image(dev: Synthesized) -> None:
     (image,) = assets["dockerImages"].values()
     assert image["source"]["dockerFile"] == "worker/Dockerfile"
     assert image["source"]["platform"] == "linux/arm64"
+
+
+def test_an_smtp_server_is_known_by_a_secret_only(
+    dev: Synthesized, with_options: Synthesized
+) -> None:
+    """The URL with its password is fetched by ECS at start; no template shows it."""
+    for task in with_options.properties("workers", "AWS::ECS::TaskDefinition"):
+        (container,) = task["ContainerDefinitions"]
+        assert [each["Name"] for each in container["Secrets"]] == ["CELERIAC_SMTP_URL"]
+    assert "SMTP_URL" not in str(dev.template("workers"))
+    ports = [
+        rule["FromPort"]
+        for rule in with_options.one("workers", "AWS::EC2::SecurityGroup")["SecurityGroupEgress"]
+    ]
+    assert sorted(ports) == [443, 465, 587]
 
 
 def test_the_public_network_costs_nothing_and_lets_nothing_in(dev: Synthesized) -> None:

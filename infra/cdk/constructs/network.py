@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aws_cdk import aws_ec2
 from constructs import Construct
 
@@ -29,10 +31,12 @@ class WorkerNetwork(Construct):
     """A VPC over two zones, the subnets of the workers, and their security group.
 
     S3 and DynamoDB are reached through gateway endpoints, which are free, in every mode. The
-    security group lets HTTPS out and nothing in.
+    security group lets ``ports`` out and nothing in.
     """
 
-    def __init__(self, scope: Construct, id: str, *, mode: Network) -> None:
+    def __init__(
+        self, scope: Construct, id: str, *, mode: Network, ports: Mapping[int, str]
+    ) -> None:
         super().__init__(scope, id)
         self.assign_public_ip = mode == "public"
         self.vpc = aws_ec2.Vpc(
@@ -64,12 +68,13 @@ class WorkerNetwork(Construct):
             self,
             "Workers",
             vpc=self.vpc,
-            description="Workers: HTTPS out, nothing in.",
+            description="Workers: calls out, nothing in.",
             allow_all_outbound=False,
         )
-        self.security_group.add_egress_rule(
-            aws_ec2.Peer.any_ipv4(), aws_ec2.Port.HTTPS, "AWS, and what tasks call"
-        )
+        for port, what in ports.items():
+            self.security_group.add_egress_rule(
+                aws_ec2.Peer.any_ipv4(), aws_ec2.Port.tcp(port), what
+            )
         if mode == "endpoints":
             self._add_interfaces()
 

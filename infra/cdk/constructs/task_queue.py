@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from aws_cdk import RemovalPolicy, aws_sqs
 from constructs import Construct
 
 from celeriac.topology import LONGEST_RETENTION, QueueShape
 from infra.cdk.durations import duration
+
+# A poll that waits is a poll that isn't repeated: the longest that SQS offers is the cheapest.
+LONGEST_POLL = timedelta(seconds=20)
 
 
 class TaskQueue(Construct):
@@ -37,6 +42,7 @@ class TaskQueue(Construct):
             "Queue",
             queue_name=f"{prefix}-{shape.queue.queue_name}",
             visibility_timeout=duration(shape.visibility),
+            receive_message_wait_time=duration(LONGEST_POLL),
             retention_period=duration(shape.retention),
             dead_letter_queue=aws_sqs.DeadLetterQueue(
                 queue=self.dead_letter, max_receive_count=shape.max_receives

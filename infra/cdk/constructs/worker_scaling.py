@@ -186,8 +186,8 @@ class _Scale:
 
     def bind(
         self,
-        scope: Construct,  # noqa: ARG002  jsii passes both
-        alarm: aws_cloudwatch.IAlarm,  # noqa: ARG002
+        scope: Construct,
+        alarm: aws_cloudwatch.IAlarm,
     ) -> aws_cloudwatch.AlarmActionConfig:
         return aws_cloudwatch.AlarmActionConfig(alarm_action_arn=self._policy.ref)
 

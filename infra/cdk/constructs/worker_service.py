@@ -13,10 +13,11 @@ from infra.cdk.constructs.network import WorkerNetwork
 from infra.cdk.durations import duration
 from tasks.contract import Queue
 
-# How long ECS waits between SIGTERM and SIGKILL; the most that Fargate allows, and so the most a
-# running task is given to finish when its worker is asked to leave.
+# How long Fargate waits, at most, between SIGTERM and SIGKILL.
 # docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
-STOP_TIMEOUT = timedelta(seconds=120)
+LONGEST_STOP = timedelta(seconds=120)
+# What a worker needs once its drain window is over, to hand back what didn't finish.
+HAND_BACK = timedelta(seconds=20)
 
 CONTAINER = "worker"
 # The one place a worker may write, and where the image points TMPDIR and HOME.
@@ -41,6 +42,8 @@ class WorkerService(Construct):
         network: WorkerNetwork,
         log_group: aws_logs.ILogGroup,
         environment: Mapping[str, str],
+        secrets: Mapping[str, aws_ecs.Secret],
+        drain_window: timedelta,
     ) -> None:
         super().__init__(scope, id)
         fleet = queue.fleet
@@ -80,6 +83,7 @@ class WorkerService(Construct):
                 "CELERIAC_QUEUES": queue.queue_name,
                 "CELERIAC_CONCURRENCY": str(fleet.processes),
             },
+            secrets=dict(secrets) or None,
             health_check=aws_ecs.HealthCheck(
                 command=["CMD", "python", "-m", "worker.health"],
                 interval=duration(timedelta(seconds=30)),
@@ -94,7 +98,7 @@ class WorkerService(Construct):
                 mode=aws_ecs.AwsLogDriverMode.NON_BLOCKING,
             ),
             readonly_root_filesystem=True,
-            stop_timeout=duration(STOP_TIMEOUT),
+            stop_timeout=duration(min(drain_window + HAND_BACK, LONGEST_STOP)),
         )
         self.container.add_mount_points(
             aws_ecs.MountPoint(container_path=SCRATCH, source_volume="scratch", read_only=False)

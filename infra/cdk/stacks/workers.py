@@ -12,9 +12,11 @@ from aws_cdk import (
     aws_ecs,
     aws_iam,
     aws_logs,
+    aws_secretsmanager,
 )
 from constructs import Construct
 
+from celeriac.settings import PREFIX
 from infra.cdk.accepted import accept
 from infra.cdk.constructs.network import WorkerNetwork
 from infra.cdk.constructs.queue_metrics import QueueMetrics
@@ -31,6 +33,9 @@ ROOT = Path(__file__).parents[3]
 
 # What the image is made of; a change elsewhere makes no new image.
 IMAGE_SOURCES = ("celeriac", "locks", "tasks", "worker", "pyproject.toml")
+
+HTTPS = {443: "AWS, and what tasks call"}
+SMTP = {465: "mail over TLS", 587: "mail over STARTTLS"}
 
 
 class Workers(Stack):
@@ -51,7 +56,12 @@ class Workers(Stack):
             stack_name=f"{environment.prefix}-workers",
             description="Celeriac: the workers, one Fargate service for each queue.",
         )
-        self.network = WorkerNetwork(self, "Network", mode=environment.network)
+        self.network = WorkerNetwork(
+            self,
+            "Network",
+            mode=environment.network,
+            ports=HTTPS | SMTP if environment.smtp_secret_arn else HTTPS,
+        )
         self.cluster = aws_ecs.Cluster(
             self,
             "Cluster",
@@ -110,6 +120,8 @@ class Workers(Stack):
             network=self.network,
             log_group=self.log_group,
             environment=data.settings.to_environment(),
+            secrets=self._secrets(environment, name),
+            drain_window=data.settings.drain_window,
         )
         WorkerScaling(
             self,
@@ -135,6 +147,14 @@ class Workers(Stack):
             "ecr:GetAuthorizationToken takes no resource.",
         )
         return service
+
+    def _secrets(self, environment: Environment, name: str) -> dict[str, aws_ecs.Secret]:
+        if not environment.smtp_secret_arn:
+            return {}
+        secret = aws_secretsmanager.Secret.from_secret_complete_arn(
+            self, f"{name}Smtp", environment.smtp_secret_arn
+        )
+        return {f"{PREFIX}SMTP_URL": aws_ecs.Secret.from_secrets_manager(secret)}
 
     def _grant(
         self, role: aws_iam.Role, queue: Queue, *, environment: Environment, data: Data
@@ -162,7 +182,19 @@ class Workers(Stack):
             ],
         )
         grant_task_records(role, data)
-        grant_artifacts(role, data, ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"])
+        grant_artifacts(
+            role,
+            data,
+            ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
+        )
+        if queue is Queue.MAINTENANCE:
+            # The repair sends a task again only if its queue is empty.
+            grant(
+                role,
+                "QueueDepths",
+                ["sqs:GetQueueAttributes"],
+                [pair.queue.queue_arn for pair in data.queues.values()],
+            )
         grant_schedules(
             role,
             data,

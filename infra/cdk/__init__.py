@@ -1,0 +1,1 @@
+"""The system on AWS, as CDK stacks derived from the catalogue."""

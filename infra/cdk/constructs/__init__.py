@@ -1,0 +1,1 @@
+"""The parts of the stacks: typed keyword-only inputs, resources exposed, no grants."""

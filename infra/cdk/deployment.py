@@ -1,0 +1,25 @@
+"""The settings of a deployment: the same class that the code reads, filled with what AWS will say.
+
+A value that CloudFormation knows only later is a token, which is an ordinary string until then.
+"""
+
+from __future__ import annotations
+
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from celeriac.settings import Settings
+
+
+class DeploymentSettings(Settings):
+    """``Settings`` from arguments alone: the shell that deploys must not leak into what runs."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic-settings calls it by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)

@@ -1,0 +1,111 @@
+"""Granting: explicit actions on named resources, and a reason for each wildcard.
+
+CDK's ``grant_…`` methods give more than is used (``dynamodb:*Scan``, ``s3:List*``), so each stack
+writes its own from here. What API and workers both need is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aws_cdk import Stack, aws_iam
+
+from infra.cdk.accepted import accept
+from infra.cdk.stacks.data import Data
+
+# TransactWriteItems asks for the permissions of the writes in it.
+ITEM_ACTIONS = (
+    "dynamodb:BatchGetItem",
+    "dynamodb:ConditionCheckItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:Query",
+    "dynamodb:UpdateItem",
+)
+
+
+def grant(
+    role: aws_iam.Role,
+    sid: str,
+    actions: Sequence[str],
+    resources: Sequence[str],
+    *,
+    conditions: Mapping[str, Mapping[str, str]] | None = None,
+    wildcard: str | None = None,
+) -> None:
+    """Let a role do this. ``wildcard`` says why, where a resource has to end in ``*``.
+
+    Raises:
+        ValueError: a resource has a wildcard and no reason was given.
+    """
+    role.add_to_policy(
+        aws_iam.PolicyStatement(
+            sid=sid,
+            actions=list(actions),
+            resources=list(resources),
+            conditions=dict(conditions) if conditions else None,
+        )
+    )
+    for resource in resources:
+        if "*" in resource:
+            if not wildcard:
+                raise ValueError(f"{sid} grants {resource}: say why with wildcard=….")
+            accept(role, f"AwsSolutions-IAM5[Resource::{_as_reported(role, resource)}]", wildcard)
+
+
+def grant_task_records(role: aws_iam.Role, data: Data) -> None:
+    """Read and write items, one by one or by a key's query; never scan, never the table itself."""
+    grant(role, "TaskRecords", ITEM_ACTIONS, data.table.arns)
+
+
+def grant_artifacts(role: aws_iam.Role, data: Data, actions: Sequence[str]) -> None:
+    """Reach the objects under ``tenants/``.
+
+    Listing is granted for what it does besides: without it S3 answers for a key that isn't there
+    with 403 instead of 404. docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    """
+    grant(role, "ArtifactNames", ["s3:ListBucket"], [data.artifacts.bucket.bucket_arn])
+    grant(
+        role,
+        "Artifacts",
+        actions,
+        [data.artifacts.objects],
+        wildcard="An artifact's key holds its tenant and its task, known at run time.",
+    )
+
+
+def grant_schedules(role: aws_iam.Role, data: Data, actions: Sequence[str]) -> None:
+    """Keep schedules in the deployment's group, which send with the deployment's role."""
+    grant(
+        role,
+        "Schedules",
+        actions,
+        [data.schedules.schedule_arns],
+        wildcard="A schedule is named when it is made; the group is the deployment's own.",
+    )
+    grant(
+        role,
+        "ScheduleRole",
+        ["iam:PassRole"],
+        [data.schedules.role.role_arn],
+        conditions={"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
+    )
+
+
+def _as_reported(role: aws_iam.Role, arn: str) -> str:
+    """An ARN as cdk-nag writes it, with ``<AWS::Region>`` for a reference."""
+
+    def flat(value: Any) -> str:
+        match value:
+            case str():
+                return value
+            case {"Ref": str(name)}:
+                return f"<{name}>"
+            case {"Fn::Join": [str(separator), list(parts)]}:
+                return separator.join(map(flat, parts))
+            case _:
+                raise TypeError(f"{value!r} can't stand in an ARN with a wildcard.")
+
+    return flat(Stack.of(role).resolve(arn))

@@ -1,0 +1,1 @@
+"""Data, Workers, Api and Ops. A stack composes constructs and makes every grant."""

@@ -1,0 +1,61 @@
+"""Deploying from GitHub Actions without a stored key: a role for the workflow's own token."""
+
+from __future__ import annotations
+
+from aws_cdk import CfnOutput, Stack, aws_iam
+from constructs import Construct
+
+from infra.cdk.environments import Environment, GitHub
+from infra.cdk.grants import grant
+
+_ISSUER = "token.actions.githubusercontent.com"
+
+
+class Delivery(Stack):
+    """The role that a workflow takes when it runs in the GitHub environment of the same name.
+
+    It may do one thing: take the roles that ``cdk bootstrap`` made.
+    """
+
+    def __init__(
+        self, scope: Construct, id: str, *, environment: Environment, github: GitHub
+    ) -> None:
+        super().__init__(
+            scope,
+            id,
+            stack_name=f"{environment.prefix}-delivery",
+            description="Celeriac: deploying from GitHub Actions.",
+        )
+        provider_arn = (
+            aws_iam.OidcProviderNative(
+                self, "GitHub", url=f"https://{_ISSUER}", client_ids=["sts.amazonaws.com"]
+            ).oidc_provider_arn
+            if github.create_provider
+            else self.format_arn(
+                service="iam", region="", resource="oidc-provider", resource_name=_ISSUER
+            )
+        )
+        self.role = aws_iam.Role(
+            self,
+            "Role",
+            description=f"Deploys {environment.name} from {github.repository}.",
+            assumed_by=aws_iam.WebIdentityPrincipal(
+                provider_arn,
+                {
+                    "StringEquals": {
+                        f"{_ISSUER}:aud": "sts.amazonaws.com",
+                        f"{_ISSUER}:sub": (
+                            f"repo:{github.repository}:environment:{environment.name}"
+                        ),
+                    }
+                },
+            ),
+        )
+        grant(
+            self.role,
+            "CdkRoles",
+            ["sts:AssumeRole"],
+            [self.format_arn(service="iam", region="", resource="role", resource_name="cdk-*")],
+            wildcard="cdk bootstrap names its roles by account and region, unknown here.",
+        )
+        CfnOutput(self, "RoleArn", value=self.role.role_arn, description="For the workflow.")

@@ -1,0 +1,47 @@
+"""moto's server with the missing types, recording who called what.
+
+``python -m infra.rehearsal.server CALLS_FILE`` prints its URL and serves until its input ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+
+HOST = "127.0.0.1"
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+# What a client of the server needs in its environment; the key tells callers apart.
+KEY = "AKIAREHEARSAL0DEPLOY"
+
+
+def main(calls_file: str) -> None:
+    """Serve until standard input ends."""
+    os.environ |= {
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": "unused",
+    }
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    from infra.rehearsal.calls import Recorder
+    from infra.rehearsal.resources import MODELS
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    app = Recorder(DomainDispatcherApplication(create_backend_app), Path(calls_file))
+    server = make_server(HOST, 0, app, threaded=True)
+    url = f"http://{HOST}:{server.port}"
+    os.environ |= {"AWS_ENDPOINT_URL": url, "MOTO_PORT": str(server.port)}
+    sys.stdout.write(f"{url} {len(MODELS)}\n")
+    sys.stdout.flush()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdin.buffer.read()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,144 @@
+"""Synthesizing once a session: each environment, network mode and option, without bundling."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App
+
+from infra.cdk.app import compose
+from infra.cdk.environments import DEV, PROD, Domain, Environment, GitHub, Jwt
+from tasks.contract import BaseModel, Catalogue, Queue, TaskContext, task
+
+ROOT = Path(__file__).parents[2]
+STACKS = ("data", "workers", "api", "ops")
+
+OPTIONS: dict[str, Any] = {
+    "mail_from": "tasks@celeriac.dev",
+    "smtp_secret_arn": (
+        "arn:aws:secretsmanager:us-east-1:123456789012:secret:celeriac-smtp-a1b2c3"
+    ),
+    "alarm_email": "on-call@celeriac.dev",
+    "snap_start": True,
+    "jwt": Jwt(issuer="https://login.celeriac.dev/", audience=("tasks",)),
+    "domain": Domain(name="api.celeriac.dev", zone_name="celeriac.dev", zone_id="Z0123456789"),
+    "github": GitHub(repository="celeriac/celeriac", create_provider=True),
+}
+
+
+class Note(BaseModel):
+    text: str
+
+
+@task(queue=Queue.FILES, time_limit=timedelta(minutes=2))
+def shrink(payload: Note, context: TaskContext) -> Note:
+    """Make a file smaller."""
+    return payload
+
+
+@task(queue=Queue.EMAIL, time_limit=timedelta(seconds=30))
+def greet(payload: Note, context: TaskContext) -> Note:
+    """Greet by mail."""
+    return payload
+
+
+SAMPLE = Catalogue([shrink, greet])
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Synthesized:
+    """A cloud assembly: its templates by the stack's short name, its validation report."""
+
+    environment: Environment
+    directory: Path
+
+    def template(self, stack: str) -> dict[str, Any]:
+        path = self.directory / f"{self.environment.prefix}-{stack}.template.json"
+        return json.loads(path.read_text())  # type: ignore[no-any-return]
+
+    def all(self, stack: str, type: str) -> list[Resource]:
+        """The resources of a type."""
+        found = self.template(stack)["Resources"].values()
+        return [each for each in found if each["Type"] == type]
+
+    def properties(self, stack: str, type: str) -> list[dict[str, Any]]:
+        return [each["Properties"] for each in self.all(stack, type)]
+
+    def one(self, stack: str, type: str, **having: object) -> dict[str, Any]:
+        """The properties of the only resource of this type that has these."""
+        found = [
+            each
+            for each in self.properties(stack, type)
+            if all(each.get(name) == value for name, value in having.items())
+        ]
+        assert len(found) == 1, f"{len(found)} of {type} with {having}"
+        return found[0]
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """What cdk-nag found that nobody has accepted."""
+        report = json.loads((self.directory / "validation-report.json").read_text())
+        return [
+            violation
+            for plugin in report["pluginReports"]
+            for violation in plugin.get("violations", [])
+        ]
+
+
+Synthesize = Callable[[Environment], Synthesized]
+
+
+def context() -> dict[str, Any]:
+    """The context of cdk.json, without bundling."""
+    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
+    return {**flags, "aws:cdk:bundling-stacks": []}
+
+
+@pytest.fixture(scope="session")
+def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Synthesize:
+    """Synthesize an environment with two sample task types; the same one only once."""
+
+    @cache
+    def run(environment: Environment) -> Synthesized:
+        directory = tmp_path_factory.mktemp(environment.name)
+        app = App(outdir=str(directory), context=context())
+        compose(app, environment, SAMPLE)
+        app.synth()
+        return Synthesized(environment, directory)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def dev(synthesize: Synthesize) -> Synthesized:
+    return synthesize(DEV)
+
+
+@pytest.fixture(scope="session")
+def prod(synthesize: Synthesize) -> Synthesized:
+    return synthesize(PROD)
+
+
+@pytest.fixture(scope="session")
+def with_options(synthesize: Synthesize) -> Synthesized:
+    return synthesize(replace(PROD, **OPTIONS))
+
+
+def statements(policies: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The statements of policies' properties."""
+    for policy in policies:
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+def as_list(value: Any) -> list[Any]:
+    """CloudFormation writes one of a list without the list."""
+    return value if isinstance(value, list) else [value]

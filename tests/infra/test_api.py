@@ -1,0 +1,133 @@
+"""The stack of the HTTP API."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from celeriac.settings import Settings
+from infra.cdk.deployment import DeploymentSettings
+from infra.cdk.stacks.api import output_id
+from tests.infra.conftest import Synthesized, as_list, statements
+
+ON_ECS = Settings(cluster_name="celeriac-dev", worker_log_group="/celeriac/dev/workers")
+
+
+def test_the_function_is_arm_python_outside_the_vpc(dev: Synthesized) -> None:
+    """Current Python on ARM, no VPC, a log group of its own that forgets."""
+    function = dev.one("api", "AWS::Lambda::Function")
+    logs = dev.template("api")["Resources"][function["LoggingConfig"]["LogGroup"]["Ref"]]
+
+    assert function["Architectures"] == ["arm64"]
+    assert function["Runtime"] == "python3.13"
+    assert function["Handler"] == "api.handler.handler"
+    assert "VpcConfig" not in function
+    assert function["Timeout"] == 29
+    assert logs["Properties"]["RetentionInDays"] == 7
+
+
+def test_the_function_has_every_setting(dev: Synthesized) -> None:
+    """The variables are those that ``Settings`` reads, no more and no fewer."""
+    function = dev.one("api", "AWS::Lambda::Function")
+
+    assert set(function["Environment"]["Variables"]) == set(ON_ECS.to_environment())
+    assert function["Environment"]["Variables"]["CELERIAC_ENVIRONMENT"] == "dev"
+
+
+def test_the_shell_that_deploys_does_not_leak_into_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A variable of the same name on the deploying machine changes nothing in the template."""
+    monkeypatch.setenv("CELERIAC_LOG_LEVEL", "DEBUG")
+
+    assert DeploymentSettings().log_level == "INFO"
+
+
+def test_every_setting_is_an_output(dev: Synthesized) -> None:
+    """Whoever reads the stack's outputs can run the API or a worker anywhere."""
+    outputs = dev.template("api")["Outputs"]
+
+    assert "ApiUrl" in outputs
+    for variable in ON_ECS.to_environment():
+        assert output_id(variable) in outputs
+
+
+def test_requests_are_throttled_and_logged(dev: Synthesized) -> None:
+    """The stage has a rate, a burst and an access log without query strings or headers."""
+    stage = dev.one("api", "AWS::ApiGatewayV2::Stage")
+
+    assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] == 50
+    assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"] == 100
+    line = json.loads(stage["AccessLogSettings"]["Format"])
+    assert line["requestId"] == "$context.requestId"
+    assert not any("header" in value or "query" in value.lower() for value in line.values())
+
+
+def test_without_options_every_request_reaches_the_function(dev: Synthesized) -> None:
+    """One default route, no authorizer: the function checks its own keys."""
+    route = dev.one("api", "AWS::ApiGatewayV2::Route")
+
+    assert route["RouteKey"] == "$default"
+    assert route["AuthorizationType"] == "NONE"
+    assert dev.all("api", "AWS::ApiGatewayV2::Authorizer") == []
+    assert dev.all("api", "AWS::ApiGatewayV2::DomainName") == []
+
+
+def test_a_jwt_authorizer_guards_all_but_the_public_pages(with_options: Synthesized) -> None:
+    """Issuer and audience are the environment's; health asks for no token."""
+    authorizer = with_options.one("api", "AWS::ApiGatewayV2::Authorizer")
+    routes = {
+        each["RouteKey"]: each["AuthorizationType"]
+        for each in with_options.properties("api", "AWS::ApiGatewayV2::Route")
+    }
+
+    assert authorizer["JwtConfiguration"] == {
+        "Issuer": "https://login.celeriac.dev/",
+        "Audience": ["tasks"],
+    }
+    assert routes["$default"] == "JWT"
+    assert routes["ANY /health"] == "NONE"
+    assert routes["ANY /health/{proxy+}"] == "NONE"
+
+
+def test_a_custom_domain_is_the_only_door(with_options: Synthesized) -> None:
+    """Certificate, records for both address families, and AWS's own name is closed."""
+    assert with_options.one("api", "AWS::ApiGatewayV2::Api")["DisableExecuteApiEndpoint"] is True
+    domain = with_options.one("api", "AWS::ApiGatewayV2::DomainName")
+    assert domain["DomainName"] == "api.celeriac.dev"
+    assert domain["DomainNameConfigurations"][0]["SecurityPolicy"] == "TLS_1_2"
+    records = with_options.properties("api", "AWS::Route53::RecordSet")
+    assert {each["Type"] for each in records} == {"A", "AAAA"}
+    assert all(each["Name"] == "api.celeriac.dev." for each in records)
+
+
+def test_snap_start_is_called_by_an_alias(dev: Synthesized, with_options: Synthesized) -> None:
+    """SnapStart works on published versions, so the API calls the newest by its alias."""
+    function = with_options.one("api", "AWS::Lambda::Function")
+    integration = with_options.one("api", "AWS::ApiGatewayV2::Integration")
+    (alias,) = (
+        name
+        for name, each in with_options.template("api")["Resources"].items()
+        if each["Type"] == "AWS::Lambda::Alias"
+    )
+
+    assert function["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+    assert integration["IntegrationUri"] == {"Ref": alias}
+    assert "SnapStart" not in dev.one("api", "AWS::Lambda::Function")
+
+
+def test_the_api_may_wake_its_services_and_pass_one_role(dev: Synthesized) -> None:
+    """Waking names each service; the only role it passes goes to the scheduler."""
+    granted = {
+        action: statement
+        for statement in statements(dev.properties("api", "AWS::IAM::Policy"))
+        for action in as_list(statement["Action"])
+    }
+
+    assert "service/celeriac-dev/default" in str(granted["ecs:UpdateService"]["Resource"])
+    assert "*" not in str(granted["ecs:UpdateService"]["Resource"])
+    assert granted["iam:PassRole"]["Condition"] == {
+        "StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}
+    }
+    assert "dynamodb:Scan" not in granted

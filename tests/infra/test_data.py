@@ -1,0 +1,135 @@
+"""The stack of what must outlive a deployment."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from celeriac.settings import Settings
+from celeriac.topology import TABLE, queues
+from tasks.contract import Queue
+from tests.infra.conftest import SAMPLE, Synthesized, as_list, statements
+
+
+def test_each_queue_of_the_catalogue_is_there_with_its_dead_letter_queue(dev: Synthesized) -> None:
+    """Name, visibility, retention and redrive of each pair are those of the shared shape."""
+    resources = dev.template("data")["Resources"]
+    for shape in queues(SAMPLE, Settings().visibility):
+        queue = dev.one(
+            "data", "AWS::SQS::Queue", QueueName=f"celeriac-dev-{shape.queue.queue_name}"
+        )
+        assert queue["VisibilityTimeout"] == shape.visibility.total_seconds()
+        assert queue["MessageRetentionPeriod"] == shape.retention.total_seconds()
+        assert queue["ReceiveMessageWaitTimeSeconds"] == 20
+        assert queue["SqsManagedSseEnabled"] is True
+        redrive = queue["RedrivePolicy"]
+        assert redrive["maxReceiveCount"] == shape.max_receives
+        target = resources[redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]]["Properties"]
+        assert target["QueueName"] == f"celeriac-dev-{shape.queue.dead_letter_name}"
+        assert target["MessageRetentionPeriod"] == timedelta(days=14).total_seconds()
+
+
+def test_queues_refuse_plain_http(dev: Synthesized) -> None:
+    """Each queue's policy denies what doesn't come over TLS."""
+    policies = dev.properties("data", "AWS::SQS::QueuePolicy")
+    assert len(policies) == len(dev.all("data", "AWS::SQS::Queue"))
+    for statement in statements(policies):
+        assert statement["Effect"] == "Deny"
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_the_table_is_the_shared_shape(dev: Synthesized) -> None:
+    """Keys, indexes, projections, time to live and billing come from one place."""
+    table = dev.one("data", "AWS::DynamoDB::Table")
+
+    assert table["TableName"] == "celeriac-dev"
+    assert table["BillingMode"] == TABLE.billing
+    assert table["TimeToLiveSpecification"] == {
+        "AttributeName": TABLE.ttl_attribute,
+        "Enabled": True,
+    }
+    assert _keys(table["KeySchema"]) == (TABLE.partition_key, TABLE.sort_key)
+    assert {
+        index["IndexName"]: (
+            *_keys(index["KeySchema"]),
+            tuple(index["Projection"]["NonKeyAttributes"]),
+        )
+        for index in table["GlobalSecondaryIndexes"]
+    } == {
+        index.name: (index.partition_key, index.sort_key, index.projects) for index in TABLE.indexes
+    }
+    assert all(each["AttributeType"] == "S" for each in table["AttributeDefinitions"])
+
+
+def test_prod_is_kept_from_mistakes(dev: Synthesized, prod: Synthesized) -> None:
+    """Records, files, messages and schedules outlive prod's stack; nothing of dev's is left."""
+    for resource in prod.template("data")["Resources"].values():
+        if resource["Type"] in {
+            "AWS::DynamoDB::Table",
+            "AWS::S3::Bucket",
+            "AWS::SQS::Queue",
+            "AWS::Scheduler::ScheduleGroup",
+        }:
+            assert resource["DeletionPolicy"] == "Retain"
+            assert resource["UpdateReplacePolicy"] == "Retain"
+    for resource in dev.template("data")["Resources"].values():
+        assert resource.get("DeletionPolicy", "Delete") == "Delete"
+    assert prod.one("data", "AWS::DynamoDB::Table")["DeletionProtectionEnabled"] is True
+    recovery = "PointInTimeRecoverySpecification"
+    assert prod.one("data", "AWS::DynamoDB::Table")[recovery] == {
+        "PointInTimeRecoveryEnabled": True
+    }
+    assert dev.one("data", "AWS::DynamoDB::Table")[recovery] == {
+        "PointInTimeRecoveryEnabled": False
+    }
+    assert _stack_of(prod)["terminationProtection"] is True
+    assert not _stack_of(dev).get("terminationProtection")
+
+
+def test_artifacts_are_private_and_expire_after_their_records(dev: Synthesized) -> None:
+    """No public access, TLS only, and an object goes no earlier than the record that names it."""
+    bucket = dev.one("data", "AWS::S3::Bucket")
+
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    expire = next(
+        rule for rule in bucket["LifecycleConfiguration"]["Rules"] if rule["Id"] == "expire"
+    )
+    assert expire["Prefix"] == "tenants/"
+    assert timedelta(days=expire["ExpirationInDays"]) > dev.environment.record_ttl
+    policy = dev.one("data", "AWS::S3::BucketPolicy")
+    assert all(each["Effect"] == "Deny" for each in statements([policy]))
+
+
+def test_schedules_may_only_send_to_the_queues(dev: Synthesized) -> None:
+    """The scheduler's role sends to the task queues and its dead letters, for this group alone."""
+    role = dev.one("data", "AWS::IAM::Role")
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    (statement,) = statements(dev.properties("data", "AWS::IAM::Policy"))
+
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert trust["Condition"]["StringEquals"]["aws:SourceAccount"] == {"Ref": "AWS::AccountId"}
+    assert "schedule-group/celeriac-dev" in str(trust["Condition"]["StringEquals"]["aws:SourceArn"])
+    assert statement["Action"] == "sqs:SendMessage"
+    assert len(as_list(statement["Resource"])) == len(Queue) + 1
+    assert dev.one("data", "AWS::Scheduler::ScheduleGroup")["Name"] == "celeriac-dev"
+    assert dev.one("data", "AWS::SQS::Queue", QueueName="celeriac-dev-schedules-dead-letter")
+
+
+def test_the_mail_identity_is_there_only_if_mail_is_sent(
+    dev: Synthesized, with_options: Synthesized
+) -> None:
+    """Without ``mail_from`` nothing about mail is created or granted."""
+    assert dev.all("data", "AWS::SES::EmailIdentity") == []
+    identity = with_options.one("data", "AWS::SES::EmailIdentity")
+    assert identity["EmailIdentity"] == "tasks@celeriac.dev"
+
+
+def _keys(schema: list[dict[str, str]]) -> tuple[str, ...]:
+    return tuple(key["AttributeName"] for key in schema)
+
+
+def _stack_of(synthesized: Synthesized) -> dict[str, object]:
+    manifest = json.loads((synthesized.directory / "manifest.json").read_text())
+    properties = manifest["artifacts"][f"{synthesized.environment.prefix}-data"]["properties"]
+    assert isinstance(properties, dict)
+    return properties

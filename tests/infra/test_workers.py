@@ -1,0 +1,166 @@
+"""The stack of the workers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from celeriac.settings import Settings
+from infra.cdk.environments import DEV
+from tasks.contract import Queue
+from tests.infra.conftest import Synthesize, Synthesized, as_list, statements
+
+
+@pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
+def test_each_queue_has_a_service_of_its_fleets_size(dev: Synthesized, queue: Queue) -> None:
+    """Size, concurrency and Spot share are the ``Fleet``'s; the container consumes the queue."""
+    service = dev.one("workers", "AWS::ECS::Service", ServiceName=queue.queue_name)
+    task = dev.template("workers")["Resources"][service["TaskDefinition"]["Ref"]]["Properties"]
+    (container,) = task["ContainerDefinitions"]
+    variables = {each["Name"]: each["Value"] for each in container["Environment"]}
+
+    assert (int(task["Cpu"]), int(task["Memory"])) == (queue.fleet.cpu, queue.fleet.memory)
+    assert task["RuntimePlatform"] == {"CpuArchitecture": "ARM64", "OperatingSystemFamily": "LINUX"}
+    assert variables["CELERIAC_QUEUES"] == queue.queue_name
+    assert variables["CELERIAC_CONCURRENCY"] == str(queue.fleet.processes)
+    weights = {
+        each["CapacityProvider"]: each["Weight"] for each in service["CapacityProviderStrategy"]
+    }
+    assert weights.get("FARGATE_SPOT", 0) / sum(weights.values()) == pytest.approx(queue.fleet.spot)
+
+
+def test_nobody_sets_the_count_of_workers_but_their_policies(dev: Synthesized) -> None:
+    """A deployment that named a count would set a scaled fleet back."""
+    for service in dev.properties("workers", "AWS::ECS::Service"):
+        assert "DesiredCount" not in service
+
+
+def test_a_bad_deployment_rolls_back_and_a_good_one_never_lowers_the_fleet(
+    dev: Synthesized,
+) -> None:
+    """Circuit breaker with rollback; new workers start before old ones stop."""
+    for service in dev.properties("workers", "AWS::ECS::Service"):
+        assert service["DeploymentConfiguration"] == {
+            "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
+            "MinimumHealthyPercent": 100,
+            "MaximumPercent": 200,
+        }
+        assert service["EnableExecuteCommand"] is False
+
+
+def test_containers_can_be_stopped_checked_and_not_written_to(dev: Synthesized) -> None:
+    """Two minutes to drain, the liveness probe, exec-form commands, one writable directory."""
+    for task in dev.properties("workers", "AWS::ECS::TaskDefinition"):
+        (container,) = task["ContainerDefinitions"]
+        assert container["StopTimeout"] == 120
+        assert Settings().drain_window < timedelta(seconds=container["StopTimeout"])
+        assert container["HealthCheck"]["Command"] == ["CMD", "python", "-m", "worker.health"]
+        assert container["Command"] == ["python", "-m", "worker"]
+        assert container["ReadonlyRootFilesystem"] is True
+        (mount,) = container["MountPoints"]
+        assert (mount["ContainerPath"], mount["ReadOnly"]) == ("/tmp", False)
+        assert container["LogConfiguration"]["LogDriver"] == "awslogs"
+
+
+def test_all_workers_share_one_arm_image(dev: Synthesized) -> None:
+    """One image asset, built from worker/Dockerfile for ARM."""
+    assets = json.loads((dev.directory / "celeriac-dev-workers.assets.json").read_text())
+    (image,) = assets["dockerImages"].values()
+    assert image["source"]["dockerFile"] == "worker/Dockerfile"
+    assert image["source"]["platform"] == "linux/arm64"
+
+
+def test_an_smtp_server_is_known_by_a_secret_only(
+    dev: Synthesized, with_options: Synthesized
+) -> None:
+    """The URL with its password is fetched by ECS at start; no template shows it."""
+    for task in with_options.properties("workers", "AWS::ECS::TaskDefinition"):
+        (container,) = task["ContainerDefinitions"]
+        assert [each["Name"] for each in container["Secrets"]] == ["CELERIAC_SMTP_URL"]
+    assert "SMTP_URL" not in str(dev.template("workers"))
+    ports = [
+        rule["FromPort"]
+        for rule in with_options.one("workers", "AWS::EC2::SecurityGroup")["SecurityGroupEgress"]
+    ]
+    assert sorted(ports) == [443, 465, 587]
+
+
+def test_the_public_network_costs_nothing_and_lets_nothing_in(dev: Synthesized) -> None:
+    """No NAT, no interface endpoints, HTTPS out only, an address for each worker."""
+    assert dev.all("workers", "AWS::EC2::NatGateway") == []
+    assert {
+        each["VpcEndpointType"] for each in dev.properties("workers", "AWS::EC2::VPCEndpoint")
+    } == {"Gateway"}
+    group = dev.one("workers", "AWS::EC2::SecurityGroup")
+    assert "SecurityGroupIngress" not in group
+    assert [(rule["FromPort"], rule["ToPort"]) for rule in group["SecurityGroupEgress"]] == [
+        (443, 443)
+    ]
+    for service in dev.properties("workers", "AWS::ECS::Service"):
+        network = service["NetworkConfiguration"]["AwsvpcConfiguration"]
+        assert network["AssignPublicIp"] == "ENABLED"
+
+
+def test_the_nat_network_keeps_workers_private(synthesize: Synthesize) -> None:
+    """One NAT gateway; workers have no address of their own."""
+    nat = synthesize(replace(DEV, network="nat"))
+
+    assert len(nat.all("workers", "AWS::EC2::NatGateway")) == 1
+    for service in nat.properties("workers", "AWS::ECS::Service"):
+        network = service["NetworkConfiguration"]["AwsvpcConfiguration"]
+        assert network["AssignPublicIp"] == "DISABLED"
+
+
+def test_the_endpoints_network_has_no_way_out(synthesize: Synthesize) -> None:
+    """No internet gateway and no NAT: all that workers call has an endpoint."""
+    closed = synthesize(replace(DEV, network="endpoints"))
+    services = str(closed.properties("workers", "AWS::EC2::VPCEndpoint"))
+
+    assert closed.all("workers", "AWS::EC2::NatGateway") == []
+    assert closed.all("workers", "AWS::EC2::InternetGateway") == []
+    for name in ("sqs", "ecr.api", "ecr.dkr", "logs", "email", "scheduler", "s3", "dynamodb"):
+        assert f".{name}'" in services
+
+
+def test_a_worker_receives_from_its_own_queue_only(dev: Synthesized) -> None:
+    """Receiving is granted on one queue, sending on all of them."""
+    receiving = [
+        as_list(statement["Resource"])
+        for statement in statements(dev.properties("workers", "AWS::IAM::Policy"))
+        if "sqs:ReceiveMessage" in as_list(statement["Action"])
+    ]
+    sending = [
+        as_list(statement["Resource"])
+        for statement in statements(dev.properties("workers", "AWS::IAM::Policy"))
+        if as_list(statement["Action"]) == ["sqs:SendMessage"]
+    ]
+
+    assert len(receiving) == len(Queue)
+    assert all(len(resources) == 1 for resources in receiving)
+    assert len({str(resources) for resources in receiving}) == len(Queue)
+    assert all(len(resources) == 2 * len(Queue) for resources in sending)
+
+
+@pytest.mark.parametrize("stack", ["data", "workers", "api"])
+def test_no_action_is_granted_by_a_wildcard(with_options: Synthesized, stack: str) -> None:
+    """Every action is spelled out."""
+    for statement in statements(with_options.properties(stack, "AWS::IAM::Policy")):
+        assert not any("*" in action for action in as_list(statement["Action"]))
+
+
+def test_only_the_own_sender_may_mail(dev: Synthesized, with_options: Synthesized) -> None:
+    """Mail is allowed from the identity, as the address, and not at all without one."""
+    mail = [
+        statement
+        for statement in statements(with_options.properties("workers", "AWS::IAM::Policy"))
+        if "ses:SendEmail" in as_list(statement["Action"])
+    ]
+
+    assert len(mail) == len(Queue)
+    for statement in mail:
+        assert statement["Condition"] == {"StringEquals": {"ses:FromAddress": "tasks@celeriac.dev"}}
+        assert statement["Resource"] != "*"
+    assert "ses:" not in str(dev.template("workers"))

@@ -130,5 +130,7 @@ def cdk(server: Server, *arguments: str, directory: Path) -> str:
         },
     )
     if done.returncode:
-        raise RehearsalError(f"cdk {arguments[0]} failed:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
+        raise RehearsalError(
+            f"cdk {arguments[0]} failed:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+        )
     return done.stdout

@@ -1,7 +1,7 @@
 """Resource types that moto's CloudFormation lacks, each made by the call that makes it on AWS.
 
 They call the very server they run in, so that what they make can be read back by its own API.
-Left out is S3's BucketPolicy: moto obeys it, and ours refuses plain HTTP, which is all there is here.
+Left out is the BucketPolicy of S3: moto obeys it, and ours refuses plain HTTP, all there is here.
 """
 
 from __future__ import annotations
@@ -75,9 +75,7 @@ def _scalable_target(client: Any, properties: Properties) -> Made:
 def _scaling_policy(client: Any, properties: Properties) -> Made:
     resource, dimension, namespace = properties["ScalingTargetId"].split("|")
     wanted = {
-        key: value
-        for key, value in properties.items()
-        if key not in ("ScalingTargetId", "Tags")
+        key: value for key, value in properties.items() if key not in ("ScalingTargetId", "Tags")
     }
     made = client.put_scaling_policy(
         ResourceId=resource, ScalableDimension=dimension, ServiceNamespace=namespace, **wanted
@@ -96,10 +94,10 @@ def _capacity_providers(client: Any, properties: Properties) -> Made:
 
 def _budget(client: Any, properties: Properties) -> Made:
     budget = dict(properties["Budget"])
-    budget["BudgetLimit"] = {
-        key: str(value) for key, value in budget["BudgetLimit"].items()
-    }
-    client.create_budget(AccountId=boto3.client("sts").get_caller_identity()["Account"], Budget=budget)
+    budget["BudgetLimit"] = {key: str(value) for key, value in budget["BudgetLimit"].items()}
+    client.create_budget(
+        AccountId=boto3.client("sts").get_caller_identity()["Account"], Budget=budget
+    )
     return budget["BudgetName"], {}
 
 

@@ -41,7 +41,7 @@ def write_sheet(
             f"{name!r} has {rows:,} rows of {len(columns):,} columns; a sheet may have "
             f"{limits.SHEET_ROWS - 1:,} rows and {limits.SHEET_CELLS:,} cells."
         )
-    import xlsxwriter  # type: ignore[import-untyped] # it ships none
+    import xlsxwriter
 
     options = {
         "constant_memory": True,

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 - Cyrillic letters are what is tested
 from __future__ import annotations
 
 import csv

@@ -6,6 +6,7 @@ call a message. What is different here, through kombu's own extension points:
     channel.py           sending; consuming as fast as the pool takes, and no faster
     requests.py          calls of SQS on the event loop, with time-outs; every failure an answer
     batches.py           acknowledgements and visibility changes, ten to a call
+    outbox.py            messages that go out together, ten to a call
     held.py              what this worker has received and not yet acknowledged
     delays.py            delays longer than SQS can keep
 """

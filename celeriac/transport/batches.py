@@ -6,9 +6,11 @@ import logging
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from celeriac.transport.requests import Answer, SqsRequests
+if TYPE_CHECKING:
+    # Only for the types: this is imported by those who send, and they have no pycurl.
+    from celeriac.transport.requests import Answer, SqsRequests
 
 log = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 from datetime import timedelta
@@ -16,6 +17,7 @@ from kombu.transport import SQS, virtual
 from celeriac.transport.batches import BATCH_LIMIT, Batches
 from celeriac.transport.delays import LONGEST_DELAY, send_later
 from celeriac.transport.held import Held, HeldMessage
+from celeriac.transport.outbox import current as current_outbox
 from tasks.contract.queues import DEAD_LETTER_SUFFIX
 
 log = logging.getLogger(__name__)
@@ -102,8 +104,18 @@ class Channel(SQS.Channel):
         delay = timedelta(seconds=message["properties"].get("DelaySeconds") or 0)
         if delay > LONGEST_DELAY:
             send_later(self._new_queue(queue), message, delay)
-        else:
+            return
+        outbox = current_outbox()
+        if outbox is None:
             super()._put(queue, message, **kwargs)
+            return
+        properties = message["properties"]
+        parameters = {"QueueUrl": self._new_queue(queue), "MessageBody": json.dumps(message)}
+        if delay:
+            parameters["DelaySeconds"] = int(delay.total_seconds())
+        if "MessageGroupId" in properties:
+            parameters["MessageGroupId"] = properties["MessageGroupId"]
+        outbox.add(self.sqs(), message["headers"]["id"], parameters)
 
     # -- receiving
 

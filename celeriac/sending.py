@@ -1,0 +1,298 @@
+"""Sending: every Celery task has a record, written before its message goes out.
+
+``send_task`` is the one gate through which Celery sends: ``delay``, ``apply_async``, each step of
+a canvas and each retry come through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from celery import Celery
+from celery.result import AsyncResult
+from dateutil.parser import isoparse
+
+from celeriac import clock, identifiers, states
+from celeriac.calls import LARGEST_IN_MESSAGE, Call
+from celeriac.errors import UnavailableError, unavailable
+from celeriac.records import Failure, RecordExistsError, TaskRecord
+from celeriac.services import services
+from celeriac.task import SCHEMA_VERSION, adopt
+from celeriac.transport import outbox
+
+#: The header under which a message carries what is ours.
+HEADER = "celeriac"
+
+# One message is on its way: it needs no batch of its own.
+_publishing: ContextVar[bool] = ContextVar("publishing", default=False)
+
+# The options of send_task that are about this sending, not about the task.
+_TRANSIENT_OPTIONS = (
+    "producer",
+    "connection",
+    "router",
+    "result_cls",
+    "publisher",
+    "add_to_parent",
+    "reply_to",
+    "task_type",
+    "route_name",
+    "headers",
+    "declare",
+    "exchange",
+    "routing_key",
+    "queue",
+    "delivery_info",
+)
+
+
+class CeleriacApp(Celery):
+    """Celery, with a record before each message."""
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Inside, messages are collected; they go out together, ten to a call.
+
+        Raises:
+            UnavailableError: SQS didn't take some of them; their records are gone again.
+        """
+        try:
+            with outbox.collected():
+                yield
+        except outbox.UnsentError as error:
+            # A worker may have claimed one whose answer alone was lost: then it stays.
+            gone = [each for each in error.task_ids if services().records.discard(each)]
+            if gone:
+                raise UnavailableError("SQS") from error
+
+    @contextmanager
+    def producer_or_acquire(self, producer: Any = None) -> Iterator[Any]:
+        """As Celery's. What a canvas sends through one producer goes out in batches."""
+        alone = producer is not None or _publishing.get() or outbox.current() is not None
+        with (
+            nullcontext() if alone else self.batch(),
+            super().producer_or_acquire(producer) as acquired,
+        ):
+            yield acquired
+
+    def send_task(
+        self,
+        name: str,
+        args: Any = None,
+        kwargs: Any = None,
+        countdown: float | None = None,
+        eta: datetime | str | None = None,
+        task_id: str | None = None,
+        retries: int = 0,
+        **options: Any,
+    ) -> AsyncResult[Any]:
+        """Write the record, then send the message. Takes what Celery's ``send_task`` takes.
+
+        A delay is SQS's to keep: ``countdown`` and ``eta`` never reach a worker's memory.
+
+        Raises:
+            UnavailableError: the record or the message could not be written; neither is.
+        """
+        task_id = task_id or identifiers.new_task_id()
+        due_at = _due_at(countdown, eta)
+        kept = {
+            option: value
+            for option, value in options.items()
+            if option not in _TRANSIENT_OPTIONS and value not in (None, (), [], {})
+        }
+        call = Call(tuple(args or ()), dict(kwargs or {}), kept)
+        if retries:
+            return self.publish(self._next_attempt(task_id, call, due_at), call, **options)
+        record = self._first_attempt(name, task_id, call, options, due_at)
+        return self.publish_new(record, call, **options)
+
+    def _first_attempt(
+        self,
+        name: str,
+        task_id: str,
+        call: Call,
+        options: Mapping[str, Any],
+        due_at: clock.Millis | None,
+    ) -> TaskRecord:
+        parent = self.current_worker_task
+        tenant = self.conf.celeriac_tenant
+        if parent is not None and isinstance(claimed := parent.request.get("record"), TaskRecord):
+            tenant = claimed.tenant
+        record = self.new_record(
+            name,
+            task_id,
+            tenant,
+            call,
+            due_at=due_at,
+            queue=_queue_name(options.get("queue")),
+            group_id=options.get("group_id"),
+            parent_id=options.get("parent_id") or (parent.request.id if parent else None),
+        )
+        with unavailable("DynamoDB"):
+            try:
+                services().records.create(record)
+            except RecordExistsError as error:
+                # The step of a canvas, sent again because the step before it ran again. A second
+                # message is harmless, and the first may never have been sent.
+                return error.existing
+        return record
+
+    def _next_attempt(self, task_id: str, call: Call, due_at: clock.Millis | None) -> TaskRecord:
+        """Retry: the record before the message, so that the message finds it waiting.
+
+        record   STARTED n ──► RETRY n+1                      ──► STARTED n+1
+        message                           ──► sent (n+1) ──►
+        a crash                 ✗ here: message n, never acknowledged, comes back, finds
+                                  RETRY n+1 and has message n+1 sent again
+        """
+        task = self.current_worker_task
+        if task is None or task.request.id != task_id:
+            raise RuntimeError(f"Task {task_id} can be retried only by its own running attempt.")
+        request = task.request
+        changed = (list(call.args), dict(call.kwargs)) != (list(request.args), request.kwargs)
+        record: TaskRecord = request.record
+        reference = None
+        with unavailable("DynamoDB"):
+            if changed:
+                reference = services().values.put(
+                    record.tenant, task_id, "input", call.to_text(), record.expires_at
+                )
+            return services().records.retry(
+                task_id,
+                request.owner,
+                due_at or clock.now(),
+                Failure.of(request.get("retry_reason") or RuntimeError("asked for a retry")),
+                input=reference,
+            )
+
+    def new_record(
+        self,
+        name: str,
+        task_id: str,
+        tenant: str,
+        call: Call,
+        *,
+        queue: str | None = None,
+        **fields: Any,
+    ) -> TaskRecord:
+        """A PENDING record, with its input kept and not yet written itself."""
+        created_at = clock.now()
+        ttl: timedelta = self.conf.celeriac_record_ttl
+        due_at = fields.get("due_at") or created_at
+        expires_at = (due_at + clock.millis(ttl)) // 1000
+        with unavailable("S3 or DynamoDB"):
+            reference = services().values.put(tenant, task_id, "input", call.to_text(), expires_at)
+        return TaskRecord(
+            task_id=task_id,
+            type=name,
+            tenant=tenant,
+            queue=queue or self.queue_of(name),
+            created_at=created_at,
+            expires_at=expires_at,
+            input=reference,
+            **fields,
+        )
+
+    def publish_new(self, record: TaskRecord, call: Call, **options: Any) -> AsyncResult[Any]:
+        """Send the message of a new record, and take the record back if SQS doesn't take it.
+
+        Raises:
+            UnavailableError: SQS didn't take it; the record is gone again.
+        """
+        try:
+            return self.publish(record, call, **options)
+        except Exception:
+            if services().records.discard(record.task_id):
+                raise
+            # SQS had taken it after all and a worker has claimed it, or a repeated idempotency
+            # key has sent it: the task is accepted.
+            return self.AsyncResult(record.task_id)
+
+    def publish(self, record: TaskRecord, call: Call, **options: Any) -> AsyncResult[Any]:
+        """Send the message of a record's current attempt.
+
+        Raises:
+            UnavailableError: SQS didn't take it.
+        """
+        header: dict[str, Any] = {"v": SCHEMA_VERSION, "tenant": record.tenant}
+        args, kwargs = list(call.args), dict(call.kwargs)
+        if len(call.to_text()) > LARGEST_IN_MESSAGE:
+            args, kwargs, header["input"] = [], {}, record.input
+        headers = {**(options.pop("headers", None) or {}), HEADER: header}
+        delay = max(0, (record.due_at or 0) - clock.now()) / 1000
+        if delay:
+            options["DelaySeconds"] = -int(-delay // 1)
+        token = _publishing.set(True)
+        try:
+            with unavailable("SQS"):
+                return super().send_task(
+                    record.type,
+                    args,
+                    kwargs,
+                    task_id=record.task_id,
+                    retries=record.attempt - 1,
+                    # Fair queues: one busy tenant doesn't delay the others.
+                    MessageGroupId=record.tenant,
+                    headers=headers,
+                    **{**call.options, **options, "queue": record.queue},
+                )
+        finally:
+            _publishing.reset(token)
+
+    def resend(self, record: TaskRecord) -> None:
+        """Send an unfinished task's message again, as it was. A second message is harmless.
+
+        Raises:
+            UnavailableError: AWS didn't answer.
+            ValueMissingError: its input has expired.
+        """
+        if record.state in states.WAITING:
+            with unavailable("DynamoDB"):
+                waiting = services().records.resend(record.task_id)
+            if waiting is None:
+                return
+            record = waiting
+        self.publish_kept(record)
+
+    def publish_kept(self, record: TaskRecord) -> None:
+        """Send the message of a record's attempt with the call that the record keeps.
+
+        Raises ``UnavailableError`` and ``ValueMissingError``.
+        """
+        with unavailable("S3 or DynamoDB"):
+            text = services().values.get(record.tenant, record.task_id, record.input)
+        self.publish(record, Call.from_text(text), add_to_parent=False)
+
+    def queue_of(self, name: str) -> str:
+        """The name of the queue that tasks of this name run on."""
+        return str(self.amqp.router.route({}, name)["queue"].name)
+
+    def _task_from_fun(self, fun: Any, *args: Any, base: Any = None, **options: Any) -> Any:
+        return super()._task_from_fun(fun, *args, base=adopt(base or self.Task), **options)
+
+    def register_task(self, task: Any, **options: Any) -> Any:
+        kind = task if isinstance(task, type) else type(task)
+        adopted = adopt(kind)
+        return super().register_task(task if adopted is kind else adopted(), **options)
+
+
+def _due_at(countdown: float | None, eta: datetime | str | None) -> clock.Millis | None:
+    if countdown:
+        return clock.now() + int(countdown * 1000)
+    if eta is None:
+        return None
+    moment = isoparse(eta) if isinstance(eta, str) else eta
+    if moment.tzinfo is None:
+        # Celery reads a naive time in the app's time zone, which is UTC here.
+        moment = moment.replace(tzinfo=UTC)
+    due_at = int(moment.timestamp() * 1000)
+    return due_at if due_at > clock.now() else None
+
+
+def _queue_name(queue: Any) -> str | None:
+    name: str | None = getattr(queue, "name", queue)
+    return name

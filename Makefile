@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 .PHONY: help run worker test check format lock clean
 
 help: ## List these commands
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## Run AWS, the API and a worker on this machine (API_PORT, AWS_PORT)
 	@$(BIN)/python -m local run
@@ -56,3 +56,7 @@ $(BIN)/uv: locks/uv.txt
 $(INSTALLED): locks/all.txt $(BIN)/uv
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r locks/all.txt
 	@touch $@
+
+# The commands of the other rooms.
+-include infra/infra.mk
+-include bench/bench.mk

@@ -17,7 +17,7 @@ from celery.exceptions import Reject, TaskRevokedError
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import GroupResult, allow_join_result, result_from_tuple
 
-from celeriac import clock, states
+from celeriac import clock, states, telemetry
 from celeriac.calls import Call
 from celeriac.errors import transient
 from celeriac.records import (
@@ -144,7 +144,7 @@ class RecordBackend(BaseBackend):
         if state != states.SUCCESS:
             outcome["traceback"] = traceback
         children = self.current_task_children(request)
-        services().records.finish(
+        ended = services().records.finish(
             task_id,
             owner,
             state,
@@ -154,6 +154,7 @@ class RecordBackend(BaseBackend):
             failure=Failure.of(result) if state == states.FAILURE else None,
             children=self.encode(children) if children else None,
         )
+        telemetry.ended(ended)
 
     def _record_of(self, task_id: str, request: Any, owner: str | None) -> TaskRecord:
         """The task's record; one of its own for a task that ends without having been sent.

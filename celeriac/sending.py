@@ -16,7 +16,7 @@ from celery import Celery
 from celery.result import AsyncResult
 from dateutil.parser import isoparse
 
-from celeriac import clock, identifiers, states
+from celeriac import clock, identifiers, states, telemetry
 from celeriac.calls import LARGEST_IN_MESSAGE, Call
 from celeriac.errors import UnavailableError, unavailable
 from celeriac.records import Failure, RecordExistsError, TaskRecord
@@ -161,13 +161,15 @@ class CeleriacApp(Celery):
                 reference = services().values.put(
                     record.tenant, task_id, "input", call.to_text(), record.expires_at
                 )
-            return services().records.retry(
+            retried = services().records.retry(
                 task_id,
                 request.owner,
                 due_at or clock.now(),
                 Failure.of(request.get("retry_reason") or RuntimeError("asked for a retry")),
                 input=reference,
             )
+        telemetry.retried(retried)
+        return retried
 
     def new_record(
         self,
@@ -204,13 +206,15 @@ class CeleriacApp(Celery):
             UnavailableError: SQS didn't take it; the record is gone again.
         """
         try:
-            return self.publish(record, call, **options)
+            result = self.publish(record, call, **options)
         except Exception:
             if services().records.discard(record.task_id):
                 raise
             # SQS had taken it after all and a worker has claimed it, or a repeated idempotency
             # key has sent it: the task is accepted.
             return self.AsyncResult(record.task_id)
+        telemetry.submitted(record)
+        return result
 
     def publish(self, record: TaskRecord, call: Call, **options: Any) -> AsyncResult[Any]:
         """Send the message of a record's current attempt.
@@ -218,7 +222,11 @@ class CeleriacApp(Celery):
         Raises:
             UnavailableError: SQS didn't take it.
         """
-        header: dict[str, Any] = {"v": SCHEMA_VERSION, "tenant": record.tenant}
+        header: dict[str, Any] = {
+            "v": SCHEMA_VERSION,
+            "tenant": record.tenant,
+            "due": max(record.created_at, record.due_at or 0),
+        }
         args, kwargs = list(call.args), dict(call.kwargs)
         if len(call.to_text()) > LARGEST_IN_MESSAGE:
             args, kwargs, header["input"] = [], {}, record.input

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from celeriac import clock, identifiers
+from celeriac import clock, identifiers, telemetry
 from celeriac.app import CeleriacApp, celery_app
 from celeriac.calls import Call
 from celeriac.errors import IdempotencyConflictError, NotFoundError, NotOverError, unavailable
@@ -125,6 +125,8 @@ def cancel(task_id: str, tenant: str) -> tuple[Cancellation, TaskRecord]:
         outcome = services().records.cancel(task_id)
     if outcome is None:
         raise NotFoundError(task_id)
+    if outcome[0] is Cancellation.ENDED:
+        telemetry.ended(outcome[1])
     return outcome
 
 

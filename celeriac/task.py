@@ -15,7 +15,7 @@ from celery import Task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from pydantic import ValidationError
 
-from celeriac import clock, interruption
+from celeriac import clock, interruption, telemetry
 from celeriac.calls import Call
 from celeriac.context import RunningContext
 from celeriac.errors import transient
@@ -154,6 +154,7 @@ class RecordedTask(Task):
         if version != SCHEMA_VERSION:
             explanation = f"The message has version {version}; this worker reads {SCHEMA_VERSION}."
             raise Reject(PermanentError(explanation, type="unknown-version"), requeue=False)
+        telemetry.started(record, _header(self.request).get("due", record.created_at))
         return record
 
     def _leave(self, lost: ClaimLost) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from celery.worker.consumer import Consumer as CeleryConsumer
 
-from celeriac import states
+from celeriac import states, telemetry
 from celeriac.errors import transient
 from celeriac.records import Failure, LeaseLostError
 from celeriac.services import services
@@ -37,7 +37,8 @@ class Consumer(CeleryConsumer):
         if isinstance(task_id, str):
             failure = Failure(type=type, message=why)
             try:
-                services().records.finish(task_id, None, states.FAILURE, failure=failure)
+                ended = services().records.finish(task_id, None, states.FAILURE, failure=failure)
+                telemetry.ended(ended)
             except LeaseLostError as lost:
                 log.info("%s", lost)
             except Exception as error:

@@ -12,7 +12,7 @@ from celery.exceptions import Reject
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
-from celeriac import clock
+from celeriac import clock, telemetry
 from celeriac.errors import UnavailableError, transient
 from celeriac.records import Failure, LeaseLostError
 from celeriac.services import services
@@ -119,6 +119,7 @@ class RecordedRequest(Request):
                 clock.now() + clock.millis(delay),
                 Failure(type="TimeLimitExceeded", message=message),
             )
+            telemetry.retried(record)
             self.app.publish_kept(record)
         except LeaseLostError as lost:
             log.info("%s", lost)

@@ -21,6 +21,7 @@ from celeriac.values import AwsValues, ValueStore
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_ecs import ECSClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sqs import SQSClient
@@ -74,6 +75,10 @@ class Services:
     @cached_property
     def scheduler(self) -> EventBridgeSchedulerClient:
         return cast("EventBridgeSchedulerClient", client("scheduler"))
+
+    @cached_property
+    def ecs(self) -> ECSClient:
+        return cast("ECSClient", client("ecs"))
 
     @cached_property
     def artifacts(self) -> Artifacts:

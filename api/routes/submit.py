@@ -16,6 +16,7 @@ from api.problems import ProblemType, documented
 from api.views import TaskView, task_path, task_view_of, view
 from celeriac import clock, states
 from celeriac.submission import Submission, outcome_of, submit
+from celeriac.waking import wake
 from tasks.contract import TaskType
 
 # SQS keeps a message back for 15 minutes at most.
@@ -80,8 +81,10 @@ class SubmitOptions(BaseModel):
 
 
 def accepted(submission: Submission, request: Request) -> JSONResponse:
-    """202 and where to look next."""
+    """202 and where to look next. Wakes the queue's workers, should they all sleep."""
     record = submission.record
+    if not record.terminal:
+        wake(record.queue)
     wait = max(0, (record.due_at or 0) - clock.now())
     headers = {
         "Location": request.scope.get("root_path", "") + task_path(record.task_id),

@@ -42,9 +42,10 @@ class Output:
 class Source:
     """A file of a kind that has nothing to decode; what it can do, every file can.
 
-    ``path`` is where the content is, ``name`` what its sender calls it, ``made`` a directory for
-    outputs and ``encoding`` what its sender says a text is in; ``closing`` takes what has to be
-    closed when the work is done. All methods raise ``PermanentError`` with a type of ``Fault``.
+    ``path`` is where the content is, ``name`` what its sender calls it, ``encoding`` what they
+    say a text is in, and ``made`` a directory for outputs, in that of the task; ``closing`` takes
+    what has to be closed when the work is done. Methods raise ``PermanentError`` with a type of
+    ``Fault``.
     """
 
     max_bytes = limits.STREAMED_BYTES

@@ -76,7 +76,7 @@ class TableSource(Source):
 
     @cached_property
     def _database(self) -> duckdb.DuckDBPyConnection:
-        return self.closing.enter_context(duck.connected(self.path.parent))
+        return self.closing.enter_context(duck.connected(self.made.parent))
 
     @cached_property
     def _text(self) -> Text:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -41,11 +42,20 @@ class Run:
         return image
 
 
+class ApartContext(FakeContext):
+    """Fetches each file into a directory of its own, as a worker's context may."""
+
+    def read_artifact(self, key: str) -> Path:
+        fetched = super().read_artifact(key)
+        apart = Path(mkdtemp(dir=self.workdir)) / fetched.name
+        return fetched.rename(apart)
+
+
 @pytest.fixture
 def context(tmp_path: Path) -> FakeContext:
     workdir = tmp_path / "work"
     workdir.mkdir()
-    return FakeContext(workdir)
+    return ApartContext(workdir)
 
 
 @pytest.fixture

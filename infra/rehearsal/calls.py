@@ -62,7 +62,7 @@ def _s3_action(method: str, path: str, query: dict[str, list[str]]) -> str:
     match method, is_object:
         case "GET", False:
             return "ListBucket"
-        case ("GET" | "HEAD"), True:
+        case (("GET" | "HEAD"), True):
             return "GetObject"
         case "HEAD", False:
             return "ListBucket"
@@ -92,7 +92,9 @@ class Recorder:
         body = environ["wsgi.input"].read(length) if length else b""
         if length:
             environ["wsgi.input"] = BytesIO(body)
-        recorded = call(environ, body) if length or not environ.get("HTTP_TRANSFER_ENCODING") else None
+        recorded = (
+            call(environ, body) if length or not environ.get("HTTP_TRANSFER_ENCODING") else None
+        )
         if recorded:
             self._file.write(json.dumps(asdict(recorded)) + "\n")
         return self._app(environ, start_response)

@@ -94,10 +94,10 @@ def deploy(server: Server, environment: Environment, directory: Path) -> Deploye
     Raises:
         RehearsalError: the command line failed.
     """
-    cdk(server, "bootstrap", f"aws://{ACCOUNT}/{REGION}", directory=directory)
+    cdk(server, "bootstrap", f"aws://{ACCOUNT}/{REGION}", "--app", "", directory=directory)
     cdk(
         server, "deploy", "--all", "--method=direct", "--require-approval=never",
-        "--context", f"environment={environment.name}", directory=directory,
+        "--app", f"{sys.executable} -m infra.rehearsal.app", directory=directory,
     )  # fmt: skip
     stacks = server.client("cloudformation").describe_stacks()["Stacks"]
     return Deployed(
@@ -130,5 +130,7 @@ def cdk(server: Server, *arguments: str, directory: Path) -> str:
         },
     )
     if done.returncode:
-        raise RehearsalError(f"cdk {arguments[0]} failed:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
+        raise RehearsalError(
+            f"cdk {arguments[0]} failed:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+        )
     return done.stdout

@@ -75,9 +75,7 @@ def _scalable_target(client: Any, properties: Properties) -> Made:
 def _scaling_policy(client: Any, properties: Properties) -> Made:
     resource, dimension, namespace = properties["ScalingTargetId"].split("|")
     wanted = {
-        key: value
-        for key, value in properties.items()
-        if key not in ("ScalingTargetId", "Tags")
+        key: value for key, value in properties.items() if key not in ("ScalingTargetId", "Tags")
     }
     made = client.put_scaling_policy(
         ResourceId=resource, ScalableDimension=dimension, ServiceNamespace=namespace, **wanted
@@ -96,11 +94,16 @@ def _capacity_providers(client: Any, properties: Properties) -> Made:
 
 def _budget(client: Any, properties: Properties) -> Made:
     budget = dict(properties["Budget"])
-    budget["BudgetLimit"] = {
-        key: str(value) for key, value in budget["BudgetLimit"].items()
-    }
-    client.create_budget(AccountId=boto3.client("sts").get_caller_identity()["Account"], Budget=budget)
+    budget["BudgetLimit"] = {key: str(value) for key, value in budget["BudgetLimit"].items()}
+    client.create_budget(
+        AccountId=boto3.client("sts").get_caller_identity()["Account"], Budget=budget
+    )
     return budget["BudgetName"], {}
+
+
+def _identity(client: Any, properties: Properties) -> Made:
+    client.create_email_identity(EmailIdentity=properties["EmailIdentity"])
+    return properties["EmailIdentity"], {}
 
 
 def _api(client: Any, properties: Properties) -> Made:
@@ -141,6 +144,7 @@ _TYPES: Mapping[str, tuple[str, Callable[[Any, Properties], Made]]] = {
     "AWS::Budgets::Budget": ("budgets", _budget),
     "AWS::CloudWatch::Alarm": ("cloudwatch", _alarm),
     "AWS::ECS::ClusterCapacityProviderAssociations": ("ecs", _capacity_providers),
+    "AWS::SES::EmailIdentity": ("sesv2", _identity),
     "AWS::SNS::TopicPolicy": ("sns", _topic_policy),
     "AWS::SQS::QueuePolicy": ("sqs", _queue_policy),
     "AWS::Scheduler::ScheduleGroup": ("scheduler", _schedule_group),

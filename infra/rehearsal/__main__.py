@@ -7,21 +7,45 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infra.rehearsal.app import ENVIRONMENT
+from infra.rehearsal.calls import read
 from infra.rehearsal.deployment import ROOT, Deployed, RehearsalError, Server, deploy
 from infra.rehearsal.function import Function
+from infra.rehearsal.permissions import Findings, check, policies
 from infra.rehearsal.samples import payload
+from infra.rehearsal.server import WATCHED
 from infra.rehearsal.workers import containers, running
 from tasks.contract import Catalogue, Queue, catalogue
 
-API_KEY_ID = "AKIAREHEARSAL00000API"
+API_KEY_ID = f"{WATCHED}000000API"
 _TASK_SECONDS = 120
 
 
-def rehearse(directory: Path) -> list[str]:
-    """Run all of it; what to print, line by line.
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of it: the resource types moto passed over, each task type's last state, and
+    how the calls compare with what the roles may do."""
+
+    ignored: list[str]
+    states: dict[str, str]
+    permissions: Findings
+
+    @property
+    def faults(self) -> list[str]:
+        """What keeps it from being a success, a line each."""
+        return [
+            *(f"{name} ended in {end}" for name, end in self.states.items() if end != "SUCCESS"),
+            *(f"not allowed: {each}" for each in self.permissions.denied),
+            *(f"granted, unused, unexplained: {each}" for each in self.permissions.unexplained),
+        ]
+
+
+def rehearse(directory: Path) -> Outcome:
+    """Deploy, run a task of each type, compare calls with permissions.
 
     Raises:
         RehearsalError: a step failed.
@@ -29,14 +53,12 @@ def rehearse(directory: Path) -> list[str]:
     server = Server(directory)
     try:
         deployed = deploy(server, ENVIRONMENT, directory)
-        said = [
-            f"Deployed to {server.url}; moto ignored: {', '.join(server.ignored()) or 'nothing'}."
-        ]
-        ends = run_all_task_types(server, deployed, catalogue(), directory)
-        said += [f"{name}: {state}" for name, state in ends.items()]
-        if set(ends.values()) != {"SUCCESS"}:
-            raise RehearsalError("\n".join(said))
-        return said
+        states = run_all_task_types(server, deployed, catalogue(), directory)
+        return Outcome(
+            ignored=server.ignored(),
+            states=states,
+            permissions=check(read(server.calls), _roles(server)),
+        )
     finally:
         server.stop()
 
@@ -69,9 +91,31 @@ def run_all_task_types(
         return {name: _end(api, secret, id) for name, id in ids.items()}
 
 
+def _roles(server: Server) -> dict[str, list[dict[str, Any]]]:
+    """The policies of the function and of each queue's workers, by the access key they use."""
+    (function,) = server.client("lambda").list_functions()["Functions"]
+    names = {API_KEY_ID: function["Role"].rpartition("/")[2]}
+    # moto's ECS forgets a task's role, so its name is the template's.
+    cloudformation, stack = server.client("cloudformation"), f"{ENVIRONMENT.prefix}-workers"
+    made = {
+        each["LogicalResourceId"]: each["PhysicalResourceId"]
+        for each in cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
+    }
+    resources = cloudformation.get_template(StackName=stack)["TemplateBody"]["Resources"]
+    for service in resources.values():
+        if service["Type"] == "AWS::ECS::Service":
+            task = resources[service["Properties"]["TaskDefinition"]["Ref"]]["Properties"]
+            queue = next(
+                each for each in Queue if each.queue_name == service["Properties"]["ServiceName"]
+            )
+            names[worker_key(queue)] = made[task["TaskRoleArn"]["Fn::GetAtt"][0]]
+    iam = server.client("iam")
+    return {key: policies(iam, name) for key, name in names.items()}
+
+
 def worker_key(queue: Queue) -> str:
     """The access key id by which the server tells this queue's workers from other callers."""
-    return f"AKIAREHEARSAL{queue.name[:7]:0<7}"
+    return f"{WATCHED}{queue.name[:9]:0<9}"
 
 
 def function_environment(server: Server, deployed: Deployed) -> dict[str, str]:
@@ -136,12 +180,17 @@ def main() -> int:
     """The command line."""
     with tempfile.TemporaryDirectory(prefix="celeriac-rehearsal-") as directory:
         try:
-            said = rehearse(Path(directory))
+            outcome = rehearse(Path(directory))
         except RehearsalError as error:
             sys.stderr.write(f"{error}\n")
             return 1
-    sys.stdout.write("\n".join(said) + "\n")
-    return 0
+    sys.stdout.write(f"moto ignored: {', '.join(outcome.ignored) or 'nothing'}\n")
+    for name, end in outcome.states.items():
+        sys.stdout.write(f"{name}: {end}\n")
+    sys.stdout.write(f"{outcome.permissions.allowed} distinct calls allowed by their roles\n")
+    for fault in outcome.faults:
+        sys.stderr.write(f"{fault}\n")
+    return 1 if outcome.faults else 0
 
 
 if __name__ == "__main__":

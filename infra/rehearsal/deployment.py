@@ -12,7 +12,8 @@ from typing import Any
 import boto3
 
 from infra.cdk.environments import Environment
-from infra.rehearsal.server import ACCOUNT, KEY, REGION
+from infra.rehearsal.calls import ACCOUNT, REGION
+from infra.rehearsal.server import KEY
 
 ROOT = Path(__file__).parents[2]
 CDK = ROOT / "node_modules" / ".bin" / "cdk"

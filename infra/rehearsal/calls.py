@@ -1,100 +1,216 @@
-"""Who called what: every request to the server, as IAM would name it."""
+"""Who asked for what: every request to the server in the terms of IAM.
+
+A request that does several things (a transaction, a batch over S3 keys, a schedule that is given a
+role) is several askings, as AWS checks each of them.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from email.utils import parseaddr
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+
 _SCOPE = re.compile(r"Credential=(?P<key>[^/]+)/\d+/[^/]+/(?P<service>[^/]+)/aws4_request")
+_KEYS_TO_DELETE = re.compile(r"<Key>(.*?)</Key>")
 
 
 @dataclass(frozen=True)
-class Call:
-    """One request. ``key`` is the caller's access key id, ``subject`` what the call names."""
+class Asked:
+    """One permission that a caller needed. ``key`` is its access key id.
+
+    ``context`` are the values that a policy's conditions may compare.
+    """
 
     key: str
-    service: str
     action: str
-    subject: str
+    resource: str
+    context: Mapping[str, str] = field(default_factory=dict)
 
 
-def call(environ: dict[str, Any], body: bytes) -> Call | None:
-    """The call that a request is; None for one that nobody signed."""
-    query = parse_qs(environ.get("QUERY_STRING", ""))
-    signed = environ.get("HTTP_AUTHORIZATION") or "Credential=" + "".join(
-        query.get("X-Amz-Credential", [])
-    )
+def asked(environ: Mapping[str, Any], body: bytes) -> Iterator[Asked]:
+    """What a request needs permission for; nothing for one that nobody signed."""
+    query = {
+        name: values[0]
+        for name, values in parse_qs(
+            environ.get("QUERY_STRING", ""), keep_blank_values=True
+        ).items()
+    }
+    signed = environ.get("HTTP_AUTHORIZATION") or f"Credential={query.get('X-Amz-Credential', '')}"
     scope = _SCOPE.search(signed)
-    if not scope:
-        return None
-    service, key = scope["service"], scope["key"]
-    path, method = unquote(environ["PATH_INFO"]), environ["REQUEST_METHOD"]
-    if target := environ.get("HTTP_X_AMZ_TARGET"):
-        parameters = json.loads(body or b"{}")
-        return Call(key, service, target.rpartition(".")[2], _named(parameters))
-    if b"Action=" in body:
-        form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-        return Call(key, service, form["Action"], _named(form))
-    if service == "s3":
-        return Call(key, service, _s3_action(method, path, query), path.lstrip("/"))
-    return Call(key, service, method, path)
+    if scope and (reads := _SERVICES.get(scope["service"])):
+        request = _Request(
+            method=environ["REQUEST_METHOD"],
+            path=unquote(environ["PATH_INFO"]),
+            query=query,
+            target=environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2],
+            body=body,
+        )
+        for action, resource, *context in reads(request):
+            yield Asked(scope["key"], action, resource, *context)
 
 
-def _named(parameters: dict[str, Any]) -> str:
-    """What a call's parameters say it is about."""
-    for name in ("QueueUrl", "SourceArn", "TableName", "logGroupName", "service", "RequestItems"):
-        if name in parameters:
-            value = parameters[name]
-            return next(iter(value)) if isinstance(value, dict) else str(value)
-    if "TransactItems" in parameters:
-        return str(next(iter(parameters["TransactItems"][0].values()))["TableName"])
-    return ""
+@dataclass(frozen=True)
+class _Request:
+    method: str
+    path: str
+    query: dict[str, str]
+    target: str
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        parameters: dict[str, Any] = json.loads(self.body or b"{}")
+        return parameters
 
 
-def _s3_action(method: str, path: str, query: dict[str, list[str]]) -> str:
-    is_object = "/" in path.strip("/")
-    match method, is_object:
-        case "GET", False:
-            return "ListBucket"
+_Needs = Iterator[tuple[Any, ...]]
+
+
+def _arn(service: str, rest: str) -> str:
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"
+
+
+def _sqs(request: _Request) -> _Needs:
+    url = request.json.get("QueueUrl") or request.json.get("SourceArn", "")
+    # docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/
+    # sqs-api-permissions-reference.html: a batch needs its single action's permission.
+    action = request.target.removesuffix("Batch")
+    yield f"sqs:{action}", _arn("sqs", url.replace(":", "/").rpartition("/")[2])
+
+
+def _dynamodb(request: _Request) -> _Needs:
+    parameters = request.json
+    match request.target:
+        case "TransactWriteItems":
+            for item in parameters["TransactItems"]:
+                ((kind, write),) = item.items()
+                action = "ConditionCheckItem" if kind == "ConditionCheck" else f"{kind}Item"
+                yield f"dynamodb:{action}", _arn("dynamodb", f"table/{write['TableName']}")
+        case "BatchGetItem" | "BatchWriteItem" as action:
+            for table in parameters["RequestItems"]:
+                yield f"dynamodb:{action}", _arn("dynamodb", f"table/{table}")
+        case action:
+            resource = f"table/{parameters.get('TableName', '')}"
+            if index := parameters.get("IndexName"):
+                resource += f"/index/{index}"
+            yield f"dynamodb:{action}", _arn("dynamodb", resource)
+
+
+def _s3(request: _Request) -> _Needs:
+    bucket, _, key = request.path.lstrip("/").partition("/")
+    object_ = f"arn:aws:s3:::{bucket}/{key}"
+    match request.method, bool(key):
+        case (("GET" | "HEAD"), False):
+            yield "s3:ListBucket", f"arn:aws:s3:::{bucket}"
         case (("GET" | "HEAD"), True):
-            return "GetObject"
-        case "HEAD", False:
-            return "ListBucket"
-        case "PUT", True:
-            return "PutObject"
+            yield "s3:GetObject", object_
+        case "DELETE", True if "uploadId" in request.query:
+            yield "s3:AbortMultipartUpload", object_
         case "DELETE", True:
-            return "AbortMultipartUpload" if "uploadId" in query else "DeleteObject"
-        case "POST", True:
-            return "PutObject"
-        case "POST", False:
-            return "DeleteObject"
-        case _:
-            return f"{method} {path}"
+            yield "s3:DeleteObject", object_
+        case "POST", False if "delete" in request.query:
+            for each in _KEYS_TO_DELETE.findall(request.body.decode()):
+                yield "s3:DeleteObject", f"arn:aws:s3:::{bucket}/{each}"
+        case (("PUT" | "POST"), True):
+            yield "s3:PutObject", object_
+        case method, _:
+            yield f"s3:{method}", f"arn:aws:s3:::{bucket}"
+
+
+def _scheduler(request: _Request) -> _Needs:
+    parameters = request.json
+    name = request.path.rpartition("/")[2]
+    group = parameters.get("GroupName") or request.query.get("groupName", "default")
+    verbs = {"POST": "Create", "PUT": "Update", "DELETE": "Delete", "GET": "Get"}
+    yield (
+        f"scheduler:{verbs[request.method]}Schedule",
+        _arn("scheduler", f"schedule/{group}/{name}"),
+    )
+    if target := parameters.get("Target"):
+        yield (
+            "iam:PassRole",
+            target["RoleArn"],
+            {"iam:PassedToService": "scheduler.amazonaws.com"},
+        )
+
+
+def _ses(request: _Request) -> _Needs:
+    if "/suppression/addresses/" in request.path:
+        yield "ses:GetSuppressedDestination", "*"
+        return
+    parameters = request.json
+    sender = parseaddr(parameters.get("FromEmailAddress", ""))[1]
+    raw = "Raw" in parameters.get("Content", {})
+    yield (
+        "ses:SendRawEmail" if raw else "ses:SendEmail",
+        _arn("ses", f"identity/{sender}"),
+        {"ses:FromAddress": sender},
+    )
+
+
+def _ecs(request: _Request) -> _Needs:
+    parameters = request.json
+    names = parameters.get("services") or [parameters.get("service", "")]
+    for name in names:
+        yield f"ecs:{request.target}", _arn("ecs", f"service/{parameters['cluster']}/{name}")
+
+
+def _logs(request: _Request) -> _Needs:
+    yield f"logs:{request.target}", _arn("logs", f"log-group:{request.json['logGroupName']}:*")
+
+
+def _cloudwatch(request: _Request) -> _Needs:
+    # Its newer protocol names the operation at the end of the path.
+    operation = request.target or request.path.rpartition("/")[2]
+    yield f"cloudwatch:{operation}", "*"
+
+
+_SERVICES: Mapping[str, Callable[[_Request], _Needs]] = {
+    "dynamodb": _dynamodb,
+    "ecs": _ecs,
+    "logs": _logs,
+    "monitoring": _cloudwatch,
+    "s3": _s3,
+    "scheduler": _scheduler,
+    "ses": _ses,
+    "sqs": _sqs,
+}
 
 
 class Recorder:
-    """WSGI middleware that writes each call to a file, one line of JSON each."""
+    """WSGI middleware that writes down what the callers of ``keys`` ask, a line of JSON each."""
 
-    def __init__(self, app: Callable[..., Iterable[bytes]], file: Path) -> None:
+    def __init__(self, app: Callable[..., Iterable[bytes]], file: Path, *, keys: str) -> None:
         self._app = app
         self._file = file.open("a", buffering=1)
+        self._keys = keys
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         length = int(environ.get("CONTENT_LENGTH") or 0)
-        body = environ["wsgi.input"].read(length) if length else b""
-        if length:
+        signed = f"{environ.get('HTTP_AUTHORIZATION')} {environ.get('QUERY_STRING')}"
+        if self._keys in signed:
+            body = environ["wsgi.input"].read(length)
             environ["wsgi.input"] = BytesIO(body)
-        recorded = (
-            call(environ, body) if length or not environ.get("HTTP_TRANSFER_ENCODING") else None
-        )
-        if recorded:
-            self._file.write(json.dumps(asdict(recorded)) + "\n")
+            for each in asked(environ, body):
+                self._file.write(json.dumps(asdict(each)) + "\n")
         return self._app(environ, start_response)
+
+
+def read(file: Path) -> set[tuple[str, str, str, tuple[tuple[str, str], ...]]]:
+    """What was asked, each once: access key id, action, resource, context."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    return {
+        (each["key"], each["action"], each["resource"], tuple(each["context"].items()))
+        for each in lines
+    }

@@ -12,7 +12,8 @@ from typing import Any
 import boto3
 
 from infra.cdk.environments import Environment
-from infra.rehearsal.server import ACCOUNT, KEY, REGION
+from infra.rehearsal.calls import ACCOUNT, REGION
+from infra.rehearsal.server import KEY
 
 ROOT = Path(__file__).parents[2]
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
@@ -94,10 +95,10 @@ def deploy(server: Server, environment: Environment, directory: Path) -> Deploye
     Raises:
         RehearsalError: the command line failed.
     """
-    cdk(server, "bootstrap", f"aws://{ACCOUNT}/{REGION}", directory=directory)
+    cdk(server, "bootstrap", f"aws://{ACCOUNT}/{REGION}", "--app", "", directory=directory)
     cdk(
         server, "deploy", "--all", "--method=direct", "--require-approval=never",
-        "--context", f"environment={environment.name}", directory=directory,
+        "--app", f"{sys.executable} -m infra.rehearsal.app", directory=directory,
     )  # fmt: skip
     stacks = server.client("cloudformation").describe_stacks()["Stacks"]
     return Deployed(

@@ -1,7 +1,8 @@
 """Resource types that moto's CloudFormation lacks, each made by the call that makes it on AWS.
 
 They call the very server they run in, so that what they make can be read back by its own API.
-Left out is the BucketPolicy of S3: moto obeys it, and ours refuses plain HTTP, all there is here.
+Left out is S3's BucketPolicy: moto obeys it, and ours refuses plain HTTP, which is
+all there is here.
 """
 
 from __future__ import annotations
@@ -101,6 +102,11 @@ def _budget(client: Any, properties: Properties) -> Made:
     return budget["BudgetName"], {}
 
 
+def _identity(client: Any, properties: Properties) -> Made:
+    client.create_email_identity(EmailIdentity=properties["EmailIdentity"])
+    return properties["EmailIdentity"], {}
+
+
 def _api(client: Any, properties: Properties) -> Made:
     made = client.create_api(Name=properties["Name"], ProtocolType=properties["ProtocolType"])
     return made["ApiId"], {"ApiEndpoint": made["ApiEndpoint"], "ApiId": made["ApiId"]}
@@ -139,6 +145,7 @@ _TYPES: Mapping[str, tuple[str, Callable[[Any, Properties], Made]]] = {
     "AWS::Budgets::Budget": ("budgets", _budget),
     "AWS::CloudWatch::Alarm": ("cloudwatch", _alarm),
     "AWS::ECS::ClusterCapacityProviderAssociations": ("ecs", _capacity_providers),
+    "AWS::SES::EmailIdentity": ("sesv2", _identity),
     "AWS::SNS::TopicPolicy": ("sns", _topic_policy),
     "AWS::SQS::QueuePolicy": ("sqs", _queue_policy),
     "AWS::Scheduler::ScheduleGroup": ("scheduler", _schedule_group),
@@ -146,7 +153,7 @@ _TYPES: Mapping[str, tuple[str, Callable[[Any, Properties], Made]]] = {
 
 
 def _model(type_name: str, service: str, make: Callable[[Any, Properties], Made]) -> type:
-    class Model(CloudFormationModel):  # type: ignore[misc]  # moto has no types
+    class Model(CloudFormationModel):
         def __init__(self, physical_id: str, attributes: Mapping[str, str]) -> None:
             self.physical_resource_id = physical_id
             self._attributes = attributes
@@ -169,13 +176,14 @@ def _model(type_name: str, service: str, make: Callable[[Any, Properties], Made]
         @classmethod
         def create_from_cloudformation_json(
             cls,
-            resource_name: str,
+            resource_name: str,  # noqa: ARG003  moto passes them all
             cloudformation_json: dict[str, Any],
-            account_id: str,
-            region_name: str,
-            **kwargs: Any,
+            account_id: str,  # noqa: ARG003
+            region_name: str,  # noqa: ARG003
+            **kwargs: Any,  # noqa: ARG003
         ) -> Model:
-            return cls(*make(boto3.client(service), cloudformation_json["Properties"]))
+            client: Any = boto3.client(service)  # type: ignore[call-overload]
+            return cls(*make(client, cloudformation_json["Properties"]))
 
     Model.__name__ = Model.__qualname__ = type_name.replace("::", "")
     return Model

@@ -11,11 +11,12 @@ import sys
 import threading
 from pathlib import Path
 
+from infra.rehearsal.calls import REGION, Recorder
+
 HOST = "127.0.0.1"
-ACCOUNT = "123456789012"
-REGION = "us-east-1"
-# What a client of the server needs in its environment; the key tells callers apart.
+# Whoever deploys and looks on. The keys of what is watched begin with WATCHED.
 KEY = "AKIAREHEARSAL0DEPLOY"
+WATCHED = "AKIAWATCHED"
 
 
 def main(calls_file: str) -> None:
@@ -29,11 +30,10 @@ def main(calls_file: str) -> None:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
-    from infra.rehearsal.calls import Recorder
     from infra.rehearsal.resources import MODELS
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    app = Recorder(DomainDispatcherApplication(create_backend_app), Path(calls_file))
+    app = Recorder(DomainDispatcherApplication(create_backend_app), Path(calls_file), keys=WATCHED)
     server = make_server(HOST, 0, app, threaded=True)
     url = f"http://{HOST}:{server.port}"
     os.environ |= {"AWS_ENDPOINT_URL": url, "MOTO_PORT": str(server.port)}

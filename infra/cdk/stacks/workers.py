@@ -211,11 +211,18 @@ class Workers(Stack):
             ],
             wildcard="ECS names a task when it starts it; the cluster is the deployment's own.",
         )
-        if data.identity and environment.mail_from:
+        if queue is Queue.EMAIL and data.identity and environment.mail_from:
             grant(
                 role,
                 "Mail",
                 ["ses:SendEmail", "ses:SendRawEmail"],
                 [data.identity.email_identity_arn],
                 conditions={"StringEquals": {"ses:FromAddress": environment.mail_from}},
+            )
+            grant(
+                role,
+                "SuppressionList",
+                ["ses:GetSuppressedDestination"],
+                ["*"],
+                wildcard="The suppression list is the account's; AWS names no resource for it.",
             )

@@ -1,0 +1,48 @@
+"""A payload for each built-in task type, as a caller would send it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+# Puts a file where a task finds it (name, content type, content), and gives its key.
+Upload = Callable[[str, str, bytes], str]
+
+
+class SampleMissingError(LookupError):
+    """A task type has no sample payload here."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The task type {name!r} has no payload in infra/rehearsal/samples.py: add one."
+        )
+
+
+_SAMPLES: Mapping[str, Callable[[Upload], dict[str, Any]]] = {
+    "cleanup": lambda _: {},
+    "generate-report": lambda _: {
+        "format": "csv",
+        "data": {"rows": [{"city": "Oslo", "sold": 3}, {"city": "Bergen", "sold": 5}]},
+    },
+    "long-running": lambda _: {"total_steps": 2, "step_seconds": 0.1, "items": [1, 2]},
+    "process-file": lambda upload: {
+        "file_key": upload("note.txt", "text/plain", b"A note.\n"),
+        "operations": {"validate": True},
+    },
+    "send-email": lambda _: {
+        "email": "reader@celeriac.dev",
+        "subject": "A rehearsal",
+        "message": "All is well.",
+    },
+}
+
+
+def payload(name: str, upload: Upload) -> dict[str, Any]:
+    """What to submit to a task type.
+
+    Raises:
+        SampleMissingError: there is no sample for it.
+    """
+    if name not in _SAMPLES:
+        raise SampleMissingError(name)
+    return _SAMPLES[name](upload)

@@ -34,6 +34,8 @@ def make_app(settings: Settings, catalogue: Catalogue) -> CeleriacApp:
             "sqs_base64_encoding": False,
         },
         broker_connection_retry_on_startup=True,
+        # botocore tries again itself. Both together would outlast the 30 s that API Gateway waits.
+        task_publish_retry=False,
         result_backend="celeriac.backend:RecordBackend",
         result_expires=settings.record_ttl,
         task_serializer="json",

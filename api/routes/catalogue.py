@@ -57,10 +57,11 @@ class CataloguePage(BaseModel):
 )
 def get_catalogue(_: Reader, engine: TheEngine) -> CataloguePage:
     """All task types with the JSON Schemas of their payloads and results."""
-    return CataloguePage(data=[_view(each) for each in engine.catalogue.values()])
+    return CataloguePage(data=[view_of(each) for each in engine.catalogue.values()])
 
 
-def _view(task_type: TaskType[Any, Any]) -> TaskTypeView:
+def view_of(task_type: TaskType[Any, Any]) -> TaskTypeView:
+    """What callers see of a task type."""
     retry = task_type.retry
     return TaskTypeView(
         name=task_type.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator
 from threading import Lock
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from kombu import pools
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
@@ -102,14 +104,14 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     )
     monkeypatch.setenv("CELERIAC_API_KEY_CACHE", "PT0S")
     _one_request_at_a_time(monkeypatch)
-    _forget_clients()
+    forget_clients()
     with mock_aws():
         provision(settings(), CATALOGUE)
         services.services().keys.register(
             KEY, name="everything", tenant=TENANT, scopes=[Scope.ADMIN]
         )
         yield
-    _forget_clients()
+    forget_clients()
 
 
 def _one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +126,11 @@ def _one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BotocoreStubber, "process_request", locked)
 
 
-def _forget_clients() -> None:
+def forget_clients() -> None:
+    """Leave this process without a connection to AWS, as a new one is."""
     services.reset()
+    # Celery's producers are kept by kombu, for all apps of the process.
+    pools.reset()
     health.probe_client.cache_clear()
 
 
@@ -138,6 +143,15 @@ def api(aws: None) -> Api:
 @pytest.fixture
 def worker(aws: None) -> Worker:
     return Worker()
+
+
+@pytest.fixture
+def silent_endpoint() -> Iterator[str]:
+    """A server that takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(100)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from api.routes.health import probe_client
 from celeriac.services import services
 from tests.integration.api.conftest import Api, problem
-
-
-@pytest.fixture
-def silent_endpoint() -> Iterator[str]:
-    """A server that takes connections and never answers."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(100)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def test_ready_means_that_every_service_answers(api: Api) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from api.app import create_app
 from celeriac import services
-from tests.integration.api.conftest import Api, problem
+from tests.integration.api.conftest import Api, forget_clients, problem
 from tests.integration.api.throwaway import CATALOGUE
 
 
@@ -21,23 +21,23 @@ class Outage:
         self._monkeypatch = monkeypatch
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
-    def of(self, service: str) -> Api:
+    def of(self, service: str, endpoint: str = "http://127.0.0.1:9") -> Api:
         """A new process's API, to which the service is down."""
-        self._monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", "http://127.0.0.1:9")
-        services.reset()
+        self._monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", endpoint)
+        forget_clients()
         return Api(create_app(catalogue=CATALOGUE))
 
     def over(self, service: str) -> Api:
         """A new process's API, to which the service is back."""
         self._monkeypatch.delenv(f"AWS_ENDPOINT_URL_{service}")
-        services.reset()
+        forget_clients()
         return Api(create_app(catalogue=CATALOGUE))
 
 
 @pytest.fixture
 def outage(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outage]:
     yield Outage(monkeypatch)
-    services.reset()
+    forget_clients()
 
 
 def assert_unavailable(answer: httpx.Response) -> None:
@@ -50,14 +50,23 @@ def test_without_sqs_no_task_is_accepted(outage: Outage) -> None:
     """A message that can't be sent takes the record with it; the same request works later."""
     key = {"Idempotency-Key": "k"}
     down = outage.of("SQS")
-    begun = time.monotonic()
     assert_unavailable(down.post("/tasks/greet", json={"name": "Ada"}, headers=key))
-    assert time.monotonic() - begun < 25
     up = outage.over("SQS")
     assert up.get("/tasks").json()["data"] == []
     answer = up.post("/tasks/greet", json={"name": "Ada"}, headers=key)
     assert answer.status_code == 202
     assert "idempotent-replayed" not in answer.headers
+
+
+def test_an_sqs_that_never_answers_is_given_up_in_time(
+    outage: Outage, silent_endpoint: str
+) -> None:
+    """The record is taken back, and 503 said, before API Gateway gives up after 30 s."""
+    down = outage.of("SQS", silent_endpoint)
+    begun = time.monotonic()
+    assert_unavailable(down.post("/tasks/greet", json={"name": "Ada"}))
+    assert time.monotonic() - begun < 25
+    assert down.get("/tasks").json()["data"] == []
 
 
 def test_without_dynamodb_nobody_is_known(outage: Outage) -> None:
@@ -72,7 +81,7 @@ def test_without_dynamodb_a_known_caller_is_told_so(
 ) -> None:
     """With the key in the cache, each use of the records answers 503 on its own."""
     monkeypatch.setenv("CELERIAC_API_KEY_CACHE", "PT1H")
-    services.reset()
+    forget_clients()
     up = Api(create_app(catalogue=CATALOGUE))
     task_id = up.submit()
     keys = services.services().keys

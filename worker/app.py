@@ -6,11 +6,11 @@ runs.
 
 from __future__ import annotations
 
-from celery.signals import worker_process_init, worker_shutting_down
+from celery.signals import worker_process_init, worker_shutdown, worker_shutting_down
 
 from celeriac.app import CeleriacApp, celery_app
 from worker import children, drain
-from worker.keeper import KeeperStep
+from worker.keeper import KeeperStep, keeper
 from worker.pools import RefuseSolo
 from worker.prefetch import PrefetchStep
 
@@ -24,6 +24,7 @@ def equip(app: CeleriacApp) -> CeleriacApp:
     app.steps["consumer"].add(PrefetchStep)
     worker_process_init.connect(children.prepare, weak=False)
     worker_shutting_down.connect(drain.begin, weak=False)
+    worker_shutdown.connect(keeper.end, weak=False)
     return app
 
 

@@ -18,6 +18,7 @@ from celeriac.keys import Keys
 from celeriac.records import DynamoRecords, RecordStore
 from celeriac.settings import Settings, settings
 from celeriac.values import AwsValues, ValueStore
+from celeriac.workers import Workers
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -97,6 +98,10 @@ class Services:
     @cached_property
     def groups(self) -> Groups:
         return Groups(self.dynamodb, self.settings.table_name, self.values)
+
+    @cached_property
+    def workers(self) -> Workers:
+        return Workers(self.dynamodb, self.settings.table_name)
 
     @cached_property
     def keys(self) -> Keys:

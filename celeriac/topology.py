@@ -1,4 +1,4 @@
-"""What must exist in AWS, derived from the catalogue: queues, table, bucket.
+"""What must exist in AWS, derived from the catalogue: queues, table, bucket, schedules.
 
 Plain data. ``infra`` makes a CloudFormation template of it and ``local`` makes moto's resources of
 it, so the two can't drift apart.
@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Literal
 
 from tasks.contract import Catalogue, Queue
+from tasks.contract.queues import DEAD_LETTER_SUFFIX
 
 # SQS keeps a message for 14 days at most.
 # docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
@@ -50,6 +51,21 @@ class TableShape:
     ttl_attribute: str
     indexes: tuple[IndexShape, ...]
     billing: Literal["PAY_PER_REQUEST"] = "PAY_PER_REQUEST"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulesShape:
+    """The group of EventBridge schedules, and the queue that keeps what they could not send.
+
+    ``settings.schedule_group`` names the group; the queue's name follows the deployment's prefix,
+    as every queue's does.
+    """
+
+    dead_letter_name: str
+    retention: timedelta = LONGEST_RETENTION
+
+
+SCHEDULES = SchedulesShape(dead_letter_name=f"schedules{DEAD_LETTER_SUFFIX}")
 
 
 # Written once, when a task is created: a projected attribute that changed would cost another

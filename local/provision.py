@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import boto3
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import GlobalSecondaryIndexTypeDef
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
@@ -27,7 +29,7 @@ LONGEST_POLL_SECONDS = 20
 
 
 def provision(settings: Settings, catalogue: Catalogue, endpoint: str | None = None) -> None:
-    """Create the queues, the table, the bucket and the mail identity; what exists stays.
+    """Create queues, schedule group, table, bucket and mail identity; what exists stays.
 
     Args:
         settings: their names.
@@ -41,6 +43,8 @@ def provision(settings: Settings, catalogue: Catalogue, endpoint: str | None = N
     sqs = boto3.client("sqs", endpoint_url=endpoint)
     for shape in topology.queues(catalogue, settings.visibility):
         _queue(sqs, shape, settings)
+    scheduler = boto3.client("scheduler", endpoint_url=endpoint)
+    _schedules(scheduler, sqs, topology.SCHEDULES, settings)
     _table(boto3.client("dynamodb", endpoint_url=endpoint), settings.table_name, topology.TABLE)
     _bucket(boto3.client("s3", endpoint_url=endpoint), settings.bucket_name)
     if settings.mail_from is not None:
@@ -48,9 +52,7 @@ def provision(settings: Settings, catalogue: Catalogue, endpoint: str | None = N
 
 
 def _queue(sqs: SQSClient, shape: topology.QueueShape, settings: Settings) -> None:
-    retention: dict[QueueAttributeNameType, str] = {
-        "MessageRetentionPeriod": str(int(shape.retention.total_seconds()))
-    }
+    retention = _retention(shape.retention)
     dead_letters = sqs.create_queue(QueueName=_name(settings.dead_letter_url(shape.queue)))
     sqs.set_queue_attributes(QueueUrl=dead_letters["QueueUrl"], Attributes=retention)
     arn = sqs.get_queue_attributes(QueueUrl=dead_letters["QueueUrl"], AttributeNames=["QueueArn"])[
@@ -69,6 +71,24 @@ def _queue(sqs: SQSClient, shape: topology.QueueShape, settings: Settings) -> No
             ),
         },
     )
+
+
+def _schedules(
+    scheduler: EventBridgeSchedulerClient,
+    sqs: SQSClient,
+    shape: topology.SchedulesShape,
+    settings: Settings,
+) -> None:
+    queue = sqs.create_queue(QueueName=_name(settings.queue_url_prefix + shape.dead_letter_name))
+    sqs.set_queue_attributes(QueueUrl=queue["QueueUrl"], Attributes=_retention(shape.retention))
+    groups = scheduler.list_schedule_groups(NamePrefix=settings.schedule_group)
+    # moto replaces a group that exists, with its schedules, where AWS refuses.
+    if settings.schedule_group not in (each["Name"] for each in groups["ScheduleGroups"]):
+        scheduler.create_schedule_group(Name=settings.schedule_group)
+
+
+def _retention(duration: timedelta) -> dict[QueueAttributeNameType, str]:
+    return {"MessageRetentionPeriod": str(int(duration.total_seconds()))}
 
 
 def _name(url: str) -> str:

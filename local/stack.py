@@ -18,6 +18,7 @@ from celeriac.settings import settings
 from local import environment
 from local.aws import HOST
 from local.provision import provision
+from local.schedules import Schedules
 from local.supervisor import Program, Supervisor
 from local.terminal import Terminal
 from tasks.contract import catalogue
@@ -123,7 +124,8 @@ def run(terminal: Terminal) -> None:
                 what="the API to be ready",
             )
             terminal.show(welcome(ports, api_key))
-            supervisor.watch()
+            with Schedules(services(), lambda line: terminal.say("", line)):
+                supervisor.watch()
         finally:
             ENVIRONMENT_FILE.unlink(missing_ok=True)
 

@@ -6,11 +6,12 @@ runs.
 
 from __future__ import annotations
 
-from celery.signals import worker_process_init, worker_shutting_down
+from celery.signals import worker_process_init, worker_shutdown, worker_shutting_down
 
 from celeriac.app import CeleriacApp, celery_app
+from celeriac.task import RecordedTask
 from worker import children, drain
-from worker.keeper import KeeperStep
+from worker.keeper import KeeperStep, keeper
 from worker.pools import RefuseSolo
 from worker.prefetch import PrefetchStep
 
@@ -18,12 +19,14 @@ from worker.prefetch import PrefetchStep
 def equip(app: CeleriacApp) -> CeleriacApp:
     """Add the worker's bootsteps, consumer and request class to an app."""
     app.conf.worker_consumer = "worker.consumer:Consumer"
-    app.Task.Request = "worker.request:RecordedRequest"
+    # Of every task: those of the catalogue don't descend from the app's own task class.
+    RecordedTask.Request = "worker.request:RecordedRequest"
     app.steps["worker"].add(RefuseSolo)
     app.steps["consumer"].add(KeeperStep)
     app.steps["consumer"].add(PrefetchStep)
     worker_process_init.connect(children.prepare, weak=False)
     worker_shutting_down.connect(drain.begin, weak=False)
+    worker_shutdown.connect(keeper.end, weak=False)
     return app
 
 

@@ -54,6 +54,7 @@ def _drain() -> None:
     for request in left:
         _hand_back(request)
     channel.give_back([request.tag for request in left])
+    keeper.end()
     # The main thread waits for children that are no more; nothing of theirs is left to say.
     os._exit(os.EX_OK)
 

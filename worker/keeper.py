@@ -26,6 +26,7 @@ from celeriac.services import services
 from celeriac.settings import settings
 from worker.cancellation import Cancellations
 from worker.health import Health
+from worker.heartbeat import Heartbeat
 from worker.protection import Protection
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Keeper:
         self._cancellations = Cancellations()
         self._protection = Protection.from_environment()
         self._health = Health()
+        self._heartbeat = Heartbeat()
         self._thread: threading.Thread | None = None
         # No process is forked while a connection is in use: the child would inherit its locks.
         self._busy = threading.Lock()
@@ -81,6 +83,11 @@ class Keeper:
             except RuntimeError:
                 continue  # the event loop added one meanwhile
 
+    def end(self, **_: Any) -> None:
+        """Take leave: the worker has nothing left to keep."""
+        with self._busy:
+            self._try(self._heartbeat.end)
+
     def _run(self) -> None:
         done = threading.Event()
         while not done.wait(TICK.total_seconds()):
@@ -100,6 +107,7 @@ class Keeper:
             lambda: self._cancellations.enforce(self.consumer, running),
             lambda: self._protection.update(busy=bool(running)),
             lambda: self._health.write(channel, running),
+            lambda: self._heartbeat.beat(self.consumer, channel, running),
         ):
             self._try(step)
 

@@ -7,8 +7,9 @@ from datetime import timedelta
 from time import time
 from typing import Any
 
-from billiard.exceptions import TimeLimitExceeded, WorkerLostError
-from celery.exceptions import Reject
+from billiard.einfo import ExceptionWithTraceback
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
+from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
@@ -18,7 +19,7 @@ from celeriac.records import Failure, LeaseLostError
 from celeriac.services import services
 from celeriac.task import Hidden, TypedTask
 from celeriac.values import ValueMissingError
-from worker import durations
+from worker import durations, tally
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ class RecordedRequest(Request):
             self.channel.hide(self.tag, error.reason.duration)
         if isinstance(error, WorkerLostError) and not self._already_revoked:
             self._release_lost()
+        if _is_failure(exc_info.exception):
+            tally.note_failure()
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
@@ -73,6 +76,7 @@ class RecordedRequest(Request):
             task_ready(self)
             self.acknowledge()
         else:
+            tally.note_failure()
             super().on_timeout(soft, timeout)
 
     def forget(self) -> None:
@@ -129,3 +133,16 @@ class RecordedRequest(Request):
             self.channel.hide(self.tag, timedelta(0))
             self.reject(requeue=True)
         return True
+
+
+def _is_failure(error: Any) -> bool:
+    """Whether what a child raised ends the task in FAILURE."""
+    if isinstance(error, ExceptionWithTraceback):
+        error = error.exc
+    match error:
+        case Reject(requeue=requeue):
+            return not requeue
+        case Retry() | Ignore() | Terminated() | WorkerLostError():
+            return False
+        case _:
+            return True

@@ -6,7 +6,7 @@ from __future__ import annotations
 from aws_cdk import RemovalPolicy, Stack, aws_iam, aws_scheduler, aws_sqs
 from constructs import Construct
 
-from celeriac.topology import LONGEST_RETENTION
+from celeriac.topology import SCHEDULES
 from infra.cdk.durations import duration
 
 
@@ -47,8 +47,8 @@ class Schedules(Construct):
         self.dead_letter = aws_sqs.Queue(
             self,
             "DeadLetter",
-            queue_name=f"{prefix}-schedules-dead-letter",
-            retention_period=duration(LONGEST_RETENTION),
+            queue_name=f"{prefix}-{SCHEDULES.dead_letter_name}",
+            retention_period=duration(SCHEDULES.retention),
             encryption=aws_sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             removal_policy=removal_policy,

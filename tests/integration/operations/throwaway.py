@@ -1,0 +1,83 @@
+"""Task types that exist for these tests only, and the worker that runs them.
+
+``python -m tests.integration.operations.throwaway`` runs the worker; what it is given as arguments
+are the names of the task types that it doesn't know.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from tasks.contract import BaseModel, Catalogue, Queue, Retry, TaskContext, task
+
+
+class Note(BaseModel):
+    """A file to write a line into."""
+
+    path: str
+    line: str = "done"
+
+
+class Noted(BaseModel):
+    """What was written."""
+
+    line: str
+
+
+@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=1), retry=Retry(attempts=1))
+def note(payload: Note, context: TaskContext) -> Noted:
+    """Write a line into a file."""
+    with Path(payload.path).open("a") as file:
+        file.write(f"{payload.line}\n")
+    return Noted(line=payload.line)
+
+
+@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=1), retry=Retry(attempts=1))
+def stay(payload: Note, context: TaskContext) -> Noted:
+    """Run until a file exists."""
+    while not Path(payload.path).exists():
+        time.sleep(0.02)
+    return Noted(line=payload.line)
+
+
+@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=1), retry=Retry(attempts=1))
+def fail(payload: Note, context: TaskContext) -> Noted:
+    """Fail."""
+    raise RuntimeError(payload.line)
+
+
+TYPES = [note, stay, fail]
+CATALOGUE = Catalogue(TYPES)
+
+
+def main(unknown: list[str]) -> None:
+    """Run a worker of two processes on the default queue."""
+    from celery.utils.nodenames import default_nodename
+
+    from celeriac.app import make_app
+    from celeriac.logs import configure
+    from celeriac.settings import settings
+    from worker.app import equip
+
+    configure(settings().log_level)
+    known = Catalogue([each for each in TYPES if each.name not in unknown])
+    worker = equip(make_app(settings(), known)).Worker(
+        hostname=default_nodename("worker"),
+        pool_cls="prefork",
+        concurrency=2,
+        queues=[Queue.DEFAULT.queue_name],
+        loglevel="INFO",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    worker.start()
+    sys.exit(worker.exitcode)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from celery.signals import worker_process_init, worker_shutting_down
 
 from celeriac.app import CeleriacApp, celery_app
+from celeriac.task import RecordedTask
 from worker import children, drain
 from worker.keeper import KeeperStep
 from worker.pools import RefuseSolo
@@ -18,7 +19,8 @@ from worker.prefetch import PrefetchStep
 def equip(app: CeleriacApp) -> CeleriacApp:
     """Add the worker's bootsteps, consumer and request class to an app."""
     app.conf.worker_consumer = "worker.consumer:Consumer"
-    app.Task.Request = "worker.request:RecordedRequest"
+    # On the class that every task has as a base: ``app.Task`` is no base of the task types'.
+    RecordedTask.Request = "worker.request:RecordedRequest"
     app.steps["worker"].add(RefuseSolo)
     app.steps["consumer"].add(KeeperStep)
     app.steps["consumer"].add(PrefetchStep)

@@ -19,7 +19,7 @@ from worker.prefetch import PrefetchStep
 def equip(app: CeleriacApp) -> CeleriacApp:
     """Add the worker's bootsteps, consumer and request class to an app."""
     app.conf.worker_consumer = "worker.consumer:Consumer"
-    # Of every task: those of the catalogue don't descend from the app's own task class.
+    # On the class that every task has as a base: ``app.Task`` is no base of the task types'.
     RecordedTask.Request = "worker.request:RecordedRequest"
     app.steps["worker"].add(RefuseSolo)
     app.steps["consumer"].add(KeeperStep)

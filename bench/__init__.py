@@ -1,0 +1,1 @@
+"""Benchmarks: how fast, beside what others offer."""

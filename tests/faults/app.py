@@ -1,0 +1,253 @@
+"""The app of the fault tests: the worker's own, with tasks that can be watched and made to fail.
+
+Their effects are items of the table, so that they outlive the processes that made them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from celery import Task
+from celery.exceptions import SoftTimeLimitExceeded
+
+from celeriac.records.items import marshal, unmarshal
+from celeriac.services import services
+from celeriac.task import TypedTask
+from tasks.contract import BaseModel, Cancelled, Catalogue, Queue, Retry, TaskContext, task
+from worker.app import app
+
+#: One of Celery's own, for what a plain task raises.
+EXPECTED = "as it was told to"
+
+
+# -- what tasks leave behind
+
+
+def _key(kind: str, name: str) -> dict[str, str]:
+    return {"pk": f"{kind}#{name}", "sk": kind}
+
+
+def count(name: str) -> None:
+    """Count one execution under this name. A repeated write would count twice: no retries."""
+    services().dynamodb.update_item(
+        TableName=services().settings.table_name,
+        Key=marshal(_key("count", name)),
+        UpdateExpression="ADD #count :one SET #at = :at",
+        ExpressionAttributeNames={"#count": "count", "#at": "at"},
+        ExpressionAttributeValues=marshal({":one": 1, ":at": str(time.time())}),
+    )
+
+
+def counted(name: str) -> int:
+    """How often this was executed."""
+    answer = services().dynamodb.get_item(
+        TableName=services().settings.table_name,
+        Key=marshal(_key("count", name)),
+        ConsistentRead=True,
+    )
+    return int(unmarshal(answer["Item"])["count"]) if "Item" in answer else 0
+
+
+def commit(name: str, by: str) -> bool:
+    """Commit an effect under this name, once; whether it was this call that did."""
+    client = services().dynamodb
+    try:
+        client.put_item(
+            TableName=services().settings.table_name,
+            Item=marshal({**_key("effect", name), "by": by}),
+            ConditionExpression="attribute_not_exists(pk) OR #by = :by",
+            ExpressionAttributeNames={"#by": "by"},
+            ExpressionAttributeValues=marshal({":by": by}),
+        )
+    except client.exceptions.ConditionalCheckFailedException:
+        return False
+    return True
+
+
+# -- task types
+
+
+class Work(BaseModel):
+    """``name`` is counted under; ``seconds`` is how long it takes."""
+
+    name: str
+    seconds: float = 0
+
+
+class Done(BaseModel):
+    """``first`` tells whether this attempt committed the effect."""
+
+    attempt: int
+    first: bool = True
+
+
+@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
+def effect(payload: Work, context: TaskContext) -> Done:
+    """Commit an effect exactly once, however often it runs."""
+    count(payload.name)
+    time.sleep(payload.seconds)
+    first = commit(context.task_id, f"{context.task_id}/{os.getpid()}/{time.time()}")
+    return Done(attempt=context.attempt, first=first)
+
+
+@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
+def saving(payload: Work, context: TaskContext) -> Done:
+    """Save an artifact, and then take a while."""
+    context.save_artifact("part.txt", b"unfinished", content_type="text/plain")
+    count(payload.name)
+    time.sleep(payload.seconds)
+    return Done(attempt=context.attempt)
+
+
+@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
+def stubborn(payload: Work, context: TaskContext) -> Done:
+    """Ignore every request to stop."""
+    context.save_artifact("part.txt", b"unfinished", content_type="text/plain")
+    count(payload.name)
+    ends_at = time.monotonic() + payload.seconds
+    while time.monotonic() < ends_at:
+        try:
+            time.sleep(0.05)
+        except Cancelled:
+            count(f"{payload.name}-asked")
+    return Done(attempt=context.attempt)
+
+
+@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
+def fatal(payload: Work, context: TaskContext) -> Done:
+    """Kill the process that runs it."""
+    count(payload.name)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return Done(attempt=context.attempt)
+
+
+_QUICK = Retry(attempts=2, first_delay=timedelta(0), max_delay=timedelta(0))
+
+
+def _ignore_the_limit(payload: Work) -> None:
+    count(payload.name)
+    ends_at = time.monotonic() + payload.seconds
+    while time.monotonic() < ends_at:
+        try:
+            time.sleep(0.05)
+        except SoftTimeLimitExceeded:
+            count(f"{payload.name}-soft")
+
+
+@task(queue=Queue.DEFAULT, time_limit=timedelta(seconds=1), retry=_QUICK)
+def overlong(payload: Work, context: TaskContext) -> Done:
+    """Run past its soft limit on the first attempt only, and past the hard one too."""
+    if context.attempt == 1:
+        _ignore_the_limit(payload)
+    return Done(attempt=context.attempt)
+
+
+@task(queue=Queue.DEFAULT, time_limit=timedelta(seconds=1), retry=Retry(attempts=1))
+def overlong_once(payload: Work, context: TaskContext) -> Done:
+    """As overlong, without another attempt."""
+    _ignore_the_limit(payload)
+    return Done(attempt=context.attempt)
+
+
+@task(queue=Queue.DEFAULT, time_limit=timedelta(seconds=1), retry=Retry(attempts=1))
+def dawdling(payload: Work, context: TaskContext) -> Done:
+    """Take longer than its time limit, and end when told."""
+    count(payload.name)
+    time.sleep(payload.seconds)
+    return Done(attempt=context.attempt)
+
+
+TYPES = Catalogue(
+    [effect, saving, stubborn, fatal, overlong, overlong_once, dawdling]
+)
+for _each in TYPES.values():
+    app.register_task(TypedTask.of(_each, _each.name))
+
+
+# -- plain Celery tasks
+
+
+@app.task
+def add(x: int, y: int) -> int:
+    return x + y
+
+
+@app.task
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+@app.task
+def identity(value: Any) -> Any:
+    return value
+
+
+@app.task
+def counting(name: str, value: Any = None) -> Any:
+    count(name)
+    return value
+
+
+@app.task
+def sleeping(name: str, seconds: float) -> str:
+    count(name)
+    time.sleep(seconds)
+    return name
+
+
+@app.task
+def failing(*_: Any, **__: Any) -> None:
+    raise ValueError(EXPECTED)
+
+
+@app.task(ignore_result=True)
+def ignored(name: str) -> str:
+    count(name)
+    return "nobody sees this"
+
+
+@app.task(bind=True, max_retries=3)
+def retrying(self: Task, name: str, failures: int, countdown: float = 0) -> int:
+    count(name)
+    if self.request.retries < failures:
+        raise self.retry(exc=ValueError(EXPECTED), countdown=countdown)
+    return int(self.request.retries)
+
+
+@app.task(bind=True)
+def reporting(self: Task, flag: str) -> str:
+    """Report a state of its own until the flag is raised."""
+    self.update_state(state="PROGRESS", meta={"done": 50})
+    while not Path(flag).exists():
+        time.sleep(0.05)
+    return "reported"
+
+
+@app.task(bind=True)
+def parent(self: Task, x: int) -> int:
+    """Start two children."""
+    add.delay(x, 1)
+    add.delay(x, 2)
+    return x
+
+
+@app.task(bind=True)
+def replaced(self: Task, x: int) -> Any:
+    raise self.replace(add.s(x, 100))
+
+
+@app.task
+def errback(request: Any, error: BaseException, traceback: Any) -> None:
+    count(f"errback-of-{request.id}")
+
+
+@app.task
+def old_errback(task_id: str) -> None:
+    count(f"old-errback-of-{task_id}")
+
+

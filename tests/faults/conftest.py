@@ -1,0 +1,52 @@
+"""One stand-in for all fault tests; workers of its own for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+from bench.standin import Standin
+from celeriac.services import reset
+from local.environment import enter, aws_variables
+from local.provision import provision
+from tasks.contract import catalogue
+from tests.faults.stack import Stack, settings_at
+
+
+@pytest.fixture(scope="package")
+def _package_stack() -> Iterator[Stack]:
+    before = dict(os.environ)
+    with Standin() as aws:
+        settings = settings_at(aws.endpoint)
+        enter(settings.to_environment() | aws_variables(aws.endpoint))
+        reset()
+        provision(settings, catalogue())
+        yield Stack(aws)
+    os.environ.clear()
+    os.environ.update(before)
+    reset()
+
+
+@pytest.fixture
+def stack(_package_stack: Stack, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """The stand-in, healthy and with empty queues."""
+    yield _package_stack
+    # Shown by pytest for a test that failed.
+    print(_package_stack.logs())  # noqa: T201
+    _package_stack.clean_up()
+
+
+@pytest.fixture
+def aws(stack: Stack) -> Standin:
+    return stack.aws
+
+
+@pytest.fixture
+def tasks(_package_stack: Stack) -> ModuleType:
+    """The tasks, on an app that was made for this stand-in."""
+    from tests.faults import app
+
+    return app

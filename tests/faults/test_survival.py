@@ -1,0 +1,132 @@
+"""Tasks outlive their workers, and the faults of AWS."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from bench.standin import Fault, Standin
+from celeriac import states
+from celeriac.errors import UnavailableError
+from tests.faults.stack import VISIBILITY, Stack
+from tests.integration.processes import wait_for
+
+TASKS = 2_000
+WORKERS = 4
+KILL_EVERY_SECONDS = 3
+
+
+def test_nothing_is_lost_or_done_twice_while_workers_die_and_aws_fails(
+    stack: Stack, aws: Standin, tasks: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """2,000 tasks reach SUCCESS, each effect committed once, whatever dies and fails meanwhile."""
+    from tests.faults.app import counted
+
+    aws.inject(
+        Fault("unavailable", probability=0.015),
+        Fault("throttle", probability=0.015),
+        Fault("drop", probability=0.01),
+        Fault("lose-answer", probability=0.01),
+        Fault("duplicate", probability=0.05),
+        Fault("reorder", probability=0.5),
+    )
+    began_at = killed_at = time.monotonic()
+    workers = [stack.start_worker(2, wait=False) for _ in range(WORKERS)]
+    kills = 0
+
+    def kill_one() -> None:
+        nonlocal killed_at, kills
+        if time.monotonic() - killed_at < KILL_EVERY_SECONDS:
+            return
+        workers[kills % WORKERS].kill()
+        workers[kills % WORKERS] = stack.start_worker(2, wait=False)
+        killed_at = time.monotonic()
+        kills += 1
+
+    submitted = []
+    for number in range(TASKS):
+        submitted.append(submit_until_accepted(stack, number))
+        kill_one()
+    records = stack.wait_for_all(submitted, seconds=180, meanwhile=kill_one)
+    took = time.monotonic() - began_at
+    aws.heal()
+    with capsys.disabled():
+        stats = aws.stats()
+        print(  # noqa: T201 - the figures are wanted
+            f"\n  {TASKS} tasks in {took:.0f} s, {kills} workers killed, "
+            f"{sum(stats['calls'].values())} calls, {stats['faults']} of them failed, "
+            f"{stats['duplicates']} deliveries doubled, {counted('survival')} executions"
+        )
+    assert Counter(each.state for each in records.values()) == {states.SUCCESS: TASKS}
+    assert kills >= 3
+    assert stats["faults"] > 0
+    assert stats["duplicates"] > 0
+    assert effects() == TASKS
+
+
+def submit_until_accepted(stack: Stack, number: int) -> str:
+    """Submit as a careful caller does: again with the same key when AWS was not there."""
+    while True:
+        try:
+            return stack.submit(
+                "effect", "survival", seconds=0.01, idempotency_key=f"survival-{number}"
+            )
+        except UnavailableError:
+            continue
+
+
+def effects() -> int:
+    """How many effects were committed."""
+    from celeriac.services import services
+
+    pages = (
+        services()
+        .dynamodb.get_paginator("scan")
+        .paginate(
+            TableName=services().settings.table_name,
+            FilterExpression="sk = :effect",
+            ExpressionAttributeValues={":effect": {"S": "effect"}},
+            Select="COUNT",
+        )
+    )
+    return sum(page["Count"] for page in pages)
+
+
+RECEIVE_FAULTS = {
+    "503": Fault("unavailable", service="sqs", operation="ReceiveMessage"),
+    "400": Fault("throttle", service="sqs", operation="ReceiveMessage"),
+    "403": Fault("expired", service="sqs", operation="ReceiveMessage"),
+    "dropped connections": Fault("drop", service="sqs", operation="ReceiveMessage"),
+    "everything down": Fault("unavailable"),
+    "expired credentials everywhere": Fault("expired"),
+    "black hole": Fault("hold", service="sqs", operation="ReceiveMessage"),
+}
+FAULT_SECONDS = 6
+RECOVERY_SECONDS = 10
+
+
+def test_throughput_returns_within_ten_seconds_of_each_receive_faults_end(
+    stack: Stack, aws: Standin, tasks: object, subtests: pytest.Subtests
+) -> None:
+    """A worker that was at work goes on with it soon after a fault, and is not restarted."""
+    worker = stack.start_worker(2)
+    for name, fault in RECEIVE_FAULTS.items():
+        with subtests.test(name):
+            stack.wait_for_all([stack.submit("effect") for _ in range(5)], seconds=15)
+            aws.inject(fault)
+            time.sleep(FAULT_SECONDS)
+            aws.heal()
+            expect_throughput(stack)
+    with subtests.test("restart"):
+        aws.outage(timedelta(seconds=FAULT_SECONDS))
+        time.sleep(FAULT_SECONDS + 0.5)
+        expect_throughput(stack)
+    assert worker.process.poll() is None
+
+
+def expect_throughput(stack: Stack) -> None:
+    stack.wait_for_all([stack.submit("effect") for _ in range(10)], seconds=RECOVERY_SECONDS)

@@ -176,11 +176,11 @@ def _model(type_name: str, service: str, make: Callable[[Any, Properties], Made]
         @classmethod
         def create_from_cloudformation_json(
             cls,
-            resource_name: str,  # noqa: ARG003  moto passes them all
+            resource_name: str,
             cloudformation_json: dict[str, Any],
-            account_id: str,  # noqa: ARG003
-            region_name: str,  # noqa: ARG003
-            **kwargs: Any,  # noqa: ARG003
+            account_id: str,
+            region_name: str,
+            **kwargs: Any,
         ) -> Model:
             client: Any = boto3.client(service)  # type: ignore[call-overload]
             return cls(*make(client, cloudformation_json["Properties"]))

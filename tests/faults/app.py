@@ -162,9 +162,7 @@ def dawdling(payload: Work, context: TaskContext) -> Done:
     return Done(attempt=context.attempt)
 
 
-TYPES = Catalogue(
-    [effect, saving, stubborn, fatal, overlong, overlong_once, dawdling]
-)
+TYPES = Catalogue([effect, saving, stubborn, fatal, overlong, overlong_once, dawdling])
 for _each in TYPES.values():
     app.register_task(TypedTask.of(_each, _each.name))
 
@@ -249,5 +247,3 @@ def errback(request: Any, error: BaseException, traceback: Any) -> None:
 @app.task
 def old_errback(task_id: str) -> None:
     count(f"old-errback-of-{task_id}")
-
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -12,8 +11,7 @@ import pytest
 from bench.standin import Fault, Standin
 from celeriac import states
 from celeriac.errors import UnavailableError
-from tests.faults.stack import VISIBILITY, Stack
-from tests.integration.processes import wait_for
+from tests.faults.stack import Stack
 
 TASKS = 2_000
 WORKERS = 4
@@ -56,7 +54,7 @@ def test_nothing_is_lost_or_done_twice_while_workers_die_and_aws_fails(
     aws.heal()
     with capsys.disabled():
         stats = aws.stats()
-        print(  # noqa: T201 - the figures are wanted
+        print(
             f"\n  {TASKS} tasks in {took:.0f} s, {kills} workers killed, "
             f"{sum(stats['calls'].values())} calls, {stats['faults']} of them failed, "
             f"{stats['duplicates']} deliveries doubled, {counted('survival')} executions"

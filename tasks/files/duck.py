@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tasks.files import limits
 
 if TYPE_CHECKING:
     import duckdb
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -44,6 +47,23 @@ def connected(directory: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         yield connection
+
+
+def interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
+    """Do work on a connection, such as ``execute`` or ``fetchall``, that a signal can end.
+
+    What the signal's handler raises, be it for a time limit or a cancellation, ends the query and
+    comes out. In the main thread DuckDB would look for signals only now and then, and raise a
+    RuntimeError of its own instead.
+    """
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        running = aside.submit(work)
+        try:
+            return running.result()
+        except BaseException:
+            if not running.done():
+                connection.interrupt()
+            raise
 
 
 def text(value: str) -> str:

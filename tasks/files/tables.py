@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ _CONTENT_TYPES = {
     "xlsx": XLSX.content_type,
 }
 _NESTED = re.compile(r"^(STRUCT|MAP|UNION|VARIANT)\b|\]$")
+# What is asked of sniff_csv.
+_SNIFFED = ("Columns", "DateFormat", "TimestampFormat")
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
@@ -45,7 +47,7 @@ class TableSource(Source):
         # count(*) alone reads no column; a hash of the row reads them all.
         with self._reading():
             _ = self._columns
-            self._query(self._select("bit_xor(hash(every))"))
+            self._fetch(self._select("bit_xor(hash(every))"))
         _ = self._rows
 
     def describe(self, wanted: ExtractMetadata) -> FileMetadata:
@@ -68,10 +70,11 @@ class TableSource(Source):
             if wanted.format == "xlsx":
                 # Last, since another query would end this one's stream.
                 found = self._database.execute(select)
-                write_sheet(path, self.name, list(self._columns), rows, found.fetchmany)
+                fetch = partial(self._fetch_next, found)
+                write_sheet(path, self.name, list(self._columns), rows, fetch)
             else:
                 options = _COPY_OPTIONS[wanted.format]
-                self._database.execute(f"COPY ({select}) TO {duck.text(str(path))} ({options})")
+                self._fetch(f"COPY ({select}) TO {duck.text(str(path))} ({options})")
         return Output(path.name, path, _CONTENT_TYPES[wanted.format])
 
     @cached_property
@@ -103,8 +106,8 @@ class TableSource(Source):
             if self.kind is CSV:
                 columns = {each["name"]: each["type"] for each in self._dialect["Columns"]}
             else:
-                found = self._database.execute(f"DESCRIBE {self._select('*')}")
-                columns = {name: type for name, type, *_ in found.fetchall()}
+                described = self._fetch(f"DESCRIBE {self._select('*')}")
+                columns = {name: type for name, type, *_ in described}
         if len(columns) > limits.TABLE_COLUMNS:
             raise Fault.TOO_MANY_COLUMNS.error(
                 f"{self.name!r} has {len(columns):,} columns; {limits.TABLE_COLUMNS:,} are allowed."
@@ -114,7 +117,7 @@ class TableSource(Source):
     @cached_property
     def _rows(self) -> int:
         with self._reading():
-            (rows,) = self._query(self._select("count(*)"))
+            ((rows,),) = self._fetch(self._select("count(*)"))
         if rows > limits.TABLE_ROWS:
             raise Fault.TOO_MANY_ROWS.error(
                 f"{self.name!r} has {rows:,} rows; {limits.TABLE_ROWS:,} are allowed."
@@ -124,12 +127,12 @@ class TableSource(Source):
     @cached_property
     def _dialect(self) -> dict[str, Any]:
         """What DuckDB finds of a CSV file: only types are left to find, by reading all rows."""
-        found = self._database.execute(
-            f"FROM sniff_csv({duck.text(str(self._readable))}, {self._csv_rules}, sample_size = -1)"
+        file = duck.text(str(self._readable))
+        names = ", ".join(_SNIFFED)
+        ((*values,),) = self._fetch(
+            f"SELECT {names} FROM sniff_csv({file}, {self._csv_rules}, sample_size = -1)"  # noqa: S608
         )
-        names = [column[0] for column in found.description]
-        (values,) = found.fetchall()
-        return dict(zip(names, values, strict=True))
+        return dict(zip(_SNIFFED, values, strict=True))
 
     @property
     def _csv_rules(self) -> str:
@@ -187,11 +190,12 @@ class TableSource(Source):
         # duck quotes every name and path in it.
         return f"SELECT {what} FROM {self._table(types)} AS every"  # noqa: S608
 
-    def _query(self, sql: str) -> tuple[Any, ...]:
-        row = self._database.execute(sql).fetchone()
-        if row is None:
-            raise RuntimeError(f"An aggregate gives one row, and this gave none: {sql}")
-        return row
+    def _fetch(self, sql: str) -> list[tuple[Any, ...]]:
+        database = self._database
+        return duck.interruptible(database, lambda: database.execute(sql).fetchall())
+
+    def _fetch_next(self, found: duckdb.DuckDBPyConnection, count: int) -> list[tuple[Any, ...]]:
+        return duck.interruptible(self._database, lambda: found.fetchmany(count))
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ run: $(INSTALLED) ## Run AWS, the API and a worker on this machine (API_PORT, AW
 worker: $(INSTALLED) ## Add another worker to what `make run` runs
 	@$(BIN)/python -m local worker
 
-test: check ## Run everything that CI runs
+test: check node_modules/.bin/cdk ## Run everything that CI runs
 	$(BIN)/python -m pytest
 
 check: $(INSTALLED) ## Lint, format, types, and who may import whom

@@ -162,9 +162,7 @@ def dawdling(payload: Work, context: TaskContext) -> Done:
     return Done(attempt=context.attempt)
 
 
-TYPES = Catalogue(
-    [effect, saving, stubborn, fatal, overlong, overlong_once, dawdling]
-)
+TYPES = Catalogue([effect, saving, stubborn, fatal, overlong, overlong_once, dawdling])
 for _each in TYPES.values():
     app.register_task(TypedTask.of(_each, _each.name))
 
@@ -179,6 +177,12 @@ def add(x: int, y: int) -> int:
 
 @app.task
 def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+@app.task
+def counting_total(numbers: list[int], name: str) -> int:
+    count(name)
     return sum(numbers)
 
 
@@ -249,5 +253,3 @@ def errback(request: Any, error: BaseException, traceback: Any) -> None:
 @app.task
 def old_errback(task_id: str) -> None:
     count(f"old-errback-of-{task_id}")
-
-

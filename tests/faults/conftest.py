@@ -10,7 +10,7 @@ import pytest
 
 from bench.standin import Standin
 from celeriac.services import reset
-from local.environment import enter, aws_variables
+from local.environment import aws_variables, enter
 from local.provision import provision
 from tasks.contract import catalogue
 from tests.faults.stack import Stack, settings_at
@@ -35,7 +35,7 @@ def stack(_package_stack: Stack, request: pytest.FixtureRequest) -> Iterator[Sta
     """The stand-in, healthy and with empty queues."""
     yield _package_stack
     # Shown by pytest for a test that failed.
-    print(_package_stack.logs())  # noqa: T201
+    print(_package_stack.logs())
     _package_stack.clean_up()
 
 

@@ -37,6 +37,11 @@ def settings_at(endpoint: str) -> Settings:
     )
 
 
+def effect_key(task_id: str) -> dict[str, str]:
+    """The item that a committed effect is."""
+    return {"pk": f"effect#{task_id}", "sk": "effect"}
+
+
 class WorkerProcess:
     """``python -m worker`` in a process group of its own; its log is kept in a file."""
 
@@ -121,7 +126,12 @@ class Stack:
         self._workers: list[WorkerProcess] = []
 
     def start_worker(
-        self, concurrency: int = 2, *, pool: str | None = None, wait: bool = True, **environment: str
+        self,
+        concurrency: int = 2,
+        *,
+        pool: str | None = None,
+        wait: bool = True,
+        **environment: str,
     ) -> WorkerProcess:
         """Start a worker; with ``pool`` through Celery's command line."""
         worker = WorkerProcess(concurrency, environment, pool)
@@ -182,7 +192,9 @@ class Stack:
             records |= {id_: each for id_, each in found.items() if each.state in states.TERMINAL}
             left -= set(records)
             late = {each: found[each].state for each in list(left)[:5] if each in found}
-            assert time.monotonic() < give_up_at, f"{len(left)} tasks have not ended, such as {late}"
+            assert time.monotonic() < give_up_at, (
+                f"{len(left)} tasks have not ended, such as {late}"
+            )
             meanwhile()
             time.sleep(0.1)
         return records

@@ -75,9 +75,7 @@ def test_a_child_that_dies_alone_has_its_task_run_again_at_once(
     assert tasks.counted("orphan") == 2
 
 
-def test_duplicated_deliveries_run_once_each(
-    stack: Stack, aws: Standin, tasks: ModuleType
-) -> None:
+def test_duplicated_deliveries_run_once_each(stack: Stack, aws: Standin, tasks: ModuleType) -> None:
     """When every message comes twice, every task still runs once."""
     aws.inject(Fault("duplicate", operation=None, probability=0.5))
     stack.start_worker(2)

@@ -181,6 +181,12 @@ def total(numbers: list[int]) -> int:
 
 
 @app.task
+def counting_total(numbers: list[int], name: str) -> int:
+    count(name)
+    return sum(numbers)
+
+
+@app.task
 def identity(value: Any) -> Any:
     return value
 

@@ -37,6 +37,11 @@ def settings_at(endpoint: str) -> Settings:
     )
 
 
+def effect_key(task_id: str) -> dict[str, str]:
+    """The item that a committed effect is."""
+    return {"pk": f"effect#{task_id}", "sk": "effect"}
+
+
 class WorkerProcess:
     """``python -m worker`` in a process group of its own; its log is kept in a file."""
 

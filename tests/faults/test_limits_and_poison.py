@@ -1,0 +1,148 @@
+"""Time limits, and messages that no worker should be given again."""
+
+from __future__ import annotations
+
+import json
+from types import ModuleType
+from typing import Any
+
+from celeriac import states
+from celeriac.services import services
+from tests.faults.stack import Stack
+from tests.integration.processes import wait_for
+
+DEAD = "default-dead-letter"
+
+
+def send(stack: Stack, body: str) -> None:
+    """A message that no sender of ours made."""
+    services().sqs.send_message(
+        QueueUrl=services().settings.queue_url_prefix + "default", MessageBody=body
+    )
+
+
+def dead_letters() -> list[dict[str, Any]]:
+    """The messages of the dead-letter queue, and why they are there."""
+    answer = services().sqs.receive_message(
+        QueueUrl=services().settings.queue_url_prefix + DEAD,
+        MaxNumberOfMessages=10,
+        MessageAttributeNames=["All"],
+    )
+    return list(answer.get("Messages", []))
+
+
+def expect_one_dead_letter(stack: Stack, body: str | None = None) -> dict[str, Any]:
+    wait_for(lambda: stack.depth(DEAD)["visible"] == 1, "the message to be dead-lettered")
+    wait_for(lambda: not any(stack.depth().values()), "the message to leave its queue")
+    (message,) = dead_letters()
+    assert body is None or message["Body"] == body
+    # The worker is unharmed.
+    stack.wait_for_state(stack.submit("effect"), states.SUCCESS)
+    return message
+
+
+def test_a_soft_limit_raises_in_the_task_and_fails_it(stack: Stack, tasks: ModuleType) -> None:
+    """A task type without attempts left ends in FAILURE, with the limit as its reason."""
+    worker = stack.start_worker(1)
+    children = worker.children
+    task_id = stack.submit("dawdling", "dawdling", seconds=30)
+    record = stack.wait_for_state(task_id, states.FAILURE)
+    assert record.failure is not None
+    assert record.failure.type == "TimeLimitExceeded"
+    assert worker.children == children
+
+
+def test_a_hard_limit_kills_and_the_policy_gives_another_attempt(
+    stack: Stack, tasks: ModuleType
+) -> None:
+    """A task that ignored its soft limit is killed, and tried again while attempts are left."""
+    stack.start_worker(1)
+    task_id = stack.submit("overlong", "overlong", seconds=60)
+    record = stack.wait_for_state(task_id, states.SUCCESS, seconds=40)
+    assert record.attempt == 2
+    assert tasks.counted("overlong-soft") == 1
+    assert tasks.counted("overlong") == 1
+
+
+def test_a_hard_limit_without_attempts_left_is_a_failure(stack: Stack, tasks: ModuleType) -> None:
+    """Killed, FAILURE, acknowledged; it doesn't run again."""
+    stack.start_worker(1)
+    task_id = stack.submit("overlong-once", "overlong-once", seconds=60)
+    record = stack.wait_for_state(task_id, states.FAILURE, seconds=40)
+    assert record.failure is not None
+    assert record.failure.type == "TimeLimitExceeded"
+    wait_for(lambda: not any(stack.depth().values()), "the message to be acknowledged")
+    assert tasks.counted("overlong-once") == 1
+
+
+def test_an_undecodable_body_goes_to_the_dead_letter_queue(stack: Stack, tasks: ModuleType) -> None:
+    """It never stops the worker, and stays for people to look at."""
+    stack.start_worker(1)
+    body = "this is no JSON {"
+    send(stack, body)
+    expect_one_dead_letter(stack, body)
+
+
+def test_json_that_is_no_task_message_goes_to_the_dead_letter_queue(
+    stack: Stack, tasks: ModuleType
+) -> None:
+    """JSON alone doesn't make a task."""
+    stack.start_worker(1)
+    for body in ('{"hello": "world"}', "[1, 2]", "17", '{"body": 3, "properties": null}'):
+        send(stack, body)
+    wait_for(lambda: stack.depth(DEAD)["visible"] == 4, "all to be dead-lettered")
+    stack.wait_for_state(stack.submit("effect"), states.SUCCESS)
+
+
+def test_an_unknown_type_goes_to_the_dead_letter_queue_and_its_record_says_why(
+    stack: Stack, tasks: ModuleType
+) -> None:
+    """A caller who waits for it hears FAILURE."""
+    stack.start_worker(1)
+    result = tasks.app.send_task("no-such-type", queue="default")
+    record = stack.wait_for_state(result.id, states.FAILURE)
+    assert record.failure is not None
+    assert record.failure.type == "unknown-task-type"
+    expect_one_dead_letter(stack)
+
+
+def test_a_payload_that_no_longer_validates_is_dead_lettered(
+    stack: Stack, tasks: ModuleType
+) -> None:
+    """The type has changed since it was accepted."""
+    stack.start_worker(1)
+    result = tasks.app.send_task("effect", args=({"nom": "x"},), queue="default")
+    record = stack.wait_for_state(result.id, states.FAILURE)
+    assert record.failure is not None
+    assert record.failure.type == "invalid-payload"
+    expect_one_dead_letter(stack)
+
+
+def test_a_message_of_a_newer_version_is_dead_lettered(stack: Stack, tasks: ModuleType) -> None:
+    """A worker refuses what it can't be sure to understand."""
+    task_id = stack.submit("effect", "newer")
+    url = services().settings.queue_url_prefix + "default"
+    (message,) = services().sqs.receive_message(QueueUrl=url)["Messages"]
+    services().sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    body = json.loads(message["Body"])
+    body["headers"]["celeriac"]["v"] = 99
+    send(stack, json.dumps(body))
+    stack.start_worker(1)
+    record = stack.wait_for_state(task_id, states.FAILURE)
+    assert record.failure is not None
+    assert record.failure.type == "unknown-version"
+    assert tasks.counted("newer") == 0
+    expect_one_dead_letter(stack)
+
+
+def test_a_task_that_kills_its_worker_three_times_is_given_up(
+    stack: Stack, tasks: ModuleType
+) -> None:
+    """FAILURE and dead letter, instead of one worker after another."""
+    stack.start_worker(1)
+    task_id = stack.submit("fatal", "fatal")
+    record = stack.wait_for_state(task_id, states.FAILURE, seconds=40)
+    assert record.failure is not None
+    assert record.failure.type == "worker-lost"
+    assert tasks.counted("fatal") == 3
+    expect_one_dead_letter(stack)

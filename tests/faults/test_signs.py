@@ -1,0 +1,130 @@
+"""What a worker costs idle, what it tells ECS and the health check, and which pools it takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import ModuleType
+
+import pytest
+
+from bench.standin import Fault, Standin
+from celeriac import states
+from tests.faults.stack import Stack, WorkerProcess
+from tests.integration.processes import wait_for
+from worker import health
+
+
+def test_an_idle_worker_polls_at_most_three_times_a_minute_per_queue(
+    stack: Stack, aws: Standin, tasks: ModuleType
+) -> None:
+    """And calls nothing else."""
+    queues = 2
+    stack.start_worker(1, CELERIAC_QUEUES="default,email")
+    window = timedelta(seconds=41)
+    began_at = time.monotonic()
+    wait_for(lambda: aws.calls()["sqs.ReceiveMessage"] == queues, "the first polls")
+    aws.reset_stats()
+    time.sleep(window.total_seconds() - (time.monotonic() - began_at))
+    calls = aws.calls()
+    # Within 41 s from its first poll, one that polls thrice a minute begins two more.
+    assert calls.pop("sqs.ReceiveMessage") <= 2 * queues
+    assert not calls, f"an idle worker made other calls: {calls}"
+
+
+@pytest.fixture
+def agent() -> Iterator[tuple[str, list[dict[str, object]]]]:
+    """ECS's task-protection endpoint: its URL, and what it was asked for."""
+    asked: list[dict[str, object]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            assert self.path == "/task-protection/v1/state"
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            body = json.dumps({"protection": asked[-1]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+def test_a_busy_worker_holds_scale_in_protection_and_an_idle_one_lets_go(
+    stack: Stack, tasks: ModuleType, agent: tuple[str, list[dict[str, object]]]
+) -> None:
+    """Asked for when a task runs, given up some time after the last has ended."""
+    url, asked = agent
+    stack.start_worker(1, ECS_AGENT_URI=url)
+    assert asked == []
+    stack.wait_for_state(stack.submit("effect", seconds=2), states.SUCCESS)
+    assert asked == [{"ProtectionEnabled": True, "ExpiresInMinutes": 10}]
+    wait_for(lambda: len(asked) == 2, "the worker to let go", 45)
+    assert asked[1] == {"ProtectionEnabled": False}
+
+
+def probe(worker: WorkerProcess) -> int:
+    """The exit code of the container's health check."""
+    command = [sys.executable, "-m", "worker.health"]
+    environment = {**os.environ, "CELERIAC_HEALTH_FILE": str(worker.health_file)}
+    return subprocess.run(command, env=environment, capture_output=True, check=False).returncode
+
+
+def test_the_health_check_passes_for_a_worker_that_polls_and_fails_for_a_frozen_one(
+    stack: Stack, tasks: ModuleType
+) -> None:
+    """A pid that lives is no sign of health; what it last did is."""
+    worker = stack.start_worker(1)
+    assert probe(worker) == 0
+    os.kill(worker.pid, signal.SIGSTOP)
+    signs = worker.signs()
+    assert health.fault(signs, time.time()) is None
+    later = time.time() + health.LONGEST_SILENCE.total_seconds() + 1
+    assert health.fault(signs, later) is not None
+    worker.health_file.unlink()
+    assert probe(worker) == 1
+    os.kill(worker.pid, signal.SIGCONT)
+
+
+def test_polls_that_are_never_answered_show_in_the_signs_of_life(
+    stack: Stack, aws: Standin, tasks: ModuleType
+) -> None:
+    """The age of the last answered poll grows while SQS refuses."""
+    worker = stack.start_worker(1)
+    aws.inject(Fault("unavailable", operation="ReceiveMessage"))
+    stack.submit("effect")
+    wait_for(lambda: worker.signs()["polled_ago"] > 4, "the poll's age to show")
+    aws.heal()
+    wait_for(lambda: worker.signs()["polled_ago"] < 2, "polls to be answered again")
+
+
+def test_the_solo_pool_is_refused_with_a_reason(stack: Stack, tasks: ModuleType) -> None:
+    """It would run tasks on the event loop that has to renew and receive."""
+    worker = stack.start_worker(1, pool="solo", wait=False)
+    assert worker.wait() != 0
+    assert "The solo pool runs tasks on the worker's event loop" in worker.log
+
+
+def test_the_threads_pool_runs_tasks_and_keeps_its_leases(stack: Stack, tasks: ModuleType) -> None:
+    """Tasks of several visibilities run once in threads too."""
+    stack.start_worker(4, pool="threads")
+    stack.start_worker(4, pool="threads")
+    ids = [stack.submit("effect", "threads", seconds=12) for _ in range(4)]
+    stack.wait_for_all(ids, seconds=30)
+    assert tasks.counted("threads") == 4

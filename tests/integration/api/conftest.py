@@ -91,7 +91,12 @@ class Worker:
         services.services().records.report(task_id, "me", states.PROGRESS, progress=progress)
 
     def succeed(self, task_id: str, result: Any) -> None:
-        record = self.claim(task_id)
+        self.claim(task_id)
+        self.finish(task_id, result)
+
+    def finish(self, task_id: str, result: Any) -> None:
+        record = services.services().records.get(task_id)
+        assert record is not None
         reference = services.services().values.put(
             record.tenant, task_id, "result", json.dumps({"result": result}), record.expires_at
         )

@@ -38,9 +38,7 @@ def test_a_task_is_followed_from_start_to_result(api: Api, worker: Worker) -> No
     assert (task["status"], task["message"]) == ("PROGRESS", "Item 1")
     assert task["progress"] == {"current": 1, "total": 4, "percent": 25.0, "message": "Item 1"}
 
-    worker = Worker()
-    worker.claim = lambda _: services().records.get(task_id)  # type: ignore[assignment, method-assign, return-value]
-    worker.succeed(task_id, {"text": "Hello Ada!"})
+    worker.finish(task_id, {"text": "Hello Ada!"})
     task = api.get(f"/tasks/{task_id}").json()
     assert (task["status"], task["result"]) == ("SUCCESS", {"text": "Hello Ada!"})
     assert task["finished_at"] >= task["started_at"]

@@ -69,14 +69,16 @@ def submit(
     """
     app = app or celery_app()
     task_type = (types or catalogue())[type_name]
-    model = task_type.payload_model.model_validate(payload)
+    # By name too: a stored payload, which a retry submits again, has names for aliases.
+    model = task_type.payload_model.model_validate(payload, by_alias=True, by_name=True)
     content = model.model_dump(mode="json")
     tenant = tenant or services().settings.tenant
     fingerprint = None
     task_id = identifiers.new_task_id()
     if idempotency_key is not None:
         task_id = identifiers.derived_task_id(tenant, task_type.name, idempotency_key)
-        fingerprint = _fingerprint(content, tags)
+        # Of what was given: a default may be another each time.
+        fingerprint = _fingerprint(model.model_dump(mode="json", exclude_unset=True), tags)
         # Asked first, so that a repeated submission doesn't store its input again.
         with unavailable("DynamoDB"):
             existing = services().records.get(task_id)

@@ -205,7 +205,8 @@ class TypedTask(RecordedTask):
         record: TaskRecord = self.request.record
         task_type = self.task_type
         try:
-            model = task_type.payload_model.model_validate(payload)
+            # Records keep payloads by the names of their fields, callers may use aliases.
+            model = task_type.payload_model.model_validate(payload, by_alias=True, by_name=True)
         except ValidationError as error:
             # It was valid when it was accepted: the type has changed since. A redrive, once the
             # type takes it again, finds it in the dead-letter queue.

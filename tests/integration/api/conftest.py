@@ -5,37 +5,48 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
-from threading import Lock
+import uuid
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from kombu import pools
-from moto import mock_aws
-from moto.core.botocore_stubber import BotocoreStubber
 
 from api.app import create_app
 from api.routes import health
 from celeriac import clock, services, states
-from celeriac.keys import Scope
+from celeriac.keys import Scope, generate
 from celeriac.records import Claimed, Failure, Progress, TaskRecord
-from celeriac.settings import settings
-from local.environment import ACCOUNT, REGION
-from local.provision import provision
+from celeriac.settings import Settings
 from tests.integration.api.throwaway import CATALOGUE
 
-KEY = "cel_all-may-be-done-with-this"
-TENANT = "acme"
+ALL = Scope.ADMIN
 
 
 class Api:
     """A synchronous client of an app, with a key. Every call may be made from any thread."""
 
-    def __init__(self, app: FastAPI, key: str | None = KEY) -> None:
+    def __init__(self, app: FastAPI, tenant: str, key: str | None) -> None:
         self.app = app
+        self.tenant = tenant
         self.key = key
+
+    @classmethod
+    def of(cls, app: FastAPI, tenant: str | None = None, scopes: Iterable[Scope] = (ALL,)) -> Api:
+        """A client with a new key, of a new tenant unless one is given."""
+        tenant = tenant or f"tenant-{uuid.uuid4().hex[:12]}"
+        key = generate()
+        services.services().keys.register(key, name="test", tenant=tenant, scopes=scopes)
+        return cls(app, tenant, key)
+
+    def on(self, app: FastAPI) -> Api:
+        """The same caller of another app."""
+        return Api(app, self.tenant, self.key)
+
+    def without_key(self) -> Api:
+        return Api(self.app, self.tenant, None)
 
     def __call__(self, method: str, url: str, **options: Any) -> httpx.Response:
         return asyncio.run(self._request(method, url, options))
@@ -80,7 +91,12 @@ class Worker:
         services.services().records.report(task_id, "me", states.PROGRESS, progress=progress)
 
     def succeed(self, task_id: str, result: Any) -> None:
-        record = self.claim(task_id)
+        self.claim(task_id)
+        self.finish(task_id, result)
+
+    def finish(self, task_id: str, result: Any) -> None:
+        record = services.services().records.get(task_id)
+        assert record is not None
         reference = services.services().values.put(
             record.tenant, task_id, "result", json.dumps({"result": result}), record.expires_at
         )
@@ -92,40 +108,6 @@ class Worker:
         services.services().records.finish(task_id, "me", states.FAILURE, failure=failure)
 
 
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """AWS with everything that a deployment has, and nothing in it."""
-    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_REGION", REGION)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.setenv(
-        "CELERIAC_QUEUE_URL_PREFIX", f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/celeriac-"
-    )
-    monkeypatch.setenv("CELERIAC_API_KEY_CACHE", "PT0S")
-    _one_request_at_a_time(monkeypatch)
-    forget_clients()
-    with mock_aws():
-        provision(settings(), CATALOGUE)
-        services.services().keys.register(
-            KEY, name="everything", tenant=TENANT, scopes=[Scope.ADMIN]
-        )
-        yield
-    forget_clients()
-
-
-def _one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Each request of DynamoDB is atomic; moto's are not where threads meet.
-    lock = Lock()
-    process = BotocoreStubber.process_request
-
-    def locked(self: BotocoreStubber, request: Any) -> Any:
-        with lock:
-            return process(self, request)
-
-    monkeypatch.setattr(BotocoreStubber, "process_request", locked)
-
-
 def forget_clients() -> None:
     """Leave this process without a connection to AWS, as a new one is."""
     services.reset()
@@ -134,14 +116,22 @@ def forget_clients() -> None:
     health.probe_client.cache_clear()
 
 
-@pytest.fixture
-def api(aws: None) -> Api:
-    """The API over two throw-away task types, and a key that may do everything."""
-    return Api(create_app(catalogue=CATALOGUE))
+@pytest.fixture(scope="module")
+def app(aws: Settings) -> Iterator[FastAPI]:
+    """The API over two throw-away task types."""
+    health.probe_client.cache_clear()
+    yield create_app(catalogue=CATALOGUE)
+    health.probe_client.cache_clear()
 
 
 @pytest.fixture
-def worker(aws: None) -> Worker:
+def api(app: FastAPI) -> Api:
+    """A caller who may do everything, as a tenant that has nothing yet."""
+    return Api.of(app)
+
+
+@pytest.fixture
+def worker(aws: Settings) -> Worker:
     return Worker()
 
 

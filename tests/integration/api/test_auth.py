@@ -31,7 +31,7 @@ def test_without_a_valid_key_nothing_is_told(
     api: Api, method: str, path: str, scope: Scope, authorization: str | None
 ) -> None:
     """401 with WWW-Authenticate, before the body is even looked at."""
-    stranger = Api(api.app, key=None)
+    stranger = api.without_key()
     headers = {"Authorization": authorization.encode("latin-1")} if authorization else {}
     answer = stranger(method, path, headers=headers, content=b"{ not json")
     problem(answer, 401, "unauthorized")
@@ -45,8 +45,7 @@ def test_without_a_valid_key_nothing_is_told(
 def test_a_missing_scope_is_named(api: Api, method: str, path: str, scope: Scope) -> None:
     """403 names the scope that the key lacks, even if it has all others."""
     others = [each for each in Scope if each not in {scope, Scope.ADMIN}]
-    services().keys.register("cel_some", name="some", tenant="acme", scopes=others)
-    answer = Api(api.app, "cel_some")(method, path)
+    answer = Api.of(api.app, scopes=others)(method, path)
     document = problem(answer, 403, "missing-scope")
     assert document["scope"] == scope
     assert scope in document["detail"]
@@ -56,14 +55,13 @@ def test_a_missing_scope_is_named(api: Api, method: str, path: str, scope: Scope
 @pytest.mark.parametrize(("method", "path", "scope"), NEEDS)
 def test_the_scope_is_enough(api: Api, method: str, path: str, scope: Scope) -> None:
     """With just the scope it needs, each request gets past the door."""
-    services().keys.register("cel_one", name="one", tenant="acme", scopes=[scope])
-    assert Api(api.app, "cel_one")(method, path).status_code not in {401, 403}
+    assert Api.of(api.app, scopes=[scope])(method, path).status_code not in {401, 403}
 
 
 def test_a_revoked_key_stops_working(api: Api) -> None:
-    """Once what is cached has expired, a revoked key is no key."""
-    key = services().keys.register("cel_x", name="x", tenant="acme", scopes=[Scope.READ])
-    caller = Api(api.app, "cel_x")
+    """A revoked key is no key."""
+    key = services().keys.register("cel_x", name="x", tenant=api.tenant, scopes=[Scope.READ])
+    caller = Api(api.app, api.tenant, "cel_x")
     assert caller.get("/tasks").status_code == 200
     services().keys.revoke(key.id)
     problem(caller.get("/tasks"), 401, "unauthorized")
@@ -74,4 +72,4 @@ def test_a_revoked_key_stops_working(api: Api) -> None:
 )
 def test_what_tells_no_secrets_needs_no_key(api: Api, path: str) -> None:
     """Health, problem types and documentation are open."""
-    assert Api(api.app, key=None).get(path).status_code == 200
+    assert api.without_key().get(path).status_code == 200

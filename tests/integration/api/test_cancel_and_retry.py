@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from celeriac.services import services
 from celeriac.submission import payload_of
 from tests.integration.api.conftest import Api, Worker, problem
 
 
-def payload(task_id: str) -> object:
+def payload(task_id: str) -> dict[str, Any]:
     record = services().records.get(task_id)
     assert record is not None
-    return payload_of(record)
+    found: dict[str, Any] = payload_of(record)
+    return found
 
 
 def test_a_waiting_task_ends_at_once(api: Api) -> None:
@@ -44,7 +47,7 @@ def test_what_is_over_can_not_be_cancelled(api: Api, worker: Worker) -> None:
 
 def test_a_retry_is_a_new_task_with_the_same_payload(api: Api, worker: Worker) -> None:
     """The new task says what it repeats, and keeps type and tags."""
-    task_id = api.post("/tasks/greet?tag=t", json={"name": "Ada", "times": 2}).json()["task_id"]
+    task_id = api.post("/tasks/greet?tag=t", json={"name": "Ada", "from": "Eve"}).json()["task_id"]
     worker.fail(task_id, "e", "It broke.")
     answer = api.post(f"/tasks/{task_id}/retry")
     again = answer.json()
@@ -53,6 +56,7 @@ def test_a_retry_is_a_new_task_with_the_same_payload(api: Api, worker: Worker) -
     assert again["task_id"] != task_id
     assert (again["retry_of"], again["type"], again["tags"]) == (task_id, "greet", ["t"])
     assert payload(again["task_id"]) == payload(task_id)
+    assert payload(again["task_id"])["sender"] == "Eve"
 
 
 def test_a_retry_may_edit_the_payload(api: Api) -> None:
@@ -63,7 +67,8 @@ def test_a_retry_may_edit_the_payload(api: Api) -> None:
     document = problem(wrong, 422, "invalid")
     assert [each["pointer"] for each in document["errors"]] == ["#/times"]
     again = api.post(f"/tasks/{task_id}/retry", json={"name": "B"}).json()
-    assert payload(again["task_id"]) == {"name": "B", "times": 1, "friends": []}
+    assert payload(again["task_id"])["name"] == "B"
+    assert payload(again["task_id"])["times"] == 1
 
 
 def test_only_what_has_ended_can_be_tried_again(api: Api) -> None:

@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from celeriac.services import services
-from tests.integration.api.conftest import TENANT, Api, problem
+from tests.integration.api.conftest import Api, problem
 
 PHOTO = {"filename": "photo.jpg", "content_type": "image/jpeg", "size": 5}
 
@@ -20,7 +20,7 @@ def test_a_ticket_says_where_the_file_goes(api: Api) -> None:
     assert ticket["file_key"].endswith("/photo.jpg")
     assert answer.headers["location"] == f"/files/{ticket['file_key']}"
     assert ticket["upload"]["fields"]["Content-Type"] == "image/jpeg"
-    assert ticket["upload"]["fields"]["key"] == f"tenants/{TENANT}/{ticket['file_key']}"
+    assert ticket["upload"]["fields"]["key"] == f"tenants/{api.tenant}/{ticket['file_key']}"
     assert ticket["upload"]["expires_at"] < ticket["expires_at"]
 
 
@@ -66,7 +66,7 @@ def test_wrong_files_are_refused(api: Api, change: dict[str, object], pointer: s
 def test_a_download_is_a_redirect_that_saves(api: Api) -> None:
     """303 leads to the bytes, always as a download, whatever type was claimed."""
     key = "files/0-1/page.html"
-    services().artifacts.put(TENANT, key, b"<script>", content_type="text/html")
+    services().artifacts.put(api.tenant, key, b"<script>", content_type="text/html")
     answer = api.get(f"/files/{key}")
     assert answer.status_code == 303
     file = requests.get(answer.headers["location"], timeout=5)
@@ -78,7 +78,7 @@ def test_a_download_is_a_redirect_that_saves(api: Api) -> None:
 def test_artifacts_of_tasks_are_files_too(api: Api) -> None:
     """What a task made is fetched by its key, in any script."""
     key = "tasks/0-1/1/отчёт 1.pdf"
-    services().artifacts.put(TENANT, key, b"%PDF", content_type="application/pdf")
+    services().artifacts.put(api.tenant, key, b"%PDF", content_type="application/pdf")
     answer = api.get(f"/files/{key}")
     assert requests.get(answer.headers["location"], timeout=5).content == b"%PDF"
 
@@ -86,7 +86,7 @@ def test_artifacts_of_tasks_are_files_too(api: Api) -> None:
 def test_files_of_others_and_the_systems_own_are_404(api: Api) -> None:
     """Another tenant's file doesn't exist, nor do stored inputs and results, nor odd keys."""
     services().artifacts.put("other", "files/0-1/a", b"x", content_type="text/plain")
-    services().artifacts.put(TENANT, "values/0-1/a", b"x", content_type="text/plain")
+    services().artifacts.put(api.tenant, "values/0-1/a", b"x", content_type="text/plain")
     odd = ["../other/files/0-1/a", "%2e%2e/other/files/0-1/a", "files/0-1/%00", "files/0-1/.."]
     for key in ["files/0-1/a", "values/0-1/a", "", "x" * 3000, *odd]:
         assert api.get(f"/files/{key}").status_code == 404, key

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from tests.integration.api.conftest import KEY, Api
+from tests.integration.api.conftest import Api
 
 MANY = settings(
     max_examples=200,
@@ -132,8 +132,8 @@ def assert_well_behaved(status: int, headers: dict[bytes, bytes], content: bytes
 
 
 @pytest.fixture
-def key() -> list[tuple[bytes, bytes]]:
-    return [(b"authorization", f"Bearer {KEY}".encode())]
+def key(api: Api) -> list[tuple[bytes, bytes]]:
+    return [(b"authorization", f"Bearer {api.key}".encode())]
 
 
 @MANY

@@ -6,9 +6,11 @@ import time
 
 import pytest
 
+from api.app import create_app
 from api.routes.health import probe_client
-from celeriac.services import services
+from celeriac.settings import Settings
 from tests.integration.api.conftest import Api, problem
+from tests.integration.api.throwaway import CATALOGUE
 
 
 def test_ready_means_that_every_service_answers(api: Api) -> None:
@@ -23,10 +25,10 @@ def test_ready_means_that_every_service_answers(api: Api) -> None:
 
 def test_a_missing_table_is_not_ready(api: Api) -> None:
     """A service that answers without what is needed has failed; no more than that is told."""
-    services().dynamodb.delete_table(TableName="celeriac")
-    document = problem(api.get("/health/ready"), 503, "unavailable")
+    broken = create_app(Settings(table_name="elsewhere"), CATALOGUE)
+    document = problem(api.on(broken).get("/health/ready"), 503, "unavailable")
     assert document["checks"] == {"dynamodb": "failed", "s3": "ok", "sqs": "ok"}
-    assert api.get("/health").status_code == 200
+    assert api.on(broken).get("/health").status_code == 200
 
 
 def test_silence_is_not_ready_and_is_not_waited_for(

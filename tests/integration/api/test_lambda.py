@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from mangum import Mangum
 
-from api.app import create_app
 from celeriac.services import services
-from tests.integration.api.conftest import KEY, TENANT, Worker
-from tests.integration.api.throwaway import CATALOGUE
+from celeriac.settings import Settings
+from tests.integration.api.conftest import Api, Worker
 
 EVENTS = Path(__file__).parent / "events"
 
@@ -34,13 +34,13 @@ def loop() -> Iterator[None]:
 
 
 @pytest.fixture
-def invoke(aws: None, loop: None) -> Invoke:
+def invoke(app: FastAPI, api: Api, loop: None) -> Invoke:
     """Call the Lambda with an event from a file, as API Gateway would."""
     from api.handler import handler
 
     # The real handler's options, over the throw-away task types.
     own = Mangum(
-        create_app(catalogue=CATALOGUE),
+        app,
         lifespan=handler.lifespan,
         text_mime_types=handler.config["text_mime_types"],
     )
@@ -48,7 +48,7 @@ def invoke(aws: None, loop: None) -> Invoke:
     def call(event: str, task_id: str = "", **headers: str) -> dict[str, Any]:
         text = (EVENTS / f"{event}.json").read_text("utf-8").replace("TASK_ID", task_id)
         document = json.loads(text)
-        document["headers"] |= {"authorization": f"Bearer {KEY}"} | headers
+        document["headers"] |= {"authorization": f"Bearer {api.key}"} | headers
         return own(document, None)  # type: ignore[arg-type]
 
     return call
@@ -118,16 +118,16 @@ def test_a_missing_key_is_a_401(invoke: Invoke) -> None:
     assert invoke("list", authorization="Bearer cel_no")["statusCode"] == 401
 
 
-def test_an_artifact_is_a_redirect(invoke: Invoke) -> None:
+def test_an_artifact_is_a_redirect(invoke: Invoke, api: Api) -> None:
     """The bytes never pass through the Lambda, whose answers have 6 MB at most."""
-    services().artifacts.put(TENANT, "tasks/0-1/1/a b.png", b"png", content_type="image/png")
+    services().artifacts.put(api.tenant, "tasks/0-1/1/a b.png", b"png", content_type="image/png")
     answer = invoke("file")
     assert answer["statusCode"] == 303
     assert answer["headers"]["location"].startswith("https://")
     assert answer["body"] == ""
 
 
-def test_the_real_handler_answers(aws: None, loop: None) -> None:
+def test_the_real_handler_answers(aws: Settings, loop: None) -> None:
     """``api.handler.handler``, as AWS calls it."""
     from api.handler import handler
 

@@ -17,26 +17,29 @@ from tests.integration.api.throwaway import CATALOGUE
 class Outage:
     """Takes services of AWS down: nothing listens where they were."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._api = api
         self._monkeypatch = monkeypatch
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
     def of(self, service: str, endpoint: str = "http://127.0.0.1:9") -> Api:
         """A new process's API, to which the service is down."""
         self._monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", endpoint)
-        forget_clients()
-        return Api(create_app(catalogue=CATALOGUE))
+        return self.new_process()
 
     def over(self, service: str) -> Api:
         """A new process's API, to which the service is back."""
         self._monkeypatch.delenv(f"AWS_ENDPOINT_URL_{service}")
+        return self.new_process()
+
+    def new_process(self) -> Api:
         forget_clients()
-        return Api(create_app(catalogue=CATALOGUE))
+        return self._api.on(create_app(catalogue=CATALOGUE))
 
 
 @pytest.fixture
 def outage(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outage]:
-    yield Outage(monkeypatch)
+    yield Outage(api, monkeypatch)
     forget_clients()
 
 
@@ -77,12 +80,10 @@ def test_without_dynamodb_nobody_is_known(outage: Outage) -> None:
 
 
 def test_without_dynamodb_a_known_caller_is_told_so(
-    outage: Outage, monkeypatch: pytest.MonkeyPatch
+    outage: Outage,
 ) -> None:
     """With the key in the cache, each use of the records answers 503 on its own."""
-    monkeypatch.setenv("CELERIAC_API_KEY_CACHE", "PT1H")
-    forget_clients()
-    up = Api(create_app(catalogue=CATALOGUE))
+    up = outage.new_process()
     task_id = up.submit()
     keys = services.services().keys
     down = outage.of("DYNAMODB")

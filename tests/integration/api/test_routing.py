@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from api.problems import ProblemType
-from tests.integration.api.conftest import KEY, Api, problem
+from tests.integration.api.conftest import Api, problem
 
 
 @pytest.mark.parametrize("path", ["/", "/nope", "/tasks/", "//", "/tasks/a/b/c", "/%00", "/\u0436"])
@@ -61,7 +61,7 @@ def test_an_unexpected_fault_shows_nothing_of_itself(
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(api.app, raise_app_exceptions=False)
-        headers = {"Authorization": f"Bearer {KEY}"}
+        headers = {"Authorization": f"Bearer {api.key}"}
         async with httpx.AsyncClient(
             transport=transport, base_url="http://api", headers=headers
         ) as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,8 @@ class Greet(BaseModel):
     name: str = Field(min_length=1, max_length=100)
     times: int = Field(1, ge=1, le=5)
     friends: list[Greet] = Field([])
+    sender: str | None = Field(None, alias="from")
+    nonce: str = Field(default_factory=lambda: uuid.uuid4().hex)
 
 
 class Greeting(BaseModel):

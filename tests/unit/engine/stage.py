@@ -19,6 +19,7 @@ from enum import Enum
 from typing import Any
 
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
+from celery.app.task import Context
 from celery.app.trace import build_tracer
 from celery.exceptions import Reject
 
@@ -207,6 +208,9 @@ class Queue:
         )
         write("send", lambda: self.messages.append(sent))
 
+    def hide(self, message: Message, duration: timedelta) -> None:
+        message.hidden_until = self.timer.now + millis(duration)
+
     def delete(self, message: Message) -> None:
         if message in self.messages:
             self.messages.remove(message)
@@ -235,6 +239,8 @@ class Delivery(Actor):
             "owner": owner,
         }
 
+        self.request = Context(request)
+
         def play() -> object:
             try:
                 return trace(message.task_id, args, kwargs, request)[1]
@@ -243,21 +249,23 @@ class Delivery(Actor):
 
         super().__init__(play)
 
-    def verdict(self) -> timedelta | None | bool:
-        """What the main process does with the message of a child that has ended.
+    @property
+    def rejected(self) -> Reject | None:
+        """Why the child rejects the message, if it does: inside its tracer, or out of it."""
+        outcome = self.outcome
+        reason = outcome if isinstance(outcome, Reject) else getattr(outcome, "retval", None)
+        return reason if isinstance(reason, Reject) else None
 
-        True acknowledges it; a duration hides it for so long; None lets go of it as it is.
-        """
-        reason = getattr(self.outcome, "state", None)
-        rejected = (
-            self.outcome
-            if isinstance(self.outcome, Reject)
-            else getattr(self.outcome, "retval", None)
-            if reason == "REJECTED"
-            else None
-        )
-        if not isinstance(rejected, Reject):
-            return True
-        if isinstance(rejected.reason, Hidden):
-            return rejected.reason.duration
-        return timedelta(0)
+    def tell_main_process(self, app: CeleriacApp, queue: Queue) -> Message | None:
+        """Do as ``worker.request`` with a child that has ended: the message, if it is done with."""
+        rejected = self.rejected
+        if rejected is None:
+            return self.message
+        if not rejected.requeue:
+            app.backend.mark_as_failure(self.message.task_id, rejected, request=self.request)
+            queue.delete(self.message)
+        elif not isinstance(rejected.reason, Hidden):
+            queue.hide(self.message, timedelta(0))
+        elif rejected.reason.duration is not None:
+            queue.hide(self.message, rejected.reason.duration)
+        return None

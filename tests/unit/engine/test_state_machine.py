@@ -225,13 +225,9 @@ class Engine(RuleBasedStateMachine):
         self.deliveries.remove(delivery)
         if delivery.crashed:
             return
-        match delivery.verdict():
-            case True:
-                self.unacknowledged.append(delivery.message)
-            case timedelta() as duration:
-                delivery.message.hidden_until = self.timer.now + clock.millis(duration)
-            case _:
-                pass
+        done_with = delivery.tell_main_process(self.app, self.queue)
+        if done_with is not None:
+            self.unacknowledged.append(done_with)
 
     @precondition(lambda self: self.unacknowledged)
     @rule(data=st.data(), arrives=st.booleans())
@@ -372,7 +368,7 @@ def machine_settings(examples: int, steps: int) -> settings:
 
 def test_the_engine_survives_everything(app: CeleriacApp) -> None:
     """On records in memory: many runs."""
-    run_state_machine_as_test(Engine, settings=machine_settings(3, 10))  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Engine, settings=machine_settings(100, 30))  # type: ignore[no-untyped-call]
 
 
 def test_the_engine_survives_everything_on_dynamodb(app: CeleriacApp, aws: Settings) -> None:

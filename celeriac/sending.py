@@ -212,10 +212,11 @@ class CeleriacApp(Celery):
         except Exception:
             with unavailable("DynamoDB"):
                 taken_back = services().records.discard(record.task_id)
-            if taken_back:
+                found = None if taken_back else services().records.get(record.task_id)
+            if found is None or found.state == states.PENDING:
+                # Gone; or a repeated idempotency key has noted that it sends, and may fail too.
                 raise
-            # SQS had taken it after all and a worker has claimed it, or a repeated idempotency
-            # key has sent it: the task is accepted.
+            # SQS had taken it after all and a worker has claimed it: the task is accepted.
             return self.AsyncResult(record.task_id)
         telemetry.submitted(record)
         return result

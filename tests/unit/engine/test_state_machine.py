@@ -8,18 +8,17 @@ between any two writes, answers of AWS that never arrive, cancellations, retries
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from celery import _state
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -62,6 +61,24 @@ def play(payload: Part, context: TaskContext) -> Part:
 
 
 TYPES = Catalogue([play])
+
+CUES = st.sampled_from([Cue.GO] * 6 + [Cue.REFUSED, Cue.UNHEARD, Cue.CRASH])
+ACTS = st.sampled_from([Act.RETURN, Act.RAISE, Act.RAISE, Act.LATER, Act.GIVE_UP, Act.REPORT, Cue.CRASH])
+
+Event = Callable[["Engine", st.DataObject], None]
+EVENTS: list[tuple[Event, Callable[["Engine"], bool], int]] = []
+
+
+def event(
+    weight: int, when: Callable[[Engine], bool] = lambda _engine: True
+) -> Callable[[Event], Event]:
+    """Something that may happen, ``weight`` times as likely as the rarest."""
+
+    def add(happen: Event) -> Event:
+        EVENTS.append((happen, when, weight))
+        return happen
+
+    return add
 
 
 class Witness:
@@ -127,9 +144,10 @@ class Engine(RuleBasedStateMachine):
         self.callers: list[tuple[str, Actor]] = []
         self.deliveries: list[Delivery] = []
         self.unacknowledged: list[stage.Message] = []
+        #: In the order of submission: Hypothesis wants each run to be repeatable.
+        self.submitted: dict[str, None] = {}
         self.accepted: set[str] = set()
         self.seen: dict[str, TaskRecord] = {}
-        self.stored: dict[str, set[str]] = {}
 
     def new_store(self) -> RecordStore:
         return MemoryRecords(clock=self.timer)
@@ -137,24 +155,32 @@ class Engine(RuleBasedStateMachine):
     def record(self, task_id: str) -> TaskRecord | None:
         return self.witness._store.get(task_id)
 
+    @rule(data=st.data())
+    def something_happens(self, data: st.DataObject) -> None:
+        """One rule for all events: rules of their own would be drawn too seldom to get far."""
+        likely = [each for each, when, weight in EVENTS if when(self) for _ in range(weight)]
+        happens = data.draw(st.sampled_from(likely), "event")
+        note(happens.__name__)
+        happens(self, data)
+
     # -- callers
 
-    @rule(key=st.sampled_from("ab"))
-    def submits(self, key: str) -> None:
+    @event(1, lambda self: len(self.callers) < 3)
+    def submits(self, data: st.DataObject) -> None:
         """A caller submits; two with one key submit the same task, at once or one after another."""
-        key = f"{self.run}-{key}"
+        key = f"{self.run}-{data.draw(st.sampled_from('ab'), 'key')}"
         task_id = identifiers.derived_task_id("default", play.name, key)
         caller = Actor(
             lambda: submit(play.name, {}, idempotency_key=key, app=self.app, types=TYPES)
         )
+        self.submitted[task_id] = None
         self.callers.append((task_id, caller))
         self._heard()
 
-    @precondition(lambda self: self.callers)
-    @rule(data=st.data(), cue=st.sampled_from(Cue))
-    def caller_goes_on(self, data: st.DataObject, cue: Cue) -> None:
+    @event(8, lambda self: bool(self.callers))
+    def caller_goes_on(self, data: st.DataObject) -> None:
         _, caller = data.draw(st.sampled_from(self.callers), "caller")
-        caller.cue(cue)
+        caller.cue(data.draw(CUES, f"cue at {caller.at}"))
         self._heard()
 
     def _heard(self) -> None:
@@ -170,10 +196,9 @@ class Engine(RuleBasedStateMachine):
             else:
                 assert isinstance(caller.outcome, UnavailableError), caller.outcome
 
-    @precondition(lambda self: self.seen)
-    @rule(data=st.data())
+    @event(1, lambda self: bool(self.seen))
     def cancels(self, data: st.DataObject) -> None:
-        task_id = data.draw(st.sampled_from(sorted(self.seen)), "task")
+        task_id = data.draw(st.sampled_from(list(self.seen)), "task")
         self.witness.cancel(task_id)  # type: ignore[operator]
 
     # -- workers
@@ -185,13 +210,11 @@ class Engine(RuleBasedStateMachine):
         self.deliveries.append(delivery)
         self._settle(delivery)
 
-    @precondition(lambda self: self.queue.visible)
-    @rule(data=st.data())
+    @event(6, lambda self: bool(self.queue.visible))
     def receives(self, data: st.DataObject) -> None:
         self._receive(data.draw(st.sampled_from(self.queue.visible), "message"))
 
-    @precondition(lambda self: self.queue.messages or self.queue.deleted)
-    @rule(data=st.data())
+    @event(2, lambda self: bool(self.queue.messages or self.queue.deleted))
     def receives_twice(self, data: st.DataObject) -> None:
         """At least once: SQS delivers what it hides, and even what was deleted."""
         messages = self.queue.messages + self.queue.deleted
@@ -200,15 +223,14 @@ class Engine(RuleBasedStateMachine):
             message = replace(message)
         self._receive(message)
 
-    @precondition(lambda self: self.deliveries)
-    @rule(data=st.data(), cue=st.sampled_from(Cue), act=st.sampled_from(Act))
-    def worker_goes_on(self, data: st.DataObject, cue: Cue, act: Act) -> None:
+    @event(14, lambda self: bool(self.deliveries))
+    def worker_goes_on(self, data: st.DataObject) -> None:
         delivery = data.draw(st.sampled_from(self.deliveries), "delivery")
-        delivery.cue(act if delivery.at == "act" and cue is not Cue.CRASH else cue)
+        cues = ACTS if delivery.at == "act" else CUES
+        delivery.cue(data.draw(cues, f"cue at {delivery.at}"))
         self._settle(delivery)
 
-    @precondition(lambda self: self.deliveries)
-    @rule(data=st.data())
+    @event(2, lambda self: bool(self.deliveries))
     def worker_ends_well(self, data: st.DataObject) -> None:
         """The usual case, which single cues would seldom reach."""
         self._play_out(data.draw(st.sampled_from(self.deliveries), "delivery"))
@@ -229,17 +251,15 @@ class Engine(RuleBasedStateMachine):
         if done_with is not None:
             self.unacknowledged.append(done_with)
 
-    @precondition(lambda self: self.unacknowledged)
-    @rule(data=st.data(), arrives=st.booleans())
-    def acknowledges(self, data: st.DataObject, *, arrives: bool) -> None:
+    @event(3, lambda self: bool(self.unacknowledged))
+    def acknowledges(self, data: st.DataObject) -> None:
         """In a batch, a moment later: a worker that is killed before loses it."""
         message = data.draw(st.sampled_from(self.unacknowledged), "message")
         self.unacknowledged.remove(message)
-        if arrives:
+        if data.draw(st.booleans(), "arrives"):
             self.queue.delete(message)
 
-    @precondition(lambda self: self.deliveries)
-    @rule(data=st.data())
+    @event(3, lambda self: bool(self.deliveries))
     def keeper_renews(self, data: st.DataObject) -> None:
         """As ``worker.keeper``: visibility and lease; and what the record says of the caller."""
         delivery = data.draw(st.sampled_from(self.deliveries), "delivery")
@@ -256,21 +276,23 @@ class Engine(RuleBasedStateMachine):
                 delivery.cue(Cancelled())
                 self._settle(delivery)
 
-    @precondition(lambda self: self.deliveries)
-    @rule(data=st.data(), lost=st.booleans())
-    def child_is_killed(self, data: st.DataObject, *, lost: bool) -> None:
+    @event(1, lambda self: bool(self.deliveries))
+    def child_is_killed(self, data: st.DataObject) -> None:
         """The child dies, or is killed by a worker that drains: its main process hands back."""
         delivery = data.draw(st.sampled_from(self.deliveries), "delivery")
         delivery.crash()
         self._settle(delivery)
         try:
-            self.witness.release(delivery.message.task_id, delivery.owner, lost=lost)
+            self.witness.release(
+                delivery.message.task_id, delivery.owner, lost=data.draw(st.booleans(), "lost")
+            )
         except LeaseLostError:
             pass
         delivery.message.hidden_until = self.timer.now
 
-    @rule(seconds=st.sampled_from([1, 20, 59, 61, 200]))
-    def time_passes(self, seconds: int) -> None:
+    @event(2)
+    def time_passes(self, data: st.DataObject) -> None:
+        seconds = data.draw(st.sampled_from([1, 20, 59, 61, 200]), "seconds")
         self.timer.advance(timedelta(seconds=seconds))
 
     # -- what always holds
@@ -282,9 +304,7 @@ class Engine(RuleBasedStateMachine):
 
     @invariant()
     def ends_are_final(self) -> None:
-        tasks = {message.task_id for message in self.queue.messages + self.queue.deleted}
-        tasks |= set(self.seen) | {task_id for task_id, _ in self.callers}
-        for task_id in tasks:
+        for task_id in self.submitted:
             record = self.record(task_id)
             before = self.seen.get(task_id)
             if before is not None and before.terminal:
@@ -328,7 +348,7 @@ class Engine(RuleBasedStateMachine):
             assert found is None or found.terminal
 
     def _deliver_everything(self) -> None:
-        for _ in range(50):
+        for _ in range(300):
             while self.unacknowledged:
                 self.queue.delete(self.unacknowledged.pop())
             if not self.queue.messages:

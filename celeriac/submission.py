@@ -16,10 +16,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from celeriac import clock, identifiers, telemetry
+from celeriac import clock, identifiers, states, telemetry
 from celeriac.app import CeleriacApp, celery_app
 from celeriac.calls import Call
-from celeriac.errors import IdempotencyConflictError, NotFoundError, NotOverError, unavailable
+from celeriac.errors import (
+    IdempotencyConflictError,
+    NotFoundError,
+    NotOverError,
+    UnavailableError,
+    unavailable,
+)
 from celeriac.records import Cancellation, RecordExistsError, TaskRecord
 from celeriac.services import services
 from tasks.contract import Catalogue, catalogue
@@ -68,7 +74,7 @@ def submit(
         UnavailableError: AWS didn't take it; nothing was accepted.
     """
     app = app or celery_app()
-    task_type = (types or catalogue())[type_name]
+    task_type = (catalogue() if types is None else types)[type_name]
     # By name too: a stored payload, which a retry submits again, has names for aliases.
     model = task_type.payload_model.model_validate(payload, by_alias=True, by_name=True)
     content = model.model_dump(mode="json")
@@ -188,9 +194,14 @@ def _replay(
 ) -> Submission:
     if existing.fingerprint != fingerprint:
         raise IdempotencyConflictError(idempotency_key)
-    if not existing.terminal:
-        # Whoever created the record may have died before sending its message.
-        app.resend(existing)
+    # Whoever created the record may have died before sending its message.
+    if existing.state in states.WAITING and not app.resend(existing):
+        with unavailable("DynamoDB"):
+            found = services().records.get(existing.task_id)
+        if found is None:
+            # The first sender has taken it back meanwhile, since SQS didn't take its message.
+            raise UnavailableError("SQS")
+        existing = found
     return Submission(existing, replayed=True)
 
 

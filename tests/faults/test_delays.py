@@ -61,8 +61,8 @@ def test_a_delay_of_sixteen_minutes_is_a_schedule_and_executed_once(
     before = datetime.now(UTC)
     task_id = stack.submit("effect", "far", delay=timedelta(minutes=16))
     (schedule,) = schedules()
-    due = datetime.strptime(schedule["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)")
-    off = due.replace(tzinfo=UTC) - before - timedelta(minutes=16)
+    due = datetime.fromisoformat(schedule["ScheduleExpression"][3:-1]).replace(tzinfo=UTC)
+    off = due - before - timedelta(minutes=16)
     assert abs(off) < timedelta(seconds=5)
     assert schedule["ActionAfterCompletion"] == "DELETE"
     assert not any(stack.depth().values())

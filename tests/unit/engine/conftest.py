@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from celeriac import services
@@ -10,7 +12,7 @@ from tests.unit.engine.support import Timer, World
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """botocore tries again without its pause."""
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _seconds: None))
 
 
 @pytest.fixture(params=["memory", "dynamodb"])

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.models import botocore_stubber
@@ -55,13 +55,13 @@ def answer_lost(client: Any) -> Iterator[None]:
     """AWS carries out the next request of this client, and its answer never arrives."""
     lost: list[str] = []
 
-    def carry_out_and_hang_up(event_name: str, request: AWSRequest, **_: Any) -> None:
+    def carry_out_and_hang_up(event_name: str, request: AWSPreparedRequest, **_: Any) -> None:
         if lost:
             return
         lost.append(event_name)
         stubber: BotocoreStubber = botocore_stubber
         stubber(event_name, request)
-        raise ConnectionClosedError(endpoint_url=request.url)
+        raise ConnectionClosedError(endpoint_url=str(request.url))
 
     client.meta.events.register_first("before-send", carry_out_and_hang_up)
     try:
@@ -79,12 +79,12 @@ def out_of_reach(client: Any, *, carries_out: bool = False) -> Iterator[list[str
     """
     tried: list[str] = []
 
-    def fail(event_name: str, request: AWSRequest, **_: Any) -> None:
+    def fail(event_name: str, request: AWSPreparedRequest, **_: Any) -> None:
         tried.append(event_name.rpartition(".")[2])
         if carries_out:
             stubber: BotocoreStubber = botocore_stubber
             stubber(event_name, request)
-        raise EndpointConnectionError(endpoint_url=request.url)
+        raise EndpointConnectionError(endpoint_url=str(request.url))
 
     client.meta.events.register_first("before-send", fail)
     try:

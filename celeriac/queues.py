@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from celery.app.task import Context
 
-from celeriac import states
+from celeriac import states, telemetry
 from celeriac.app import CeleriacApp, celery_app
 from celeriac.errors import CeleriacError
 from celeriac.messages import MalformedMessageError, Message
@@ -245,6 +245,7 @@ def _revoke(app: CeleriacApp, received: MessageTypeDef) -> str | None:
     except LeaseLostError:
         # It runs, has ended, or has no record: this message is one too many.
         return None
+    telemetry.ended(record)
     # Its chord, if it is a member of one, hears of it from whoever takes the message.
     request = Context(message.headers, **message.embedded)
     app.backend.tell_chord_again(request, record)

@@ -18,6 +18,7 @@ from celeriac.dead_letters import DeadLetter, Fate
 from celeriac.errors import unavailable
 from celeriac.keys import ApiKey, Scope
 from celeriac.queues import QueueNotFoundError, QueueStatus, queue_named
+from celeriac.waking import wake
 from tasks.contract import Queue
 
 router = APIRouter(route_class=KeyedRoute, tags=["queues"])
@@ -152,6 +153,8 @@ def redrive_queue(queue: KnownQueue, _: Administrator, engine: TheEngine) -> Red
         done = dead_letters.redrive(
             queue, within=LONGEST_WORK, app=engine.celery, types=engine.catalogue
         )
+    if done.new_tasks or done.sent_again:
+        wake(queue.queue_name)
     return RedriveView(
         new_tasks=done.new_tasks,
         sent_again=done.sent_again,

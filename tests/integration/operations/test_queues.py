@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from celery import chord
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from celeriac import dead_letters, queues, states
@@ -21,6 +21,7 @@ from celeriac.records import Failure
 from celeriac.services import services
 from celeriac.settings import settings
 from tasks.contract import Queue
+from tests.integration.api.conftest import Api
 from tests.integration.operations.conftest import StartWorker, record_of, wait_for_end
 from tests.integration.operations.throwaway import CATALOGUE, note
 from tests.integration.processes import wait_for
@@ -34,15 +35,13 @@ class Client:
     def __init__(self, *scopes: Scope, tenant: str = "default") -> None:
         secret = f"cel_{uuid.uuid4()}"
         services().keys.register(secret, name="test", tenant=tenant, scopes=scopes)
-        self._client = TestClient(
-            create_app(catalogue=CATALOGUE), headers={"Authorization": f"Bearer {secret}"}
-        )
+        self._api = Api(create_app(catalogue=CATALOGUE), secret)
 
     def get(self, path: str, status: int = 200) -> Any:
-        return self._read(self._client.get(path), status)
+        return self._read(self._api.get(path), status)
 
     def post(self, path: str, status: int = 200) -> Any:
-        return self._read(self._client.post(path), status)
+        return self._read(self._api.post(path), status)
 
     def _read(self, answer: httpx.Response, status: int) -> Any:
         assert answer.status_code == status, answer.text
@@ -71,7 +70,7 @@ def bury(task_id: str, *, failure: Failure | None = None) -> None:
 
 def waiting_bodies(url: str) -> list[str]:
     answer = services().sqs.receive_message(
-        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0
+        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, WaitTimeSeconds=0
     )
     return [each["Body"] for each in answer.get("Messages", [])]
 
@@ -183,7 +182,7 @@ def test_a_dead_letter_whose_record_expired_runs_from_its_message(
 
 
 def test_what_still_cannot_run_stays_and_is_named(app: CeleriacApp) -> None:
-    """Undecodable, of a newer version, of an unknown type, invalid: each says what is in its way."""
+    """Undecodable, of a newer version, of an unknown type, invalid: each says what is wrong."""
     url = settings().dead_letter_url(Queue.DEFAULT)
     invalid = app.send_task("note", ({"path": 7},))
     bury(invalid.id, failure=Failure(type="invalid-payload", message="not valid"))
@@ -284,8 +283,10 @@ def test_the_age_of_the_oldest_message_is_cloudwatchs(app: CeleriacApp) -> None:
             {
                 "MetricName": "ApproximateAgeOfOldestMessage",
                 "Dimensions": [{"Name": "QueueName", "Value": "celeriac-default"}],
-                "Value": 42,
+                "Timestamp": datetime.now(UTC) - age,
+                "Value": value,
             }
+            for age, value in ((timedelta(minutes=2), 42), (timedelta(minutes=4), 7))
         ],
     )
 

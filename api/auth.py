@@ -72,3 +72,4 @@ def _needs(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
 Submitter = Annotated[ApiKey, Depends(_needs(Scope.SUBMIT))]
 Reader = Annotated[ApiKey, Depends(_needs(Scope.READ))]
 Canceller = Annotated[ApiKey, Depends(_needs(Scope.CANCEL))]
+Administrator = Annotated[ApiKey, Depends(_needs(Scope.ADMIN))]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from celeriac import clock
-from celeriac.commands import tasks, workers
+from celeriac.commands import queues, tasks, workers
 from celeriac.errors import CeleriacError, unavailable
 from celeriac.keys import KeyNotFoundError, Scope, generate
 from celeriac.services import services
@@ -16,6 +16,7 @@ from celeriac.services import services
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 keys = typer.Typer(no_args_is_help=True, help="API keys: who may use the HTTP API, and for what.")
 app.add_typer(keys, name="keys")
+app.add_typer(queues.app, name="queues")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(workers.app, name="worker")
 

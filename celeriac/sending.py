@@ -19,13 +19,11 @@ from dateutil.parser import isoparse
 from celeriac import clock, identifiers, states, telemetry
 from celeriac.calls import LARGEST_IN_MESSAGE, Call
 from celeriac.errors import UnavailableError, unavailable
+from celeriac.messages import HEADER
 from celeriac.records import Failure, RecordExistsError, TaskRecord
 from celeriac.services import services
 from celeriac.task import SCHEMA_VERSION, adopt
 from celeriac.transport import outbox
-
-#: The header under which a message carries what is ours.
-HEADER = "celeriac"
 
 # One message is on its way: it needs no batch of its own.
 _publishing: ContextVar[bool] = ContextVar("publishing", default=False)

@@ -21,6 +21,7 @@ from celeriac.values import AwsValues, ValueStore
 from celeriac.workers import Workers
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ecs import ECSClient
     from mypy_boto3_s3 import S3Client
@@ -72,6 +73,10 @@ class Services:
     @cached_property
     def sqs(self) -> SQSClient:
         return cast("SQSClient", client("sqs"))
+
+    @cached_property
+    def cloudwatch(self) -> CloudWatchClient:
+        return cast("CloudWatchClient", client("cloudwatch"))
 
     @cached_property
     def scheduler(self) -> EventBridgeSchedulerClient:

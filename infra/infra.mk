@@ -13,7 +13,7 @@ synth: $(INSTALLED) $(CDK) ## Write the CloudFormation templates (ENV=dev|prod)
 	$(ON_CDK) $(CDK) synth --quiet $(CONTEXT)
 
 deploy: $(INSTALLED) $(CDK) ## Deploy to AWS (ENV=dev|prod)
-	$(ON_CDK) $(CDK) deploy --all $(CONTEXT)
+	$(ON_CDK) $(CDK) deploy --all $(CONTEXT) $(DEPLOY_FLAGS)
 
 diff: $(INSTALLED) $(CDK) ## Show what a deployment would change (ENV=dev|prod)
 	$(ON_CDK) $(CDK) diff $(CONTEXT)

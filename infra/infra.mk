@@ -4,6 +4,7 @@ ENV = dev
 CDK = node_modules/.bin/cdk
 # The app runs in the environment's Python; Node's age is not news on each run.
 ON_CDK = PATH="$(abspath $(BIN)):$$PATH" JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1
+BUILDER = $(firstword $(shell command -v docker finch podman buildah))
 CONTEXT = --context environment=$(ENV)
 
 .PHONY: synth deploy diff destroy deploy-moto test-infra image
@@ -12,7 +13,7 @@ synth: $(INSTALLED) $(CDK) ## Write the CloudFormation templates (ENV=dev|prod)
 	$(ON_CDK) $(CDK) synth --quiet $(CONTEXT)
 
 deploy: $(INSTALLED) $(CDK) ## Deploy to AWS (ENV=dev|prod)
-	$(ON_CDK) $(CDK) deploy --all $(CONTEXT)
+	$(ON_CDK) $(CDK) deploy --all $(CONTEXT) $(DEPLOY_FLAGS)
 
 diff: $(INSTALLED) $(CDK) ## Show what a deployment would change (ENV=dev|prod)
 	$(ON_CDK) $(CDK) diff $(CONTEXT)
@@ -26,6 +27,12 @@ deploy-moto: $(INSTALLED) $(CDK) ## Deploy to AWS as moto plays it, and run ever
 
 test-infra: $(INSTALLED) ## Test the templates
 	$(ON_CDK) $(BIN)/python -m pytest tests/infra
+
+image: ## Build the worker's image with whichever builder is here (BUILDER, BASE)
+	$(BUILDER) build $(if $(BASE),--build-arg BASE=$(BASE)) --file worker/Dockerfile --tag celeriac-worker .
+
+# The tests deploy with the real command line.
+test: $(CDK)
 
 $(CDK): package-lock.json
 	npm ci --no-audit --no-fund

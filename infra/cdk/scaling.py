@@ -72,13 +72,14 @@ def scaling(
     """The numbers for one queue.
 
     A worker's share of the backlog is what it gets through within ``oldest_age`` if every task
-    takes all the time its type allows, and no less than one task for each of its processes.
+    takes all the time its type allows. Where that is longer than ``oldest_age``, it is less than
+    one task a process, and no task waits for another to end while the fleet may still grow.
     """
     longest = max((each.time_limit for each in catalogue.on(queue)), default=oldest_age)
     return Scaling(
         max_workers=queue.fleet.max_workers,
         processes=queue.fleet.processes,
-        backlog_per_worker=queue.fleet.processes * max(1.0, oldest_age / longest),
+        backlog_per_worker=queue.fleet.processes * (oldest_age / longest),
         fit_window=idle / FIT_WINDOWS,
         sizes=sizes_up_to(queue.fleet.max_workers),
     )

@@ -20,9 +20,14 @@ class SampleMissingError(LookupError):
 
 _SAMPLES: Mapping[str, Callable[[Upload], dict[str, Any]]] = {
     "cleanup": lambda _: {},
-    "generate-report": lambda _: {
-        "format": "csv",
-        "data": {"rows": [{"city": "Oslo", "sold": 3}, {"city": "Bergen", "sold": 5}]},
+    "generate-report": lambda upload: {
+        "user_id": "reader",
+        "report_type": "sales",
+        "file_key": upload(
+            "sales.csv",
+            "text/csv",
+            b"date,amount,product\n2026-01-05,30.5,tea\n2026-02-09,12,coffee\n",
+        ),
     },
     "long-running": lambda _: {"total_steps": 2, "step_seconds": 0.1, "items": [1, 2]},
     "process-file": lambda upload: {

@@ -82,14 +82,14 @@ def test_a_new_queue_gets_its_queues_and_its_service(grown: Synthesized) -> None
 
 
 def test_a_new_task_type_sets_the_backlog_its_fleet_takes(grown: Synthesized) -> None:
-    """A type that may run for half an hour leaves each process one message to wait for it."""
+    """Of tasks of half an hour, a sixth of one fits into five minutes."""
     policy = grown.one(
         "workers",
         "AWS::ApplicationAutoScaling::ScalingPolicy",
         PolicyName="celeriac-dev-video-grow",
     )
 
-    assert policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 1
+    assert policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 5 / 30
 
 
 def test_both_are_watched_and_shown(grown: Synthesized) -> None:

@@ -74,6 +74,10 @@ class ProblemType(Enum):
         return f"/problems/{self.slug}"
 
 
+#: What every operation that takes a key may answer.
+KEYED = (ProblemType.UNAUTHORIZED, ProblemType.MISSING_SCOPE, ProblemType.UNAVAILABLE)
+
+
 class WrongValue(BaseModel):
     """One wrong value: where, by exactly one of the three, and what is wrong with it."""
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from api.auth import Reader
 from api.engine import TheEngine
 from api.keyed_route import KeyedRoute
-from api.problems import ProblemType, documented
+from api.problems import KEYED, documented
 from tasks.contract import TaskType
 
 router = APIRouter(route_class=KeyedRoute, tags=["catalogue"])
@@ -52,7 +52,7 @@ class CataloguePage(BaseModel):
     summary="List the task types",
     responses={
         200: {"description": "All task types."},
-        **documented(ProblemType.UNAUTHORIZED, ProblemType.MISSING_SCOPE, ProblemType.UNAVAILABLE),
+        **documented(*KEYED),
     },
 )
 def get_catalogue(_: Reader, engine: TheEngine) -> CataloguePage:

@@ -13,7 +13,7 @@ from api.auth import Submitter
 from api.engine import TheEngine
 from api.keyed_route import KeyedRoute
 from api.problems import ProblemType, documented
-from api.views import TaskView, task_path, task_view_of, view
+from api.views import task_path, task_view_of, view
 from celeriac import clock, states
 from celeriac.submission import Submission, outcome_of, submit
 from celeriac.waking import wake
@@ -155,6 +155,3 @@ def _add_operation(router: APIRouter, task_type: TaskType[Any, Any], name: str) 
         },
         include_in_schema=name == task_type.name,
     )
-
-
-__all__ = ["ACCEPTED", "PROBLEMS", "IdempotencyKey", "TaskView", "accepted", "router_of"]

@@ -1,15 +1,15 @@
-"""/tasks: list, follow, fetch the result, cancel, try again."""
+"""/tasks: list, follow, cancel, try again."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -18,28 +18,22 @@ from api.engine import TheEngine
 from api.error_handlers import invalid
 from api.keyed_route import KeyedRoute
 from api.long_poll import look_until
-from api.problems import Problem, ProblemType, documented
+from api.problems import KEYED, Problem, ProblemType, documented
+from api.routes.results import large_result
 from api.routes.submit import ACCEPTED, PROBLEMS, IdempotencyKey, accepted
-from api.views import ResultView, TaskPage, TaskView, summarize, task_path, view, with_links
+from api.task_id import TaskId
+from api.views import TaskPage, TaskView, summarize, view
 from celeriac import states, submission
-from celeriac.artifacts import ArtifactNotFoundError
-from celeriac.errors import NotFoundError, NotOverError, unavailable
+from celeriac.errors import unavailable
 from celeriac.records import Cancellation, Filter, TaskRecord, list_tasks
 from celeriac.services import services
-from celeriac.values import ValueMissingError
 
 router = APIRouter(route_class=KeyedRoute, tags=["tasks"])
 
 MOST_PER_PAGE = 100
-RESULT_LINK = timedelta(minutes=5)
 
 #: The last millisecond that fits the listing's keys: the year 2286.
 _LATEST = 9_999_999_999_999
-
-# Ids are UUIDs, unless plain Celery code has chosen its own.
-_TASK_ID = re.compile(r"[0-9A-Za-z_.:-]{1,255}")
-
-_READING = (ProblemType.UNAUTHORIZED, ProblemType.MISSING_SCOPE, ProblemType.UNAVAILABLE)
 
 
 class Status(StrEnum):
@@ -69,16 +63,6 @@ class ListOptions(BaseModel):
     cursor: str | None = Field(None, description="The `next_cursor` of the page before.")
 
 
-async def _known_id(task_id: str) -> str:
-    """What can't be an id is the id of no task."""
-    if not _TASK_ID.fullmatch(task_id):
-        raise NotFoundError(task_id[:100])
-    return task_id
-
-
-TaskId = Annotated[str, Depends(_known_id)]
-
-
 @router.get(
     "/tasks",
     operation_id="list-tasks",
@@ -95,7 +79,7 @@ TaskId = Annotated[str, Depends(_known_id)]
                 }
             },
         },
-        **documented(*_READING, ProblemType.BAD_CURSOR, ProblemType.INVALID),
+        **documented(*KEYED, ProblemType.BAD_CURSOR, ProblemType.INVALID),
     },
 )
 def list_page(
@@ -144,7 +128,7 @@ def list_page(
             },
         },
         304: {"description": "It is as If-None-Match says."},
-        **documented(*_READING, ProblemType.TASK_NOT_FOUND, ProblemType.INVALID),
+        **documented(*KEYED, ProblemType.TASK_NOT_FOUND, ProblemType.INVALID),
     },
 )
 async def get_task(
@@ -190,51 +174,6 @@ async def get_task(
     return JSONResponse(view(record, result).model_dump(mode="json"), headers=headers)
 
 
-@router.get(
-    "/tasks/{task_id}/result",
-    operation_id="get-task-result",
-    summary="Fetch what a task gave",
-    response_model=None,
-    responses={
-        200: {"model": ResultView, "description": "The result."},
-        303: {
-            "description": "The result is large: Location is a link to the same document, "
-            "good for some minutes.",
-            "headers": {"Location": {"schema": {"type": "string"}}},
-        },
-        **documented(
-            *_READING,
-            ProblemType.TASK_NOT_FOUND,
-            ProblemType.TASK_NOT_OVER,
-            ProblemType.TASK_FAILED,
-            ProblemType.TASK_REVOKED,
-            ProblemType.EXPIRED,
-            ProblemType.INVALID,
-        ),
-    },
-)
-def get_result(task_id: TaskId, caller: Reader) -> Response:
-    """`{"result": …}`, here or, from some tens of KiB, in S3.
-
-    A task that runs, failed or was cancelled has no result: that is a 409 whose type says which.
-    """
-    record = submission.find(task_id, caller.tenant)
-    if not record.terminal:
-        raise NotOverError(task_id, record.state)
-    if record.state != states.SUCCESS:
-        raise _without_result(record)
-    key = _large_result(record)
-    if key is None:
-        content = ResultView(result=with_links(submission.outcome_of(record)))
-        return JSONResponse(content.model_dump(mode="json"))
-    try:
-        with unavailable("S3"):
-            link = services().artifacts.link(caller.tenant, key, lifetime=RESULT_LINK)
-    except ArtifactNotFoundError:
-        raise ValueMissingError(key) from None
-    return RedirectResponse(link, status_code=303)
-
-
 @router.delete(
     "/tasks/{task_id}",
     operation_id="cancel-task",
@@ -244,7 +183,7 @@ def get_result(task_id: TaskId, caller: Reader) -> Response:
         200: {"model": TaskView, "description": "It hadn't started, and has ended."},
         202: {"model": TaskView, "description": "It is running, and has been asked to stop."},
         **documented(
-            *_READING, ProblemType.TASK_NOT_FOUND, ProblemType.TASK_OVER, ProblemType.INVALID
+            *KEYED, ProblemType.TASK_NOT_FOUND, ProblemType.TASK_OVER, ProblemType.INVALID
         ),
     },
 )
@@ -337,29 +276,7 @@ def _preferred_wait(prefer: str | None) -> int:
     return 0
 
 
-def _large_result(record: TaskRecord) -> str | None:
-    """The key of a result that is kept in S3."""
-    kind, _, key = (record.result or "").partition(":")
-    return key if kind == "s3" else None
-
-
 def _shown_result(record: TaskRecord) -> Any:
-    if record.state != states.SUCCESS or _large_result(record):
+    if record.state != states.SUCCESS or large_result(record):
         return None
     return submission.outcome_of(record)
-
-
-def _without_result(record: TaskRecord) -> Problem:
-    if record.state == states.REVOKED:
-        return Problem(
-            ProblemType.TASK_REVOKED,
-            f"Task {record.task_id} was cancelled and has no result. "
-            f"POST {task_path(record.task_id)}/retry runs it again.",
-        )
-    failure = record.failure
-    said = f"{failure.type}: {failure.message}" if failure else "no reason was kept"
-    return Problem(
-        ProblemType.TASK_FAILED,
-        f"Task {record.task_id} failed: {said}",
-        error={"type": failure.type, "message": failure.message} if failure else None,
-    )

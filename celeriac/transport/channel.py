@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
 from time import monotonic
@@ -173,14 +174,31 @@ class Channel(SQS.Channel):
             self._release_messages(url, queue, messages)
             return
         for message in messages:
-            callback(self._message_to_python(message, queue, url))
+            self._deliver(queue, url, message, callback)
         self._schedule_queue(queue)
+
+    def _deliver(
+        self, queue: str, url: str, message: dict[str, Any], callback: Callable[[Any], None]
+    ) -> None:
+        """Hand a message to the worker; what has not the shape of one is dead-lettered.
+
+        An exception would end the event loop, and with it every worker that receives the message.
+        """
+        tag = message["ReceiptHandle"]
+        try:
+            callback(self._message_to_python(message, queue, url))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            log.exception("a message that has not the shape of one goes to the dead-letter queue")
+            held = self.held.remove(tag)
+            self.qos.ack(tag)
+            if held is not None:
+                self.dead_letter(held, f"malformed message: {error!r}")
 
     def _envelope_payload(
         self, payload: dict[str, Any], raw_text: str, message: dict[str, Any], q_url: str
     ) -> dict[str, Any]:
-        envelope: dict[str, Any] = super()._envelope_payload(payload, raw_text, message, q_url)
         held = self.held.add(message["ReceiptHandle"], q_url, message)
+        envelope: dict[str, Any] = super()._envelope_payload(payload, raw_text, message, q_url)
         # One owner is one delivery of the message to one worker: it names the holder of the lease
         # to the main process and to its child alike.
         headers = envelope.setdefault("headers", {})

@@ -68,16 +68,14 @@ class RecordBackend(BaseBackend):
         An ignored result doesn't hide a failure. An attempt that no longer holds the task tells
         nobody.
         """
-        if self._store(task_id, exc, state, traceback, request):
-            super().mark_as_failure(
-                task_id,
-                exc,
-                traceback=traceback,
-                request=request,
-                store_result=False,
-                call_errbacks=call_errbacks,
-                state=state,
-            )
+        if not self._store(task_id, exc, state, traceback, request) or not request:
+            return
+        # As Celery's own, which would store the result once more.
+        if request.chord:
+            self.on_chord_part_return(request, state, exc)
+        self._fail_chain(request.chain, exc, traceback, store_result=store_result, state=state)
+        if call_errbacks and request.errbacks:
+            self._call_task_errbacks(request, exc, traceback)
 
     def mark_as_revoked(
         self,

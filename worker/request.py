@@ -29,7 +29,6 @@ class RecordedRequest(Request):
 
     #: Handed back to the queue before a child began with it.
     given_back = False
-    _timed_out = False
 
     @property
     def owner(self) -> str:
@@ -53,8 +52,8 @@ class RecordedRequest(Request):
     ) -> None:
         error = exc_info.exception
         error = getattr(error, "exc", error)
-        if isinstance(error, TimeLimitExceeded) and self._timed_out:
-            return  # on_timeout has seen to it
+        if isinstance(error, TimeLimitExceeded):
+            return  # billiard tells on_timeout next, which sees to it
         if isinstance(error, Reject) and isinstance(error.reason, Hidden):
             log.info("task %s is left alone: %s", self.id, error.reason)
             if error.reason.duration is None:
@@ -71,7 +70,6 @@ class RecordedRequest(Request):
         if soft:
             super().on_timeout(soft, timeout)
             return
-        self._timed_out = True
         if self._retry_after_timeout(timeout):
             task_ready(self)
             self.acknowledge()

@@ -19,6 +19,11 @@ _OPERATIONS = {
     "PUT": "UpdateSchedule",
     "DELETE": "DeleteSchedule",
 }
+_GROUP_OPERATIONS = {
+    "POST": "CreateScheduleGroup",
+    "GET": "GetScheduleGroup",
+    "DELETE": "DeleteScheduleGroup",
+}
 
 
 class Scheduler:
@@ -27,11 +32,14 @@ class Scheduler:
     def __init__(self) -> None:
         #: By group and name.
         self.schedules: dict[tuple[str, str], dict[str, Any]] = {}
+        self.groups = {"default"}
 
     def operation(self, request: Request) -> str:
         """The name of what is asked for."""
+        if request.path == "/schedule-groups":
+            return "ListScheduleGroups"
         if request.path.startswith("/schedule-groups/"):
-            return f"{request.method.title()}ScheduleGroup"
+            return _GROUP_OPERATIONS[request.method]
         return "ListSchedules" if request.path == "/schedules" else _OPERATIONS[request.method]
 
     def perform(self, operation: str, request: Request) -> dict[str, Any]:
@@ -75,8 +83,21 @@ class Scheduler:
                         if named.startswith(prefix) and wanted in {None, in_group}
                     ]
                 }
+            case "ListScheduleGroups":
+                prefix = request.query.get("NamePrefix", "")
+                groups = sorted(each for each in self.groups if each.startswith(prefix))
+                return {"ScheduleGroups": [{"Name": each} for each in groups]}
+            case "CreateScheduleGroup":
+                self.groups.add(name)
+                return {"ScheduleGroupArn": _arn(name)}
+            case "GetScheduleGroup" if name in self.groups:
+                return {"Name": name, "Arn": _arn(name)}
             case _:
-                return {}
+                raise AwsError(
+                    "ResourceNotFoundException",
+                    f"There is no {name} for {operation}.",
+                    status=HTTPStatus.NOT_FOUND,
+                )
 
     def _get(self, key: tuple[str, str]) -> dict[str, Any]:
         try:
@@ -87,3 +108,7 @@ class Scheduler:
                 f"Schedule {key[1]} does not exist.",
                 status=HTTPStatus.NOT_FOUND,
             ) from None
+
+
+def _arn(group: str) -> str:
+    return f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/{group}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
 from time import monotonic
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 #: 10 s of a fault's end.
 LONGEST_PAUSE = timedelta(seconds=5)
 FIRST_PAUSE = timedelta(milliseconds=100)
+#: How long a poll waits that follows messages, or a fault. One that is never answered is noticed
+#: only some seconds after its wait is over, so a busy worker's are short. An idle one's are as
+#: long as SQS allows: they cost money and hold up nothing.
+BUSY_WAIT = timedelta(seconds=3)
 
 #: How often a message has been received tells one that kills its workers.
 _ATTRIBUTES = ["ApproximateReceiveCount"]
@@ -55,6 +60,7 @@ class Channel(SQS.Channel):
         self.last_poll_at = monotonic()
         self._polling: set[str] = set()
         self._full: set[str] = set()
+        self._busy: set[str] = set()
         self._failed_polls = 0
         self._draining = False
         self._hide: dict[str, int] = {}
@@ -132,16 +138,19 @@ class Channel(SQS.Channel):
             self._full.add(queue)
             return
         self._polling.add(queue)
+        wait = self.wait_time_seconds
+        if queue in self._busy:
+            wait = min(wait, int(BUSY_WAIT.total_seconds()))
         self._requests.call(
             "ReceiveMessage",
             {
                 "QueueUrl": self._new_queue(queue),
                 "MaxNumberOfMessages": room,
-                "WaitTimeSeconds": self.wait_time_seconds,
+                "WaitTimeSeconds": wait,
                 "MessageSystemAttributeNames": _ATTRIBUTES,
             },
             lambda answer: self._on_polled(queue, answer),
-            wait=timedelta(seconds=self.wait_time_seconds),
+            wait=timedelta(seconds=wait),
         )
 
     def _room(self) -> int:
@@ -158,6 +167,7 @@ class Channel(SQS.Channel):
         self._polling.discard(queue)
         if not answer.ok:
             self._failed_polls += 1
+            self._busy.add(queue)
             ceiling = FIRST_PAUSE.total_seconds() * 2 ** min(self._failed_polls, 10)
             pause = random.uniform(0.5, 1) * min(LONGEST_PAUSE.total_seconds(), ceiling)
             log.warning("%s; polling %s again in %.1f s", answer.error, queue, pause)
@@ -166,6 +176,7 @@ class Channel(SQS.Channel):
         self._failed_polls = 0
         self.last_poll_at = monotonic()
         messages = answer.body.get("Messages", [])
+        (self._busy.add if messages else self._busy.discard)(queue)
         callback = self.connection._callbacks.get(queue)  # noqa: SLF001 - as the base class does
         url = self._new_queue(queue)
         if messages and (callback is None or self._draining):
@@ -173,14 +184,31 @@ class Channel(SQS.Channel):
             self._release_messages(url, queue, messages)
             return
         for message in messages:
-            callback(self._message_to_python(message, queue, url))
+            self._deliver(queue, url, message, callback)
         self._schedule_queue(queue)
+
+    def _deliver(
+        self, queue: str, url: str, message: dict[str, Any], callback: Callable[[Any], None]
+    ) -> None:
+        """Hand a message to the worker; what has not the shape of one is dead-lettered.
+
+        An exception would end the event loop, and with it every worker that receives the message.
+        """
+        tag = message["ReceiptHandle"]
+        try:
+            callback(self._message_to_python(message, queue, url))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            log.exception("a message that has not the shape of one goes to the dead-letter queue")
+            held = self.held.remove(tag)
+            self.qos.ack(tag)
+            if held is not None:
+                self.dead_letter(held, f"malformed message: {error!r}")
 
     def _envelope_payload(
         self, payload: dict[str, Any], raw_text: str, message: dict[str, Any], q_url: str
     ) -> dict[str, Any]:
-        envelope: dict[str, Any] = super()._envelope_payload(payload, raw_text, message, q_url)
         held = self.held.add(message["ReceiptHandle"], q_url, message)
+        envelope: dict[str, Any] = super()._envelope_payload(payload, raw_text, message, q_url)
         # One owner is one delivery of the message to one worker: it names the holder of the lease
         # to the main process and to its child alike.
         headers = envelope.setdefault("headers", {})

@@ -345,9 +345,6 @@ class DynamoRecords:
         if position.below is not None and floor is not None and position.below <= floor:
             return []
         if position.below is not None and floor is not None:
-            if position.below < floor:
-                # Nothing lies between, and DynamoDB refuses such a BETWEEN.
-                return []
             conditions.append(f"{index.sort_key} BETWEEN :floor AND :below")
         elif position.below is not None:
             conditions.append(f"{index.sort_key} < :below")

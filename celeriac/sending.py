@@ -65,7 +65,8 @@ class CeleriacApp(Celery):
                 yield
         except outbox.UnsentError as error:
             # A worker may have claimed one whose answer alone was lost: then it stays.
-            gone = [each for each in error.task_ids if services().records.discard(each)]
+            with unavailable("DynamoDB"):
+                gone = [each for each in error.task_ids if services().records.discard(each)]
             if gone:
                 raise UnavailableError("SQS") from error
 
@@ -203,15 +204,19 @@ class CeleriacApp(Celery):
         """Send the message of a new record, and take the record back if SQS doesn't take it.
 
         Raises:
-            UnavailableError: SQS didn't take it; the record is gone again.
+            UnavailableError: SQS didn't take it; the record is gone again. With DynamoDB out of
+                reach as well it stays, and cleanup sends its message later.
         """
         try:
             result = self.publish(record, call, **options)
         except Exception:
-            if services().records.discard(record.task_id):
+            with unavailable("DynamoDB"):
+                taken_back = services().records.discard(record.task_id)
+                found = None if taken_back else services().records.get(record.task_id)
+            if found is None or found.state == states.PENDING:
+                # Gone; or a repeated idempotency key has noted that it sends, and may fail too.
                 raise
-            # SQS had taken it after all and a worker has claimed it, or a repeated idempotency
-            # key has sent it: the task is accepted.
+            # SQS had taken it after all and a worker has claimed it: the task is accepted.
             return self.AsyncResult(record.task_id)
         telemetry.submitted(record)
         return result
@@ -251,8 +256,10 @@ class CeleriacApp(Celery):
         finally:
             _publishing.reset(token)
 
-    def resend(self, record: TaskRecord) -> None:
+    def resend(self, record: TaskRecord) -> bool:
         """Send an unfinished task's message again, as it was. A second message is harmless.
+
+        False if the task was thought to be waiting, and isn't: there is nothing to send.
 
         Raises:
             UnavailableError: AWS didn't answer.
@@ -262,9 +269,10 @@ class CeleriacApp(Celery):
             with unavailable("DynamoDB"):
                 waiting = services().records.resend(record.task_id)
             if waiting is None:
-                return
+                return False
             record = waiting
         self.publish_kept(record)
+        return True
 
     def publish_kept(self, record: TaskRecord) -> None:
         """Send the message of a record's attempt with the call that the record keeps.

@@ -16,10 +16,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from celeriac import clock, identifiers, telemetry
+from celeriac import clock, identifiers, states, telemetry
 from celeriac.app import CeleriacApp, celery_app
 from celeriac.calls import Call
-from celeriac.errors import IdempotencyConflictError, NotFoundError, NotOverError, unavailable
+from celeriac.errors import (
+    IdempotencyConflictError,
+    NotFoundError,
+    NotOverError,
+    UnavailableError,
+    unavailable,
+)
 from celeriac.records import Cancellation, RecordExistsError, TaskRecord
 from celeriac.services import services
 from tasks.contract import Catalogue, catalogue
@@ -68,7 +74,7 @@ def submit(
         UnavailableError: AWS didn't take it; nothing was accepted.
     """
     app = app or celery_app()
-    task_type = (types or catalogue())[type_name]
+    task_type = (catalogue() if types is None else types)[type_name]
     model = task_type.payload_model.model_validate(payload)
     content = model.model_dump(mode="json")
     tenant = tenant or services().settings.tenant
@@ -186,9 +192,14 @@ def _replay(
 ) -> Submission:
     if existing.fingerprint != fingerprint:
         raise IdempotencyConflictError(idempotency_key)
-    if not existing.terminal:
-        # Whoever created the record may have died before sending its message.
-        app.resend(existing)
+    # Whoever created the record may have died before sending its message.
+    if existing.state in states.WAITING and not app.resend(existing):
+        with unavailable("DynamoDB"):
+            found = services().records.get(existing.task_id)
+        if found is None:
+            # The first sender has taken it back meanwhile, since SQS didn't take its message.
+            raise UnavailableError("SQS")
+        existing = found
     return Submission(existing, replayed=True)
 
 

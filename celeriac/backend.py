@@ -27,6 +27,7 @@ from celeriac.records import (
     TaskRecord,
 )
 from celeriac.services import services
+from celeriac.task import Hidden
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,12 @@ class RecordBackend(BaseBackend):
         return self.encode_result(result, state)
 
     def _store(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> bool:
-        """Whether the state was written down: False if another attempt holds the task."""
+        """Whether the state was written down: False if another attempt holds the task.
+
+        Raises:
+            Reject: the record can't be written now; or this is the attempt itself, and its
+                message is left to the one that holds the task now.
+        """
         if isinstance(result, Reject) and isinstance(result.reason, Exception):
             # What goes to the dead-letter queue fails for its reason, not for being rejected.
             result = result.reason
@@ -117,6 +123,8 @@ class RecordBackend(BaseBackend):
             self._write(task_id, result, state, traceback, request)
         except LeaseLostError as lost:
             log.warning("%s is not stored: %s", state, lost)
+            if request is not None and request.get("record") is not None:
+                raise Reject(Hidden(str(lost), None), requeue=True) from lost
             return False
         except Exception as error:
             if not transient(error):

@@ -96,7 +96,7 @@ def transient(error: BaseException) -> bool:
             status >= HTTPStatus.INTERNAL_SERVER_ERROR
             or error.response["Error"]["Code"] in _TRANSIENT_CODES
         )
-    return isinstance(error, BotoCoreError | OperationalError | OSError)
+    return isinstance(error, UnavailableError | BotoCoreError | OperationalError | OSError)
 
 
 @contextmanager

@@ -122,6 +122,8 @@ class RecordedTask(Task):
         try:
             return super().retry(*args, exc=exc, **options)
         except Reject as rejected:
+            if isinstance(rejected.reason, LeaseLostError):
+                raise rejected.reason from rejected
             # The next message could not be sent. Celery would drop this one too; it comes back
             # instead, finds the record waiting for the next attempt, and sends again.
             raise Reject(rejected.reason, requeue=True) from rejected
@@ -135,14 +137,14 @@ class RecordedTask(Task):
         until = clock.now() + clock.millis(self.app.conf.celeriac_visibility)
         try:
             answer = services().records.claim(task_id, request.retries + 1, request.owner, until)
+            if isinstance(answer, Claimed):
+                return self._fit(answer.record)
+            self._leave(answer)
         except Exception as error:
             if not transient(error):
                 raise
             why = Hidden(f"the record can't be claimed now: {error}", FAULT_PAUSE)
             raise Reject(why, requeue=True) from error
-        if isinstance(answer, Claimed):
-            return self._fit(answer.record)
-        self._leave(answer)
         log.info("task %s is not run: %s", task_id, answer.why.value)
         raise Ignore(answer.why.value)
 

@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import jsii
@@ -33,6 +34,8 @@ PLATFORM = "aarch64-manylinux_2_28"
 # The AWS services whose descriptions are shipped, of botocore's some four hundred: those that the
 # function's role may call. A client of another fails with botocore's UnknownServiceError.
 SERVICES = ("cloudwatch", "dynamodb", "ecs", "logs", "s3", "scheduler", "sqs")
+
+UV = (sys.executable, "-m", "uv")
 
 # What wheels carry and no import reads.
 _CLUTTER = ("**/__pycache__", "**/tests", "bin")
@@ -70,7 +73,7 @@ def build(target: Path) -> None:
     """
     python = lambda_python()
     _run(
-        "uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:",
+        *UV, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:",
         "--python-version", PYTHON_VERSION, "--python-platform", PLATFORM,
         "--target", str(target), "--requirement", str(ROOT / LOCK),
     )  # fmt: skip
@@ -99,7 +102,7 @@ def lambda_python() -> str:
         BundlingError: there is none; the message says how to get one.
     """
     try:
-        return _run("uv", "python", "find", "--no-project", PYTHON_VERSION).strip()
+        return _run(*UV, "python", "find", "--no-project", PYTHON_VERSION).strip()
     except BundlingError as error:
         # pyenv keeps what it has installed off the PATH until it is chosen.
         pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
@@ -129,10 +132,6 @@ def source_hash() -> str:
 def _run(*command: str) -> str:
     try:
         done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-    except FileNotFoundError as error:
-        raise BundlingError(
-            f"{command[0]} is not on the PATH. Run: pip install {command[0]}"
-        ) from error
     except subprocess.CalledProcessError as error:
-        raise BundlingError(f"{' '.join(command[:3])} failed:\n{error.stderr}") from error
+        raise BundlingError(f"{' '.join(command[:5])} … failed:\n{error.stderr}") from error
     return done.stdout

@@ -1,0 +1,109 @@
+"""What ``make run`` provisions on a laptop and what the template makes are the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from celeriac.settings import Settings
+from local.provision import provision
+from tasks.contract import Queue
+from tests.infra.conftest import SAMPLE, Synthesized
+
+pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse AWS:UserWarning")
+
+SAME_ATTRIBUTES = (
+    "VisibilityTimeout",
+    "MessageRetentionPeriod",
+    "ReceiveMessageWaitTimeSeconds",
+    "DelaySeconds",
+    "MaximumMessageSize",
+)
+
+
+@pytest.fixture(scope="module")
+def both(dev: Synthesized) -> Iterator[tuple[Settings, Settings]]:
+    """Settings of the local system and of the deployed one, both in one account of moto's."""
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        local = Settings()
+        provision(local, SAMPLE)
+        template = dev.template("data")
+        # What the command line looks up before it deploys.
+        template.pop("Parameters")
+        template.pop("Rules")
+        boto3.client("cloudformation").create_stack(
+            StackName="data", TemplateBody=json.dumps(template)
+        )
+        deployed = Settings(
+            table_name="celeriac-dev",
+            bucket_name="celeriac-dev-123456789012-us-east-1",
+            queue_url_prefix="https://sqs.us-east-1.amazonaws.com/123456789012/celeriac-dev-",
+        )
+        yield local, deployed
+
+
+def _queue(url: str) -> dict[str, Any]:
+    sqs = boto3.client("sqs")
+    here = sqs.get_queue_url(QueueName=url.rpartition("/")[2])["QueueUrl"]
+    attributes: dict[str, Any] = dict(
+        sqs.get_queue_attributes(QueueUrl=here, AttributeNames=["All"])["Attributes"]
+    )
+    return attributes
+
+
+@pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
+def test_queues_have_the_same_attributes_and_redrive(
+    both: tuple[Settings, Settings], queue: Queue
+) -> None:
+    """Visibility, retention, polling and redrive of each queue and its dead-letter queue."""
+    for url in (Settings.queue_url, Settings.dead_letter_url):
+        local, deployed = (_queue(url(each, queue)) for each in both)
+        for name in SAME_ATTRIBUTES:
+            assert local[name] == deployed[name], (url.__name__, name)
+    redrives = []
+    for each in both:
+        redrive = json.loads(_queue(each.queue_url(queue))["RedrivePolicy"])
+        target = redrive["deadLetterTargetArn"].rpartition(":")[2]
+        assert target == each.dead_letter_url(queue).rpartition("/")[2]
+        redrives.append(int(redrive["maxReceiveCount"]))
+    assert redrives[0] == redrives[1]
+
+
+def test_tables_have_the_same_keys_indexes_and_expiry(
+    both: tuple[Settings, Settings], dev: Synthesized
+) -> None:
+    """Keys, index projections, billing and time to live."""
+    dynamodb = boto3.client("dynamodb")
+
+    def shape(name: str) -> dict[str, Any]:
+        table: Any = dynamodb.describe_table(TableName=name)["Table"]
+        return {
+            "keys": table["KeySchema"],
+            "attributes": sorted(map(str, table["AttributeDefinitions"])),
+            "billing": table["BillingModeSummary"]["BillingMode"],
+            "indexes": {
+                index["IndexName"]: (index["KeySchema"], index["Projection"])
+                for index in table["GlobalSecondaryIndexes"]
+            },
+        }
+
+    local, deployed = (shape(each.table_name) for each in both)
+    assert local == deployed
+    # moto's CloudFormation passes the template's expiry over, so it is read from the template.
+    expiry = dynamodb.describe_time_to_live(TableName=both[0].table_name)["TimeToLiveDescription"]
+    specified = dev.one("data", "AWS::DynamoDB::Table")["TimeToLiveSpecification"]
+    assert expiry["TimeToLiveStatus"] == "ENABLED"
+    assert specified == {"AttributeName": expiry["AttributeName"], "Enabled": True}
+
+
+def test_both_have_their_bucket(both: tuple[Settings, Settings]) -> None:
+    """The names that the settings give exist."""
+    s3 = boto3.client("s3")
+    for each in both:
+        assert s3.head_bucket(Bucket=each.bucket_name)

@@ -27,7 +27,7 @@ router = APIRouter(route_class=KeyedRoute, tags=["queues"])
 LONGEST_WORK = timedelta(seconds=15)
 
 _READING = (ProblemType.UNAUTHORIZED, ProblemType.MISSING_SCOPE, ProblemType.UNAVAILABLE)
-_ONE = (*_READING, ProblemType.NOT_FOUND)
+_ONE = (*_READING, ProblemType.NOT_FOUND, ProblemType.INVALID)
 
 
 class QueueView(BaseModel):
@@ -168,10 +168,7 @@ def redrive_queue(queue: KnownQueue, _: Administrator, engine: TheEngine) -> Red
     "/queues/{name}/purge",
     operation_id="purge-queue",
     summary="Empty a queue",
-    responses={
-        200: {"description": "What was done."},
-        **documented(*_ONE, ProblemType.INVALID),
-    },
+    responses={200: {"description": "What was done."}, **documented(*_ONE)},
 )
 def purge_queue(
     queue: KnownQueue,

@@ -91,20 +91,23 @@ class Api(Stack):
         grant(
             self.role,
             "Queues",
-            ["sqs:GetQueueAttributes", "sqs:PurgeQueue", "sqs:SendMessage"],
+            # A purge receives and deletes, so that it can end the tasks of what it removes.
+            [
+                "sqs:DeleteMessage",
+                "sqs:GetQueueAttributes",
+                "sqs:ReceiveMessage",
+                "sqs:SendMessage",
+            ],
             [pair.queue.queue_arn for pair in data.queues.values()],
         )
         grant(
             self.role,
-            # docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/
-            # sqs-configure-dead-letter-queue-redrive.html
             "DeadLetters",
             [
+                "sqs:ChangeMessageVisibility",
                 "sqs:DeleteMessage",
                 "sqs:GetQueueAttributes",
-                "sqs:PurgeQueue",
                 "sqs:ReceiveMessage",
-                "sqs:StartMessageMoveTask",
             ],
             [pair.dead_letter.queue_arn for pair in data.queues.values()],
         )

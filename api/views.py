@@ -116,7 +116,7 @@ def with_links(value: Any) -> Any:
     """A result with a ``url`` in each artifact: where GET answers with a link to its bytes."""
     if isinstance(value, dict):
         linked = {name: with_links(each) for name, each in value.items()}
-        if value.keys() == Artifact.model_fields.keys() and isinstance(value["key"], str):
+        if value.keys() >= Artifact.model_fields.keys() and isinstance(value["key"], str):
             linked["url"] = file_path(value["key"])
         return linked
     if isinstance(value, list):

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from tests.architecture.pages import ROOT, code_blocks, curls
 
 README = ROOT / "README.md"
+ADDING = ROOT / "docs/adding-a-task.md"
 START_SECONDS = 90
 TASK_SECONDS = 60
 
@@ -47,9 +50,26 @@ class Clone:
 
     def curl(self, *fragments: str, **variables: str) -> dict[str, Any]:
         """The answer to the README's curl command that has these fragments."""
-        (command,) = (each for each in curls() if all(fragment in each for fragment in fragments))
-        answer: dict[str, Any] = json.loads(self.shell(command, **variables))
+        answer: dict[str, Any] = json.loads(self.shell(only(curls(), *fragments), **variables))
         return answer
+
+    def upload_and_submit(self, endpoint: str) -> dict[str, Any]:
+        """The answer to the README's block that uploads a file and names it in a payload."""
+        blocks = [block.text for block in code_blocks("sh", README)]
+        upload, submit = only(blocks, "upload()"), only(blocks, endpoint, "$(upload ")
+        answer: dict[str, Any] = json.loads(self.shell(upload + submit))
+        return answer
+
+    def download(self, url: str, name: str) -> Path:
+        """Where the README's command to download an artifact has written it."""
+        self.shell(only(curls(), "-L"), URL=url)
+        (path,) = self.directory.glob("thumbnail.*")
+        return path.rename(self.directory / name)
+
+    def python(self, code: str) -> list[str]:
+        """The lines that code prints in a shell that has sourced the stack's settings."""
+        command = '. .local/env; exec "$PYTHON" -c "$CODE"'
+        return self.shell(command, PYTHON=sys.executable, CODE=code).splitlines()
 
     def follow(self, task_id: str) -> dict[str, Any]:
         """The task once it has ended, by the README's command to follow it."""
@@ -65,6 +85,12 @@ class Clone:
         return (self.directory / ".local/api-key").read_text().strip()
 
 
+def only(texts: list[str], *fragments: str) -> str:
+    """The one text that has all the fragments."""
+    (found,) = (each for each in texts if all(fragment in each for fragment in fragments))
+    return found
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -74,7 +100,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
-    """A clone with the README's task file in it, in which ``make run``'s program runs."""
+    """A clone with the files in it that a reader saves, in which ``make run``'s program runs."""
     directory = tmp_path_factory.mktemp("clone")
     for room in ROOT.glob("*/__init__.py"):
         shutil.copytree(
@@ -82,8 +108,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
             directory / room.parent.name,
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-    for block in code_blocks("python", README):
-        if block.path:
+    shutil.copytree(ROOT / "docs", directory / "docs")
+    for block in [*code_blocks("python", README), *code_blocks("python", ADDING)]:
+        if block.path and not block.path.startswith("tests/"):
             (directory / block.path).write_text(block.text)
     ports = {"API_PORT": str(free_port()), "AWS_PORT": str(free_port())}
     output = directory / "output"
@@ -91,7 +118,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
         stack = subprocess.Popen(
             [sys.executable, "-m", "local", "run"],
             cwd=directory,
-            env={**os.environ, **ports},
+            env={**os.environ, **ports, "CELERIAC_INCLUDE": "ledger"},
             stdout=file,
             stderr=subprocess.STDOUT,
         )
@@ -150,6 +177,37 @@ def test_a_repeated_request_gives_the_same_task(clone: Clone) -> None:
     assert second["task_id"] == first["task_id"]
 
 
+def test_a_file_is_uploaded_processed_and_downloaded(clone: Clone) -> None:
+    """The picture's size is found, and the thumbnail behind the artifact's link is a picture."""
+    accepted = clone.upload_and_submit("/tasks/process-file")
+    result = clone.follow(accepted["task_id"])["result"]
+    (thumbnail,) = result["artifacts"]
+    path = clone.download(thumbnail["url"], thumbnail["name"])
+
+    with Image.open(ROOT / "docs/tasks/process-file.png") as original:
+        found = result["metadata"]["image"]
+        assert (found["width"], found["height"]) == original.size
+    with Image.open(path) as image:
+        image.load()
+        assert max(image.size) == 128
+        assert image.format == "WEBP"
+    assert path.stat().st_size == thumbnail["size"]
+
+
+def test_a_report_is_made_of_an_uploaded_table(clone: Clone) -> None:
+    """The figures are the table's, in the result and in the JSON; the PDF is one."""
+    accepted = clone.upload_and_submit("/tasks/generate-report")
+    result = clone.follow(accepted["task_id"])["result"]
+    pdf, xlsx, figures = (clone.download(each["url"], each["name"]) for each in result["artifacts"])
+
+    assert result["figures"]["revenue"] == 180.5
+    assert result["figures"]["refunds"] == -20
+    assert json.loads(figures.read_text())["figures"] == result["figures"]
+    assert pdf.read_bytes().startswith(b"%PDF-")
+    assert xlsx.suffix == ".xlsx"
+    assert zipfile.is_zipfile(xlsx)
+
+
 def test_a_task_type_of_ones_own_has_an_endpoint(clone: Clone) -> None:
     """The file saved in ``tasks/`` is an operation of the API, documented and working."""
     operations = httpx.get(f"{clone.url}/openapi.json", trust_env=False).json()["paths"]
@@ -166,15 +224,27 @@ def test_python_submits_and_uses_celerys_canvas(clone: Clone) -> None:
     """The examples for Python run in a shell that has sourced the stack's settings."""
     submit, canvas = (block.text for block in code_blocks("python", README) if block.path is None)
 
-    def run(code: str) -> list[str]:
-        command = '. .local/env; exec "$PYTHON" -c "$CODE"'
-        return clone.shell(command, PYTHON=sys.executable, CODE=code).splitlines()
-
-    task_id, replayed = run(submit)[0].split()
-    group, chord, chain = run(canvas)
+    task_id, replayed = clone.python(submit)[0].split()
+    group, chord, chain = clone.python(canvas)
 
     assert replayed == "False"
-    assert run(submit) == [f"{task_id} True"]
+    assert clone.python(submit) == [f"{task_id} True"]
     assert group.count("'total': 2") == 3
     assert "'recipients': ['ada@example.com']" in chord
     assert chain == "{'total': 1, 'words': {'second': 1}}"
+
+
+def test_a_plain_celery_task_is_followed_over_http(clone: Clone) -> None:
+    """A shared task of an included module runs, and its record can be read as any other's."""
+    (use,) = (
+        block.text
+        for block in code_blocks("python", ADDING)
+        if block.path is None and "import total" in block.text
+    )
+
+    result, task_id = clone.python(use)
+    task = clone.follow(task_id)
+
+    assert result == "6"
+    assert (task["type"], task["queue"], task["status"]) == ("ledger.total", "reports", "SUCCESS")
+    assert task["result"] == 6

@@ -79,12 +79,19 @@ def test_every_state_says_where_it_is_and_what_can_follow(
 
 
 def test_artifacts_get_a_link_wherever_they_are() -> None:
-    """Each artifact in a result leads to its bytes; what only looks alike is left alone."""
+    """Each artifact in a result leads to its bytes, one with fields of its own too.
+
+    What only looks alike is left alone.
+    """
     other = {"name": "x", "key": "y"}
-    linked = with_links({"artifacts": [ARTIFACT], "best": {"of": ARTIFACT}, "other": other})
+    richer = ARTIFACT | {"operation": "thumbnail"}
+    linked = with_links(
+        {"artifacts": [ARTIFACT], "best": {"of": ARTIFACT}, "richer": richer, "other": other}
+    )
     url = "/files/tasks/1/1/%D0%96%201.png"
     assert linked["artifacts"][0]["url"] == url
     assert linked["best"]["of"]["url"] == url
+    assert linked["richer"]["url"] == url
     assert linked["other"] == other
     assert view(record(), None).result is None
 

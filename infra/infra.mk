@@ -7,7 +7,7 @@ ON_CDK = PATH="$(abspath $(BIN)):$$PATH" JSII_SILENCE_WARNING_END_OF_LIFE_NODE_V
 BUILDER = $(firstword $(shell command -v docker finch podman buildah))
 CONTEXT = --context environment=$(ENV)
 
-.PHONY: synth deploy diff destroy deploy-moto test-infra image
+.PHONY: synth deploy diff destroy deploy-moto test-infra test-py313 image
 
 synth: $(INSTALLED) $(CDK) ## Write the CloudFormation templates (ENV=dev|prod)
 	$(ON_CDK) $(CDK) synth --quiet $(CONTEXT)
@@ -37,3 +37,8 @@ test: $(CDK)
 $(CDK): package-lock.json
 	npm ci --no-audit --no-fund
 	@touch $@
+
+# What `make test` runs, under the Python that the Lambda runs.
+test-py313: $(INSTALLED) ## Run the tests under Lambda's Python, 3.13
+	$(MAKE) test VENV=build/py313 \
+		PYTHON="$$($(BIN)/python -c 'from infra.cdk.bundling import lambda_python; print(lambda_python())')"

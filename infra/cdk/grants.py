@@ -14,10 +14,8 @@ from aws_cdk import Stack, aws_iam
 from infra.cdk.accepted import accept
 from infra.cdk.stacks.data import Data
 
-# TransactWriteItems asks for the permissions of the writes in it.
 ITEM_ACTIONS = (
     "dynamodb:BatchGetItem",
-    "dynamodb:ConditionCheckItem",
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
     "dynamodb:PutItem",

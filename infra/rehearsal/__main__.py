@@ -90,7 +90,9 @@ def run_all_task_types(
         if health.status != 200:  # noqa: PLR2004
             raise RehearsalError(f"/health/ready answered {health.status}: {health.body}")
         ids = {name: _submit(api, secret, name) for name in types}
-        return {name: _end(api, secret, id) for name, id in ids.items()}
+        ends = {name: _end(api, secret, id) for name, id in ids.items()}
+        _read(api, secret, next(iter(ids.values())))
+        return ends
 
 
 def _roles(server: Server) -> dict[str, list[dict[str, Any]]]:
@@ -166,6 +168,20 @@ def _submit(api: Function, secret: str, name: str) -> str:
     if answer.status != 202:  # noqa: PLR2004
         raise RehearsalError(f"POST /tasks/{name} answered {answer.status}: {answer.body}")
     return str(answer.json()["task_id"])
+
+
+def _read(api: Function, secret: str, id: str) -> None:
+    """What callers do besides submitting: list, filter, fetch a result, ask for the catalogue."""
+    for path, query in (
+        ("/tasks", ""),
+        ("/tasks", "status=FAILURE"),
+        (f"/tasks/{id}/result", ""),
+        ("/catalogue", ""),
+        ("/health", ""),
+    ):
+        answer = api.request("GET", path, key=secret, query=query)
+        if answer.status not in (200, 303):
+            raise RehearsalError(f"GET {path}?{query} answered {answer.status}: {answer.body}")
 
 
 def _end(api: Function, secret: str, id: str) -> str:

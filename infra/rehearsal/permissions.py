@@ -20,7 +20,6 @@ _BY_TYPE = "Used by task types and callers that keep files, run groups or read p
 UNUSED: Mapping[str, str] = {
     "cloudwatch:GetMetricData": _OPERATOR,
     "dynamodb:BatchGetItem": _BY_TYPE,
-    "dynamodb:ConditionCheckItem": _BY_TYPE,
     "dynamodb:GetItem": _BY_TYPE,
     "dynamodb:DeleteItem": _RECOVERY,
     "dynamodb:PutItem": _BY_TYPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,6 @@ from celeriac.records import Failure
 from celeriac.services import services
 from celeriac.settings import settings
 from tasks.contract import Queue
-from tests.integration.api.conftest import Api
 from tests.integration.operations.conftest import StartWorker, record_of, wait_for_end
 from tests.integration.operations.throwaway import CATALOGUE, note
 from tests.integration.processes import wait_for
@@ -35,15 +35,20 @@ class Client:
     def __init__(self, *scopes: Scope, tenant: str = "default") -> None:
         secret = f"cel_{uuid.uuid4()}"
         services().keys.register(secret, name="test", tenant=tenant, scopes=scopes)
-        self._api = Api(create_app(catalogue=CATALOGUE), secret)
+        self._transport = httpx.ASGITransport(create_app(catalogue=CATALOGUE))
+        self._headers = {"Authorization": f"Bearer {secret}"}
 
     def get(self, path: str, status: int = 200) -> Any:
-        return self._read(self._api.get(path), status)
+        return asyncio.run(self._call("GET", path, status))
 
     def post(self, path: str, status: int = 200) -> Any:
-        return self._read(self._api.post(path), status)
+        return asyncio.run(self._call("POST", path, status))
 
-    def _read(self, answer: httpx.Response, status: int) -> Any:
+    async def _call(self, method: str, path: str, status: int) -> Any:
+        async with httpx.AsyncClient(
+            transport=self._transport, base_url="http://api", headers=self._headers
+        ) as client:
+            answer = await client.request(method, path)
         assert answer.status_code == status, answer.text
         return answer.json()
 

@@ -13,7 +13,7 @@ import pytest
 from celeriac import calls, states, values
 from celeriac.settings import PREFIX, Settings
 from docs import settings_page
-from tasks.contract import TaskContext, task
+from tasks.contract import TaskContext, catalogue, task
 from tests.architecture.pages import PAGES, ROOT, anchors, links, prose, tables
 
 README = ROOT / "README.md"
@@ -59,6 +59,14 @@ def test_readme_opens_with_a_sentence_a_curl_and_a_diagram() -> None:
     assert sentence.count(". ") == 0
     assert curl.startswith("```sh\ncurl ")
     assert "SQS ─► Celery workers" in diagram
+
+
+def test_readme_leads_to_every_page() -> None:
+    """Each task type's page and each page of ``docs`` is one click away."""
+    pages = {page for page in PAGES if page.parent in (ROOT / "docs", ROOT / "docs/tasks")}
+
+    assert {f"{name}.md" for name in catalogue()} <= {page.name for page in pages}
+    assert pages <= {(ROOT / link).resolve() for link in links(README)}
 
 
 def test_every_make_target_that_a_page_names_exists() -> None:
@@ -137,7 +145,7 @@ def test_everything_a_context_gives_is_explained() -> None:
 
 def test_the_sizes_in_the_architecture_are_the_codes() -> None:
     """Where a value is kept is decided by the limits that the page gives."""
-    sizes = [cells[0] for cells in tables(ARCHITECTURE)[2]]
+    sizes = [cells[0] for cells in tables(ARCHITECTURE)[-1]]
 
     assert sizes == [
         f"up to {values.INLINE_LIMIT} bytes",
@@ -148,11 +156,11 @@ def test_the_sizes_in_the_architecture_are_the_codes() -> None:
 
 
 @pytest.mark.parametrize("page", [README, ARCHITECTURE], ids=name_of)
-def test_every_room_that_a_page_names_exists(page: Path) -> None:
-    """The layout in the README and the table in the architecture name directories that exist."""
+def test_every_room_is_named_and_exists(page: Path) -> None:
+    """The layout in the README and the table in the architecture name every directory of code."""
     rooms = re.findall(r"^(?:    |\| `)([a-z]+(?:/[a-z]+)?)/", prose(page), re.MULTILINE)
 
-    assert {"api", "celeriac", "local", "tasks", "worker"} <= set(rooms)
+    assert {room.name for room in ROOMS} <= set(rooms)
     for room in rooms:
         assert (ROOT / room).is_dir() or (ROOT / "tasks" / room).is_dir(), room
 

@@ -43,10 +43,13 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text)
     monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path / "tasks")])
+    monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:
+        if (tmp_path / f"{name}.py").exists():
+            del sys.modules[name]
         if name.startswith("tasks."):
             del sys.modules[name]
             vars(tasks).pop(name.removeprefix("tasks."), None)

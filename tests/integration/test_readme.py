@@ -189,7 +189,7 @@ def test_a_file_is_uploaded_processed_and_downloaded(clone: Clone) -> None:
         assert (found["width"], found["height"]) == original.size
     with Image.open(path) as image:
         image.load()
-        assert max(image.size) == 128
+        assert max(image.size) == 256
         assert image.format == "WEBP"
     assert path.stat().st_size == thumbnail["size"]
 
@@ -244,7 +244,19 @@ def test_a_plain_celery_task_is_followed_over_http(clone: Clone) -> None:
 
     result, task_id = clone.python(use)
     task = clone.follow(task_id)
+    (_, elsewhere) = clone.python(
+        use.replace("delay([1, 2, 3])", 'apply_async(([1, 2, 3],), queue="reports")')
+    )
 
     assert result == "6"
-    assert (task["type"], task["queue"], task["status"]) == ("ledger.total", "reports", "SUCCESS")
+    assert (task["type"], task["queue"], task["status"]) == ("ledger.total", "default", "SUCCESS")
     assert task["result"] == 6
+    assert clone.follow(elsewhere)["queue"] == "reports"
+
+
+def test_a_plain_celery_task_in_tasks_needs_no_setting(clone: Clone) -> None:
+    """A shared task of a module in ``tasks/`` is the app's, like a task type."""
+    shutil.copy(clone.directory / "ledger.py", clone.directory / "tasks")
+    code = "from celeriac.app import celery_app; print(*celery_app().tasks)"
+
+    assert "tasks.ledger.total" in clone.python(code)[0].split()

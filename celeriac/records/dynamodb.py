@@ -47,6 +47,7 @@ from celeriac.records.store import (
     is_free,
     judge,
 )
+from celeriac.records.updates import Updates
 from celeriac.topology import IndexShape
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class DynamoRecords:
         self, client: DynamoDBClient, table: str, *, shards: int = 1, clock: Clock = clock.now
     ) -> None:
         self._client = client
+        self._updates = Updates(client)
         self._table = table
         self._shards = shards
         self._now = clock
@@ -424,15 +426,17 @@ class DynamoRecords:
             **{f":add_{name}": value for name, value in increments.items()},
         }
         try:
-            answer = self._client.update_item(
-                TableName=self._table,
-                Key=_key(task_id),
-                UpdateExpression=" ".join(filter(None, clauses)),
-                ConditionExpression=condition.text,
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=marshal(values),
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            answer = self._updates.update_item(
+                {
+                    "TableName": self._table,
+                    "Key": _key(task_id),
+                    "UpdateExpression": " ".join(filter(None, clauses)),
+                    "ConditionExpression": condition.text,
+                    "ExpressionAttributeNames": names,
+                    "ExpressionAttributeValues": marshal(values),
+                    "ReturnValues": "ALL_NEW",
+                    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+                }
             )
         except self._client.exceptions.ConditionalCheckFailedException as error:
             raise _Refused(_found(error)) from None

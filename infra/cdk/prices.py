@@ -1,7 +1,7 @@
 """What AWS charges, in US dollars: list prices of us-east-1, Linux on ARM. Plain data.
 
-For estimates on the dashboard and in ``bench``; the bill is AWS's. Checked against
-aws.amazon.com/fargate/pricing and the pages of the other services in November 2026.
+For estimates on the dashboard and in ``bench``; the bill is AWS's. Compare them with
+aws.amazon.com/fargate/pricing and the pages of the other services before you publish a figure.
 """
 
 from __future__ import annotations

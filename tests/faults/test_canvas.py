@@ -182,10 +182,12 @@ def test_update_state_shows_while_the_task_runs(tmp_path: Path, tasks: ModuleTyp
     assert result.get(timeout=PATIENCE) == "reported"
 
 
-@pytest.mark.xfail(reason="the record of a replaced task keeps the type that was replaced")
 def test_a_task_can_be_replaced(tasks: ModuleType) -> None:
-    """``replace`` hands the id on to another signature."""
+    """``replace`` hands the id on to another signature, also to the last of a chain."""
     assert tasks.replaced.delay(1).get(timeout=PATIENCE) == 101
+    assert tasks.replaced_by_chain.delay(1).get(timeout=PATIENCE) == 11
+    in_chain = chain(tasks.add.s(1, 1), tasks.replaced.s(), tasks.add.s(1000)).delay()
+    assert in_chain.get(timeout=PATIENCE) == 1102
 
 
 def test_maps_and_chunks(tasks: ModuleType) -> None:

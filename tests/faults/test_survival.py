@@ -101,7 +101,7 @@ RECEIVE_FAULTS = {
     "expired credentials everywhere": Fault("expired"),
     "black hole": Fault("hold", service="sqs", operation="ReceiveMessage"),
 }
-FAULT_SECONDS = 6
+FAULT_SECONDS = 4
 RECOVERY_SECONDS = 10
 
 

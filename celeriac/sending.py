@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -137,7 +138,16 @@ class CeleriacApp(Celery):
             except RecordExistsError as error:
                 # The step of a canvas, sent again because the step before it ran again. A second
                 # message is harmless, and the first may never have been sent.
-                return error.existing
+                # Noted as sent again, so that a sending that fails doesn't take the record back.
+                services().records.resend(task_id)
+                # A task that was replaced has handed its id on to one of another type.
+                return replace(
+                    error.existing,
+                    type=record.type,
+                    queue=record.queue,
+                    input=record.input,
+                    due_at=record.due_at,
+                )
         return record
 
     def _next_attempt(self, task_id: str, call: Call, due_at: clock.Millis | None) -> TaskRecord:

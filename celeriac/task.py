@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from botocore.exceptions import BotoCoreError, ClientError
 from celery import Task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from pydantic import ValidationError
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 from celeriac import clock, interruption, telemetry
 from celeriac.calls import Call
 from celeriac.context import RunningContext
-from celeriac.errors import transient
+from celeriac.errors import UnavailableError, transient
 from celeriac.records import Claimed, ClaimLost, LeaseLostError, LostClaim, TaskRecord
 from celeriac.services import services
 from tasks.contract import Cancelled, PermanentError, RetryLater, TaskType
@@ -127,6 +128,24 @@ class RecordedTask(Task):
             # The next message could not be sent. Celery would drop this one too; it comes back
             # instead, finds the record waiting for the next attempt, and sends again.
             raise Reject(rejected.reason, requeue=True) from rejected
+
+    def on_replace(self, sig: Any) -> Any:
+        """Hand the task's id on to what replaces it, which may come much later.
+
+        Raises:
+            Ignore: it is sent.
+            Reject: it is not; the message comes back, and the task runs again.
+        """
+        if self.request.is_eager:
+            return super().on_replace(sig)
+        try:
+            services().records.hand_on(self.request.id, self.request.owner)
+            return super().on_replace(sig)
+        except (UnavailableError, ClientError, BotoCoreError) as error:
+            if not isinstance(error, UnavailableError) and not transient(error):
+                raise
+            why = Hidden(f"what replaces the task can't be sent now: {error}", FAULT_PAUSE)
+            raise Reject(why, requeue=True) from error
 
     def _claim(self, task_id: str) -> TaskRecord:
         request = self.request

@@ -274,6 +274,10 @@ class DynamoRecords:
             # Our own write, whose answer was lost on the way.
             return refused.now_is
 
+    def hand_on(self, task_id: str, owner: str) -> TaskRecord:
+        leftovers = ("lease_until", "progress", "meta")
+        return self._held(task_id, owner, {"state": states.PENDING}, remove=leftovers)
+
     def finish(
         self,
         task_id: str,

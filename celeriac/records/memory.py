@@ -148,6 +148,15 @@ class MemoryRecords:
                 found = self._write(found, lease_owner=owner if lost else None, lease_until=0)
             return found
 
+    def hand_on(self, task_id: str, owner: str) -> TaskRecord:
+        with self._lock:
+            if written := self._written(task_id, owner, states.PENDING):
+                return written
+            found = self._held(task_id, owner)
+            return self._write(
+                found, state=states.PENDING, lease_until=None, progress=None, meta=None
+            )
+
     def finish(
         self,
         task_id: str,

@@ -201,6 +201,12 @@ class RecordStore(Protocol):
         ``LeaseLostError``.
         """
 
+    def hand_on(self, task_id: str, owner: str) -> TaskRecord:
+        """Make a running task wait again, for the task that replaces it under its id.
+
+        Raises ``LeaseLostError``.
+        """
+
     def finish(
         self,
         task_id: str,

@@ -245,6 +245,11 @@ def replaced(self: Task, x: int) -> Any:
     raise self.replace(add.s(x, 100))
 
 
+@app.task(bind=True)
+def replaced_by_chain(self: Task, x: int) -> Any:
+    raise self.replace(add.s(x, 4) | add.s(6))
+
+
 @app.task
 def errback(request: Any, error: BaseException, traceback: Any) -> None:
     count(f"errback-of-{request.id}")

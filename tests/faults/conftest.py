@@ -17,7 +17,8 @@ from tests.faults.stack import Stack, settings_at
 
 
 @pytest.fixture(scope="package")
-def _package_stack() -> Iterator[Stack]:
+def package_stack() -> Iterator[Stack]:
+    """The stand-in, and the settings that lead to it."""
     before = dict(os.environ)
     with Standin() as aws:
         settings = settings_at(aws.endpoint)
@@ -31,12 +32,12 @@ def _package_stack() -> Iterator[Stack]:
 
 
 @pytest.fixture
-def stack(_package_stack: Stack, request: pytest.FixtureRequest) -> Iterator[Stack]:
+def stack(package_stack: Stack, request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The stand-in, healthy and with empty queues."""
-    yield _package_stack
+    yield package_stack
     # Shown by pytest for a test that failed.
-    print(_package_stack.logs())
-    _package_stack.clean_up()
+    print(package_stack.logs())
+    package_stack.clean_up()
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def aws(stack: Stack) -> Standin:
 
 
 @pytest.fixture
-def tasks(_package_stack: Stack) -> ModuleType:
+def tasks(package_stack: Stack) -> ModuleType:
     """The tasks, on an app that was made for this stand-in."""
     from tests.faults import app
 

@@ -140,6 +140,12 @@ class Stack:
             worker.wait_ready()
         return worker
 
+    def start_shared_worker(self, concurrency: int) -> WorkerProcess:
+        """Start a worker that outlives the test; whoever asks for it cleans it up."""
+        worker = self.start_worker(concurrency)
+        self._workers.remove(worker)
+        return worker
+
     def logs(self) -> str:
         """What all workers have logged, for a failure's report."""
         return "\n".join(f"--- worker {each.pid}\n{each.log}" for each in self._workers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -20,13 +21,16 @@ from tests.integration.processes import wait_for
 PATIENCE = 30
 
 
-@pytest.fixture
-def worker(stack: Stack) -> None:
-    """A worker of four processes."""
-    stack.start_worker(4)
+@pytest.fixture(scope="module")
+def worker(package_stack: Stack) -> Iterator[None]:
+    """A worker of four processes, for all tests here."""
+    worker = package_stack.start_shared_worker(4)
+    yield
+    print(worker.log)
+    worker.clean_up()
 
 
-pytestmark = pytest.mark.usefixtures("worker")
+pytestmark = pytest.mark.usefixtures("worker", "stack")
 
 
 def test_a_chord_of_fifty_with_duplicated_members_runs_its_body_once(
@@ -183,8 +187,11 @@ def test_update_state_shows_while_the_task_runs(tmp_path: Path, tasks: ModuleTyp
 
 
 def test_a_task_can_be_replaced(tasks: ModuleType) -> None:
-    """``replace`` hands the id on to another signature."""
+    """``replace`` hands the id on to another signature, also to the last of a chain."""
     assert tasks.replaced.delay(1).get(timeout=PATIENCE) == 101
+    assert tasks.replaced_by_chain.delay(1).get(timeout=PATIENCE) == 11
+    in_chain = chain(tasks.add.s(1, 1), tasks.replaced.s(), tasks.add.s(1000)).delay()
+    assert in_chain.get(timeout=PATIENCE) == 1102
 
 
 def test_maps_and_chunks(tasks: ModuleType) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from time import time
 from typing import Any
@@ -121,6 +123,12 @@ class RecordedRequest(Request):
         task_ready(self)
         self.channel.forget(self.tag)
         self.acknowledged = True
+
+    def kill_child(self) -> None:
+        """Kill the process that is at this task. In the threads pool that would be this one."""
+        if self.worker_pid and self.worker_pid != os.getpid():
+            with suppress(ProcessLookupError):
+                os.kill(self.worker_pid, signal.SIGKILL)
 
     def give_back(self) -> None:
         """Hand the message back to the queue, visible at once, before a child begins with it."""

@@ -15,6 +15,7 @@ from celery import chain, chord
 from celeriac import clock, states
 from celeriac.app import CeleriacApp
 from celeriac.records import Failure
+from celeriac.records.updates import Updates
 from celeriac.services import services
 from tests.unit.delivery.single_worker import SingleWorker
 
@@ -31,8 +32,16 @@ def refused(which: Refuses) -> Iterator[None]:
             raise EndpointConnectionError(endpoint_url="https://aws.invalid")
         return make(self, operation, parameters)
 
+    update = Updates.update_item
+
+    def update_item(self: Updates, parameters: Any) -> Any:
+        if which("UpdateItem", parameters):
+            raise EndpointConnectionError(endpoint_url="https://aws.invalid")
+        return update(self, parameters)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseClient, "_make_api_call", call)
+        patch.setattr(Updates, "update_item", update_item)
         yield
 
 

@@ -27,7 +27,7 @@ from celeriac.records import (
     TaskRecord,
 )
 from celeriac.services import services
-from celeriac.task import Hidden
+from celeriac.task import Hidden, comes_back, put_off
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ class RecordBackend(BaseBackend):
         kept = store_result and not getattr(request, "ignore_result", False)
         stored = self._store(task_id, result if kept else None, state, None, request)
         if stored and request and request.chord:
-            self.on_chord_part_return(request, state, result)
+            with comes_back():
+                self.on_chord_part_return(request, state, result)
 
     def mark_as_failure(
         self,
@@ -68,15 +69,22 @@ class RecordBackend(BaseBackend):
 
         An ignored result doesn't hide a failure. An attempt that no longer holds the task tells
         nobody.
+
+        Raises:
+            Reject: AWS is out of reach, and what the task was to bring about isn't done.
         """
+        if request and request.get("has_run") and isinstance(exc, Exception) and transient(exc):
+            # The task did well. Its callbacks and its chain's next step couldn't be sent.
+            raise put_off(request, exc)
         if not self._store(task_id, exc, state, traceback, request) or not request:
             return
-        # As Celery's own, which would store the result once more.
-        if request.chord:
-            self.on_chord_part_return(request, state, exc)
-        self._fail_chain(request.chain, exc, traceback, store_result=store_result, state=state)
-        if call_errbacks and request.errbacks:
-            self._call_task_errbacks(request, exc, traceback)
+        with comes_back():
+            # As Celery's own, which would store the result once more.
+            if request.chord:
+                self.on_chord_part_return(request, state, exc)
+            self._fail_chain(request.chain, exc, traceback, store_result=store_result, state=state)
+            if call_errbacks and request.errbacks:
+                self._call_task_errbacks(request, exc, traceback)
 
     def mark_as_revoked(
         self,
@@ -89,7 +97,8 @@ class RecordBackend(BaseBackend):
         """End the task as revoked, and tell its chord."""
         error = TaskRevokedError(reason)
         if self._store(task_id, error, state, None, request) and request and request.chord:
-            self.on_chord_part_return(request, state, error)
+            with comes_back():
+                self.on_chord_part_return(request, state, error)
 
     def store_result(
         self,
@@ -316,10 +325,15 @@ class RecordBackend(BaseBackend):
         if done >= (len(header) if size is None else size):
             self._send_body(body, header)
 
-    def tell_chord_again(self, request: Any, record: TaskRecord) -> None:
-        """Repeat what follows a task's end, for the worker that may have died before it."""
+    def tell_again(self, request: Any, record: TaskRecord) -> None:
+        """Repeat what follows a task's end, for the worker that may have died before it.
+
+        Not its errbacks: they have no ids that would tell a second call from the first.
+        """
         if request.chord:
             self.on_chord_part_return(request, record.state, None)
+        if record.state == states.FAILURE and request.chain:
+            self._fail_chain(request.chain, self._meta(record)["result"])
 
     def _send_body(self, body: Signature, header: GroupResult) -> None:
         try:

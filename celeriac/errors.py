@@ -51,8 +51,11 @@ class CeleriacError(Exception):
     """The root of the engine's errors."""
 
 
-class UnavailableError(CeleriacError):
-    """An AWS service can't be reached, or asks for fewer requests. Nothing was accepted."""
+class UnavailableError(CeleriacError, OperationalError):
+    """An AWS service can't be reached, or asks for fewer requests. Nothing was accepted.
+
+    It is what Celery's callers expect of a broker that is out of reach.
+    """
 
     def __init__(self, service: str, retry_after: timedelta = timedelta(seconds=5)) -> None:
         super().__init__(f"{service} can't be reached now. Try again in a few seconds.")
@@ -96,7 +99,7 @@ def transient(error: BaseException) -> bool:
             status >= HTTPStatus.INTERNAL_SERVER_ERROR
             or error.response["Error"]["Code"] in _TRANSIENT_CODES
         )
-    return isinstance(error, UnavailableError | BotoCoreError | OperationalError | OSError)
+    return isinstance(error, BotoCoreError | OperationalError | OSError)
 
 
 @contextmanager

@@ -59,7 +59,8 @@ class Groups:
             ExpressionAttributeValues=marshal(
                 {":member": {Binary(digest)}, ":expires_at": expires_at}
             ),
-            ReturnValues="UPDATED_NEW",
+            # UPDATED_NEW may leave out a set that has this member already.
+            ReturnValues="ALL_NEW",
         )
         return len(answer["Attributes"]["members"]["BS"])
 

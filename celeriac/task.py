@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -77,6 +79,21 @@ class Hidden:
         return self.why
 
 
+@contextmanager
+def comes_back() -> Iterator[None]:
+    """AWS out of reach inside has the message come back: what it says isn't done yet.
+
+    Raises:
+        Reject: hides the message for a moment, instead of acknowledging it.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not transient(error):
+            raise
+        raise Reject(Hidden(f"AWS can't be reached now: {error}", FAULT_PAUSE), True) from error
+
+
 class RecordedTask(Task):
     """A Celery task that runs only under a lease on its record."""
 
@@ -100,14 +117,19 @@ class RecordedTask(Task):
         record: TaskRecord = request.record
         reference = _header(request).get("input")
         if reference is not None:
-            text = services().values.get(record.tenant, record.task_id, reference)
+            try:
+                text = services().values.get(record.tenant, record.task_id, reference)
+            except Exception as error:
+                if not transient(error):
+                    raise
+                raise put_off(request, error) from error
             call = Call.from_text(text)
             args, kwargs = tuple(call.args), dict(call.kwargs)
             # What a retry sends on is what the attempt was called with.
             request.update(args=list(args), kwargs=kwargs)
         try:
             with interruption.allowed(record.task_id):
-                return self.run(*args, **kwargs)
+                result = self.run(*args, **kwargs)
         except Cancelled as cancelled:
             why = "cancelled by its caller"
             remove_artifacts(record)
@@ -116,6 +138,9 @@ class RecordedTask(Task):
         except LeaseLostError as lost:
             # Whoever holds the task now has its message too: this one is not to be touched.
             raise Reject(Hidden(str(lost), None), requeue=True) from lost
+        # From here on it isn't the task's own code that fails.
+        request.update(has_run=True)
+        return result
 
     def retry(self, *args: Any, exc: BaseException | None = None, **options: Any) -> Any:
         """As Celery's; the record keeps what the retry is for."""
@@ -191,8 +216,8 @@ class RecordedTask(Task):
             left = timedelta(milliseconds=max(0, (record.lease_until or 0) - clock.now()))
             raise Reject(Hidden(lost.why.value, left + LEASE_MARGIN), requeue=True)
         if record.terminal:
-            # The worker that ended it may have died before the chord heard of it.
-            self.backend.tell_chord_again(self.request, record)
+            # The worker that ended it may have died before its chord or chain heard of it.
+            self.backend.tell_again(self.request, record)
         elif lost.why is LostClaim.STALE and record.attempt > self.request.retries + 1:
             # Its retry was recorded, and its worker may have died before sending the message.
             self.app.resend(record)
@@ -264,6 +289,22 @@ def adopt(base: type[Any]) -> type[Any]:
     if issubclass(base, RecordedTask):
         return base
     return type(base.__name__, (RecordedTask, base), {"abstract": True, "__module__": __name__})
+
+
+def put_off(request: Any, error: Exception) -> Reject:
+    """What to raise when AWS is out of reach and a claimed task can't be begun, or ended.
+
+    The message comes back after a moment. The lease is given up, so that no worker counts as lost.
+    """
+    try:
+        services().records.release(request.id, request.owner)
+    except LeaseLostError as lost:
+        log.info("%s", lost)
+    except Exception as again:
+        if not transient(again):
+            raise
+        log.warning("the lease of task %s ends by itself: %s", request.id, again)
+    return Reject(Hidden(f"AWS can't be reached now: {error}", FAULT_PAUSE), requeue=True)
 
 
 def remove_artifacts(record: TaskRecord) -> None:

@@ -12,7 +12,7 @@ from celeriac.app import CeleriacApp, celery_app
 from celeriac.task import RecordedTask
 from worker import children, drain
 from worker.keeper import KeeperStep, keeper
-from worker.pools import RefuseSolo
+from worker.pools import ChoosePool
 from worker.prefetch import PrefetchStep
 
 
@@ -21,7 +21,7 @@ def equip(app: CeleriacApp) -> CeleriacApp:
     app.conf.worker_consumer = "worker.consumer:Consumer"
     # On the class that every task has as a base: ``app.Task`` is no base of the task types'.
     RecordedTask.Request = "worker.request:RecordedRequest"
-    app.steps["worker"].add(RefuseSolo)
+    app.steps["worker"].add(ChoosePool)
     app.steps["consumer"].add(KeeperStep)
     app.steps["consumer"].add(PrefetchStep)
     worker_process_init.connect(children.prepare, weak=False)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+from celery.worker.state import active_requests
 
 from celeriac import interruption
 from celeriac.records import LeaseLostError, TaskRecord
@@ -53,15 +54,21 @@ class Cancellations:
             log.warning("task %s has ignored its cancellation and is killed", request.id)
             self._asked[request.owner] = (float("inf"), record)
             # On the event loop: it marks the record, acknowledges, and replaces the child.
-            consumer.hub.call_soon(request.terminate, consumer.pool, "KILL")
+            consumer.hub.call_soon(_kill, request, consumer.pool)
             remove_artifacts(record)
 
     def lost(self, request: RecordedRequest, lost: LeaseLostError) -> None:
         """End an attempt whose task another worker has taken over."""
+        if request not in active_requests:
+            return  # it has ended meanwhile: its child may be at another task
         log.warning("%s", lost)
         request.forget()
-        if request.worker_pid and request.worker_pid != os.getpid():
-            os.kill(request.worker_pid, signal.SIGKILL)
+        request.kill_child()
+
+
+def _kill(request: RecordedRequest, pool: Any) -> None:
+    if request in active_requests:
+        request.terminate(pool, "KILL")
 
 
 def _grace(request: RecordedRequest) -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -61,8 +60,7 @@ def _drain() -> None:
 
 def _hand_back(request: RecordedRequest) -> None:
     """Kill the child that is at a task, and make the task claimable at once."""
-    if request.worker_pid:
-        os.kill(request.worker_pid, signal.SIGKILL)
+    request.kill_child()
     try:
         services().records.release(request.id, request.owner)
     except LeaseLostError as lost:

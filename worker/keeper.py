@@ -161,7 +161,9 @@ class Keeper:
                     request.id, request.owner, clock.now() + clock.millis(visibility)
                 )
             except LeaseLostError as lost:
-                self._cancellations.lost(request, lost)
+                # Under our own name it has just ended, and its child is about to say so.
+                if lost.now_is is None or lost.now_is.lease_owner != request.owner:
+                    self._cancellations.lost(request, lost)
             else:
                 self._leased[request.owner] = now
                 self._cancellations.consider(request, record)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from time import time
 from typing import Any
@@ -17,7 +21,7 @@ from celeriac import clock, telemetry
 from celeriac.errors import UnavailableError, transient
 from celeriac.records import Failure, LeaseLostError
 from celeriac.services import services
-from celeriac.task import Hidden, TypedTask
+from celeriac.task import FAULT_PAUSE, Hidden, TypedTask
 from celeriac.values import ValueMissingError
 from worker import durations, tally
 
@@ -29,6 +33,7 @@ class RecordedRequest(Request):
 
     #: Handed back to the queue before a child began with it.
     given_back = False
+    _already_revoked = False
 
     @property
     def owner(self) -> str:
@@ -50,8 +55,18 @@ class RecordedRequest(Request):
     def on_failure(
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
     ) -> None:
+        with self._let_go():
+            self._on_failure(exc_info, send_failed_event, return_ok)
+
+    def _on_failure(self, exc_info: Any, send_failed_event: bool, return_ok: bool) -> None:
         error = exc_info.exception
         error = getattr(error, "exc", error)
+        if isinstance(error, MemoryError) and return_ok:
+            # Celery would end this whole process. The task has failed, and its record says so.
+            tally.note_failure()
+            task_ready(self)
+            self.acknowledge()
+            return
         if isinstance(error, TimeLimitExceeded):
             return  # billiard tells on_timeout next, which sees to it
         if isinstance(error, Reject) and isinstance(error.reason, Hidden):
@@ -70,18 +85,50 @@ class RecordedRequest(Request):
         if soft:
             super().on_timeout(soft, timeout)
             return
-        if self._retry_after_timeout(timeout):
+        with self._let_go():
+            if self._retry_after_timeout(timeout):
+                task_ready(self)
+                self.acknowledge()
+            else:
+                tally.note_failure()
+                super().on_timeout(soft, timeout)
+
+    def _announce_revoked(
+        self, reason: str, terminated: bool, signum: str | None, expired: bool
+    ) -> None:
+        if not self.time_start:
+            # No child has claimed it: its record waits, and nobody is its owner.
+            self._context.update(owner=None)
+        with self._let_go():
+            super()._announce_revoked(reason, terminated, signum, expired)
+        # Even if it couldn't be written down: the message comes back, and the next delivery sees.
+        self._already_revoked = True
+
+    @contextmanager
+    def _let_go(self) -> Iterator[None]:
+        """Whatever fails inside, the message comes back: it isn't held, and renewed, for ever."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, Reject):
+                log.warning("task %s is left to a later delivery: %s", self.id, error.reason)
+            else:
+                log.exception("task %s is left to a later delivery after", self.id)
             task_ready(self)
-            self.acknowledge()
-        else:
-            tally.note_failure()
-            super().on_timeout(soft, timeout)
+            self.channel.hide(self.tag, FAULT_PAUSE)
+            self.reject(requeue=True)
 
     def forget(self) -> None:
         """Let go of the message without a word to SQS: it is another worker's now."""
         task_ready(self)
         self.channel.forget(self.tag)
         self.acknowledged = True
+
+    def kill_child(self) -> None:
+        """Kill the process that is at this task. In the threads pool that would be this one."""
+        if self.worker_pid and self.worker_pid != os.getpid():
+            with suppress(ProcessLookupError):
+                os.kill(self.worker_pid, signal.SIGKILL)
 
     def give_back(self) -> None:
         """Hand the message back to the queue, visible at once, before a child begins with it."""

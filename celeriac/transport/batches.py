@@ -46,11 +46,9 @@ class Batches:
 
     def take_all(self) -> list[tuple[str, dict[str, Any]]]:
         """Give up the entries not sent yet, for whoever sends them without the event loop."""
-        taken = [
-            (url, entry.parameters) for url, entries in self._entries.items() for entry in entries
-        ]
-        self._entries.clear()
-        return taken
+        # Taken by the thread that drains, while the event loop may still add some.
+        taken, self._entries = self._entries, defaultdict(list)
+        return [(url, entry.parameters) for url in list(taken) for entry in taken[url]]
 
     def _add(self, queue_url: str, entry: _Entry) -> None:
         entries = self._entries[queue_url]

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from celeriac.app import CeleriacApp, make_app
+from celeriac.settings import Settings
+from tasks.contract import Catalogue
+from tests.unit.delivery.single_worker import SingleWorker
+
+
+@pytest.fixture
+def app(aws: Settings) -> Iterator[CeleriacApp]:
+    app = make_app(aws, Catalogue([]))
+
+    @app.task(name="double", shared=False)
+    def double(number: int) -> int:
+        return 2 * number
+
+    @app.task(name="add", shared=False)
+    def add(x: int, y: int = 0) -> int:
+        return x + y
+
+    @app.task(name="total", shared=False)
+    def total(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    @app.task(name="fail", shared=False)
+    def fail(*_: object) -> None:
+        raise ValueError("as it was told to")
+
+    # What the worker logs of a task that fails is no warning of the tests'.
+    logging.getLogger("celery").setLevel(logging.CRITICAL)
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def worker(app: CeleriacApp) -> Iterator[SingleWorker]:
+    worker = SingleWorker(app)
+    yield worker
+    worker.empty()

@@ -80,9 +80,8 @@ class Witness:
         return self._gone(self.store.finish(task_id, owner, *rest, **named), owner)
 
     def _accepted(self, record: TaskRecord, owner: str | None) -> TaskRecord:
-        if owner is not None:
-            if self._holder.get(record.task_id) != owner:
-                self.violations.append(f"{owner} wrote {record.state} after being fenced off")
+        if owner is not None and self._holder.get(record.task_id) != owner:
+            self.violations.append(f"{owner} wrote {record.state} after being fenced off")
         return record
 
     def _gone(self, record: TaskRecord, owner: str | None) -> TaskRecord:

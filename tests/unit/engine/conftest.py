@@ -16,8 +16,10 @@ from tests.unit.engine.theatre import TYPES
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """botocore tries again without its pause."""
-    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _seconds: None))
+    """A request whose answer was lost is sent again without a pause."""
+    hasty = SimpleNamespace(sleep=lambda _seconds: None)
+    monkeypatch.setattr("botocore.endpoint.time", hasty)
+    monkeypatch.setattr("celeriac.records.updates.time", hasty)
 
 
 @pytest.fixture(params=["memory", "dynamodb"])

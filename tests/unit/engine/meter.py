@@ -7,6 +7,7 @@ docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html say.
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import boto3
 import pytest
-from botocore.client import BaseClient
+from moto.core.botocore_stubber import BotocoreStubber
 
 from celeriac.topology import TABLE, IndexShape
 
@@ -52,24 +54,24 @@ def item_size(item: Item) -> int:
     return sum(len(name.encode()) + size(value) for name, value in item.items())
 
 
-def table_units(before: Item | None, after: Item | None) -> int:
+def table_units(before: Item, after: Item) -> int:
     """The larger of both versions counts, each begun KiB as one unit."""
-    return math.ceil(max(item_size(each) for each in (before or {}, after or {})) / UNIT)
+    return math.ceil(max(item_size(before), item_size(after)) / UNIT)
 
 
-def index_units(index: IndexShape, before: Item | None, after: Item | None) -> int:
+def index_units(index: IndexShape, before: Item, after: Item) -> int:
     """Nothing while the entry stays as it is; a changed key is a deletion and a creation."""
     old, new = _entry(index, before), _entry(index, after)
     if old == new:
         return 0
     if old and new and all(old[key] == new[key] for key in (index.partition_key, index.sort_key)):
         return table_units(old, new)
-    return sum(table_units(None, each) for each in (old, new) if each)
+    return table_units(old, {}) + table_units({}, new)
 
 
-def _entry(index: IndexShape, item: Item | None) -> Item | None:
-    if item is None or not {index.partition_key, index.sort_key} <= item.keys():
-        return None
+def _entry(index: IndexShape, item: Item) -> Item:
+    if not {index.partition_key, index.sort_key} <= item.keys():
+        return {}
     kept = {*KEYS, index.partition_key, index.sort_key, *index.projects}
     return {name: value for name, value in item.items() if name in kept}
 
@@ -85,27 +87,37 @@ class Bill:
 
 @contextmanager
 def metered() -> Iterator[Bill]:
-    """Every request that any AWS client of this process makes inside goes onto the bill."""
+    """Every request that this process sends to moto inside goes onto the bill."""
     bill = Bill()
-    call = BaseClient._make_api_call  # type: ignore[attr-defined]
+    reader = boto3.client("dynamodb")
+    handle = BotocoreStubber.__call__
 
-    def counted(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
-        bill.requests[f"{client.meta.service_model.service_name}:{operation}"] += 1
-        if client.meta.service_model.service_name != "dynamodb" or operation not in WRITES:
-            return call(client, operation, parameters)
-        where = parameters.get("Key") or {key: parameters["Item"][key] for key in KEYS}
-        read = {"TableName": parameters["TableName"], "Key": where, "ConsistentRead": True}
-        before = call(client, "GetItem", read).get("Item")
+    def count(stubber: BotocoreStubber, event_name: str, request: Any, **named: Any) -> Any:
+        _, service, operation = event_name.split(".")
+        bill.requests[f"{service}:{operation}"] += 1
+        if service != "dynamodb" or operation not in WRITES:
+            return handle(stubber, event_name, request, **named)
+        parameters = json.loads(request.body)
+        table = parameters["TableName"]
+        key = parameters.get("Key") or {key: parameters["Item"][key] for key in KEYS}
+
+        def stored() -> Item:
+            with pytest.MonkeyPatch.context() as uncounted:
+                uncounted.setattr(BotocoreStubber, "__call__", handle)
+                answer = reader.get_item(TableName=table, Key=key, ConsistentRead=True)
+            return answer.get("Item", {})
+
+        before = stored()
         try:
-            return call(client, operation, parameters)
+            return handle(stubber, event_name, request, **named)
         finally:
             # A write that is refused by its condition is billed as well.
-            after = call(client, "GetItem", read).get("Item")
+            after = stored()
             bill.units["table"] += table_units(before, after)
             for index in TABLE.indexes:
                 bill.units[index.name] += index_units(index, before, after)
-            bill.largest_item = max(bill.largest_item, item_size(after or {}))
+            bill.largest_item = max(bill.largest_item, item_size(after))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseClient, "_make_api_call", counted)
+        patch.setattr(BotocoreStubber, "__call__", count)
         yield bill

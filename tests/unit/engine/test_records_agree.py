@@ -123,7 +123,7 @@ def answer(store: RecordStore, call: Call, task_id: str, now: int) -> Any:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(sequence=st.lists(steps, min_size=5, max_size=25))
 def test_memory_and_dynamodb_agree(

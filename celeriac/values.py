@@ -21,7 +21,8 @@ from celeriac.records.items import marshal, partition, unmarshal
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-INLINE_LIMIT = 256
+#: In bytes of UTF-8, as are the others.
+INLINE_LIMIT = 128
 ITEM_LIMIT = 32 * 1024
 #: The largest input or result, in bytes of UTF-8.
 LARGEST = 50 * 2**20

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from celeriac import states
 from celeriac.clock import Millis
 
-#: Longer messages are cut, in bytes of UTF-8: DynamoDB bills the whole item at every write.
-LONGEST_MESSAGE = 200
+# Longer texts are cut, in bytes of UTF-8: DynamoDB bills the whole item at every write. Together
+# with ``values.INLINE_LIMIT`` these keep a record of usual names within one KiB.
+LONGEST_PROGRESS = 80
+LONGEST_MESSAGE = 160
 LONGEST_TYPE = 80
 
 
@@ -27,7 +29,7 @@ class Progress:
     message: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "message", cut(self.message, LONGEST_MESSAGE))
+        object.__setattr__(self, "message", cut(self.message, LONGEST_PROGRESS))
 
 
 @dataclass(frozen=True, kw_only=True)

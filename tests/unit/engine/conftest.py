@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from celery import _state
 
-from celeriac import services
+from celeriac import clock, services
+from celeriac.app import CeleriacApp, make_app
 from celeriac.records import DynamoRecords, MemoryRecords, RecordStore
+from celeriac.settings import Settings
 from tests.unit.engine.support import Timer, World
+from tests.unit.engine.theatre import TYPES
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """botocore tries again without its pause."""
-    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _seconds: None))
+    """A request whose answer was lost is sent again without a pause."""
+    hasty = SimpleNamespace(sleep=lambda _seconds: None)
+    monkeypatch.setattr("botocore.endpoint.time", hasty)
+    monkeypatch.setattr("celeriac.records.updates.time", hasty)
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
@@ -33,3 +40,24 @@ def records(world: World) -> RecordStore:
 @pytest.fixture
 def timer(world: World) -> Timer:
     return world.timer
+
+
+@pytest.fixture
+def staged_timer(monkeypatch: pytest.MonkeyPatch) -> Timer:
+    """The clock of the whole engine."""
+    timer = Timer()
+    monkeypatch.setattr(clock, "now", timer)
+    return timer
+
+
+@pytest.fixture
+def staged_app(aws: Settings, staged_timer: Timer) -> Iterator[CeleriacApp]:
+    """An app whose messages go to a queue on stage: see ``theatre``."""
+    before = _state._get_current_app()
+    app = make_app(aws, TYPES)
+    app.conf.broker_transport = "memory"
+    app.conf.broker_transport_options = {}
+    services.reset()
+    yield app
+    services.reset()
+    _state._set_current_app(before)

@@ -145,11 +145,11 @@ class CuedRecords:
 class NoArtifacts:
     """The tasks of these tests keep none."""
 
-    def list(self, tenant: str, prefix: str) -> Iterator[Any]:
-        return iter(())
-
     def delete(self, tenant: str, keys: list[str]) -> None:
         assert not keys
+
+    def list(self, tenant: str, prefix: str) -> Iterator[Any]:
+        return iter(())
 
 
 def play_part(payload: Any, context: TaskContext) -> Any:

@@ -11,7 +11,7 @@ from celeriac.records import (
     RecordExistsError,
     RecordStore,
 )
-from celeriac.records.record import LONGEST_MESSAGE
+from celeriac.records.record import LONGEST_MESSAGE, LONGEST_PROGRESS
 from celeriac.services import services
 from tests.unit.engine.stages import (
     RUNNING,
@@ -145,7 +145,7 @@ def test_messages_are_cut(world: World) -> None:
     failure = Failure.of(RuntimeError("ä" * 500))
 
     assert kept is not None
-    assert kept.message == "🥕" * (LONGEST_MESSAGE // 4)
+    assert kept.message == "🥕" * (LONGEST_PROGRESS // 4)
     assert failure.message == "ä" * (LONGEST_MESSAGE // 2)
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from bench.standin import Fault, Standin
 from celeriac import states
+from celeriac import workers as heartbeats
 from tests.faults.stack import Stack, WorkerProcess
 from tests.integration.processes import wait_for
 from worker import health
@@ -26,7 +27,7 @@ from worker import health
 def test_an_idle_worker_polls_at_most_three_times_a_minute_per_queue(
     stack: Stack, aws: Standin, tasks: ModuleType
 ) -> None:
-    """And calls nothing else, but for its heartbeat: three small writes a minute."""
+    """And calls nothing else, but for its own heartbeat."""
     queues = 2
     stack.start_worker(1, CELERIAC_QUEUES="default,email")
     window = timedelta(seconds=41)
@@ -37,7 +38,7 @@ def test_an_idle_worker_polls_at_most_three_times_a_minute_per_queue(
     calls = aws.calls()
     # Within 41 s from its first poll, one that polls thrice a minute begins two more.
     assert calls.pop("sqs.ReceiveMessage") <= 2 * queues
-    assert calls.pop("dynamodb.PutItem") <= 3
+    assert calls.pop("dynamodb.PutItem", 0) <= window / heartbeats.INTERVAL + 1
     assert not calls, f"an idle worker made other calls: {calls}"
 
 

@@ -201,5 +201,11 @@ class KeeperStep(bootsteps.StartStopStep):
     def start(self, consumer: Any) -> None:
         keeper.attach(consumer)
 
+    def stop(self, consumer: Any) -> None:
+        """The event loop has ended: a poll left open would be given a message unread."""
+        channel = getattr(consumer.task_consumer, "channel", None)
+        if channel is not None and consumer.hub is not None:
+            channel.hang_up()
+
 
 keeper = Keeper()

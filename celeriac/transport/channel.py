@@ -32,6 +32,9 @@ FIRST_PAUSE = timedelta(milliseconds=100)
 #: long as SQS allows: they cost money and hold up nothing.
 BUSY_WAIT = timedelta(seconds=3)
 
+#: How long a worker that ends waits for the answers to its acknowledgements.
+LAST_ANSWERS = timedelta(seconds=1)
+
 #: How often a message has been received tells one that kills its workers.
 _ATTRIBUTES = ["ApproximateReceiveCount"]
 
@@ -319,6 +322,16 @@ class Channel(SQS.Channel):
                 for each in held
             ]
         )
+
+    def hang_up(self) -> None:
+        """End the polls that are under way; what they bring in this moment is given back.
+
+        On the event loop's thread, once the loop has ended.
+        """
+        self._draining = True
+        if "_requests" in self.__dict__:
+            self._requests.finish(LAST_ANSWERS)
+        self._settle_now()
 
     def close(self) -> None:
         self._draining = True

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
+from time import monotonic, sleep
 from typing import Any
 
 import pycurl
@@ -52,6 +53,29 @@ class Curl(CurlClient):
         # A signal for the resolver's time-out would hit Celery's own handlers.
         curl.setopt(pycurl.NOSIGNAL, 1)
 
+    def finish(self, patience: timedelta) -> None:
+        """Take the answers that have come, wait a little for those that come at once, hang up.
+
+        For when the event loop has ended. A long poll left open could still be given a message,
+        which nobody would then read.
+        """
+        give_up_at = monotonic() + patience.total_seconds()
+        while True:
+            self._timeout_check()
+            under_way = [curl for curl in self._curls if getattr(curl, "info", None)]
+            prompt = [curl for curl in under_way if not _is_poll(curl.info["request"])]
+            if not prompt or monotonic() >= give_up_at:
+                break
+            sleep(0.01)
+        for curl in under_way:
+            self._multi.remove_handle(curl)
+            curl.info = None
+            self._free_list.append(curl)
+
+
+def _is_poll(request: Any) -> bool:
+    return str(request.headers.get("X-Amz-Target", "")).endswith(".ReceiveMessage")
+
 
 def curl_of(hub: Any) -> Curl:
     """The event loop's curl client; kept where kombu keeps its own, so there is one."""
@@ -73,6 +97,10 @@ class SqsRequests:
         self._content_type = f"application/x-amz-json-{metadata['jsonVersion']}"
         self._url = client.meta.endpoint_url
         self._certificates = get_cert_path(True)
+
+    def finish(self, patience: timedelta) -> None:
+        """End what is under way, for when the event loop has ended."""
+        self._curl.finish(patience)
 
     def call(
         self,

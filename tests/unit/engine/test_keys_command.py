@@ -99,7 +99,7 @@ def test_a_wrong_argument_is_one_line(run: Run, arguments: tuple[str, ...], erro
 
 def test_an_outage_is_one_line(run: Run, at_once: None) -> None:
     """DynamoDB can't be reached: no secret is shown that was not stored."""
-    with out_of_reach(services().dynamodb):
+    with out_of_reach("dynamodb"):
         code, said, beside = run("create", "x")
 
     assert (code, said) == (1, "")

@@ -6,12 +6,15 @@ import sys
 from typing import Annotated
 
 import typer
+from botocore.exceptions import ClientError
+from pydantic import ValidationError
 
 from celeriac import clock
 from celeriac.commands import queues, tasks, workers
 from celeriac.errors import CeleriacError, unavailable
-from celeriac.keys import KeyNotFoundError, Scope, generate
+from celeriac.keys import KeyNotFoundError, Scope, TenantNameError, generate
 from celeriac.services import services
+from celeriac.settings import explain
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 keys = typer.Typer(no_args_is_help=True, help="API keys: who may use the HTTP API, and for what.")
@@ -65,10 +68,14 @@ def main() -> int:
     """Run a command; an error is one line and exit code 1."""
     try:
         app()
-    except (CeleriacError, KeyNotFoundError) as error:
+    except ValidationError as error:
+        # Only the settings are validated here: an argument's error is the command's own to tell.
+        sys.stderr.write(f"{explain(error)}\n")
+    except (CeleriacError, KeyNotFoundError, TenantNameError, ClientError) as error:
         sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    else:
+        return 0
+    return 1
 
 
 if __name__ == "__main__":

@@ -117,18 +117,26 @@ class Artifacts:
             return answer["ContentLength"], answer["ContentType"]
 
     def delete(self, tenant: str, keys: list[str]) -> None:
-        """Remove artifacts; those that aren't there count as removed."""
+        """Remove artifacts; those that aren't there count as removed.
+
+        Raises:
+            botocore.exceptions.ClientError: S3 didn't remove one of them.
+        """
         # docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html: 1,000 keys at most.
         for start in range(0, len(keys), 1000):
             chunk = keys[start : start + 1000]
-            self._client.delete_objects(
+            answer = self._client.delete_objects(
                 Bucket=self._bucket,
                 Delete={"Objects": [{"Key": _full_key(tenant, key)} for key in chunk]},
             )
+            if failed := answer.get("Errors"):
+                code, message = failed[0].get("Code", ""), failed[0].get("Message", "")
+                refusal: Any = {"Error": {"Code": code, "Message": message}}
+                raise ClientError(refusal, "DeleteObjects")
 
     def list(self, tenant: str, prefix: str) -> Iterator[StoredArtifact]:
         """The tenant's artifacts whose keys begin with ``prefix``."""
-        for _, found in self._list(_full_key(tenant, "") + prefix):
+        for _, found in self._list(f"tenants/{tenant}/{prefix}"):
             yield found
 
     def list_all(self) -> Iterator[tuple[str, StoredArtifact]]:
@@ -193,7 +201,7 @@ def safe_content_type(content_type: str) -> str:
 
 
 def _full_key(tenant: str, key: str) -> str:
-    if key and not is_key(key):
+    if not is_key(key):
         raise ArtifactNotFoundError(key)
     return f"tenants/{tenant}/{key}"
 

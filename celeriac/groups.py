@@ -13,8 +13,9 @@ from celeriac.values import ValueStore
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-#: Groups are Celery's, and Celery's have no tenant: this name keeps their large values in S3.
-TENANT = "groups"
+#: Groups are Celery's, and Celery's have no tenant. Their large values are in S3 under this name,
+#: which no tenant can have.
+TENANT = "-groups"
 
 
 class Groups:

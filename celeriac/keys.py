@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from celeriac import clock
 from celeriac.clock import Millis
 from celeriac.records.items import marshal, unmarshal
+from celeriac.settings import TENANT
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 MARK = "cel_"
 
 _PARTITION = "keys"
+_ID_LENGTH = 12
 
 
 class Scope(StrEnum):
@@ -35,7 +38,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key as it is stored: never the secret itself. ``id`` is the hash's first 12 digits."""
+    """A key as it is stored: never the secret itself. ``id`` is how the hash begins."""
 
     id: str
     name: str
@@ -45,6 +48,17 @@ class ApiKey:
 
     def allows(self, scope: Scope) -> bool:
         return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+class TenantNameError(ValueError):
+    """A tenant can't be called this."""
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(
+            f"A tenant can't be called {tenant!r}. Use up to 63 lower-case letters, digits and "
+            "dashes, such as 'acme-shop'."
+        )
+        self.tenant = tenant
 
 
 class KeyNotFoundError(LookupError):
@@ -76,9 +90,14 @@ class Keys:
         self._cache: dict[str, tuple[float, ApiKey]] = {}
 
     def register(self, secret: str, *, name: str, tenant: str, scopes: Iterable[Scope]) -> ApiKey:
-        """Store a key's hash. Registering a key again replaces what it may do."""
+        """Store a key's hash. Registering a key again replaces what it may do.
+
+        Raises ``TenantNameError``.
+        """
+        if not re.fullmatch(TENANT, tenant):
+            raise TenantNameError(tenant)
         digest = _digest(secret)
-        key = ApiKey(digest[:12], name, tenant, frozenset(scopes), clock.now())
+        key = ApiKey(digest[:_ID_LENGTH], name, tenant, frozenset(scopes), clock.now())
         self._client.put_item(
             TableName=self._table,
             Item=marshal(
@@ -127,13 +146,15 @@ class Keys:
 
     def revoke(self, key_id: str) -> ApiKey:
         """Remove a key. Raises ``KeyNotFoundError``."""
+        if len(key_id) != _ID_LENGTH:
+            raise KeyNotFoundError(key_id)
         answer = self._client.query(
             TableName=self._table,
             KeyConditionExpression="pk = :keys AND begins_with(sk, :id)",
             ExpressionAttributeValues=marshal({":keys": _PARTITION, ":id": key_id}),
             ConsistentRead=True,
         )
-        if not key_id or len(answer["Items"]) != 1:
+        if len(answer["Items"]) != 1:
             raise KeyNotFoundError(key_id)
         item = answer["Items"][0]
         self._client.delete_item(TableName=self._table, Key={"pk": item["pk"], "sk": item["sk"]})
@@ -148,7 +169,7 @@ def _digest(secret: str) -> str:
 def _from_item(item: Any) -> ApiKey:
     values = unmarshal(item)
     return ApiKey(
-        id=values["sk"][:12],
+        id=values["sk"][:_ID_LENGTH],
         name=values["name"],
         tenant=values["tenant"],
         scopes=frozenset(Scope(scope) for scope in values["scopes"]),

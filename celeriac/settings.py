@@ -10,7 +10,16 @@ from datetime import timedelta
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AnyUrl, EmailStr, Field, Secret, TypeAdapter, UrlConstraints, model_validator
+from pydantic import (
+    AnyUrl,
+    EmailStr,
+    Field,
+    Secret,
+    TypeAdapter,
+    UrlConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.contract import Queue
@@ -19,6 +28,9 @@ PREFIX = "CELERIAC_"
 #: How a variable says that a setting has no value.
 NULL = "null"
 PLACEHOLDERS = ("changeme", "example.com", "example.org", "placeholder", "todo")
+
+#: What a tenant may be called. Tenants begin S3 keys and index keys, so they hold no "/" and "#".
+TENANT = r"[a-z0-9][a-z0-9-]{0,62}"
 
 Bytes = Annotated[int, Field(gt=0)]
 SmtpUrl = Annotated[
@@ -97,7 +109,7 @@ class Settings(BaseSettings):
     )
     tenant: str = Field(
         "default",
-        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
+        pattern=f"^{TENANT}$",
         description="Whose tasks they are when Python code submits without naming a tenant.",
     )
     include: str = Field(
@@ -106,10 +118,12 @@ class Settings(BaseSettings):
         "workers import them.",
     )
     record_ttl: timedelta = Field(
-        timedelta(days=7), description="How long task records, results and artifacts are kept."
+        timedelta(days=7),
+        gt=timedelta(0),
+        description="How long task records, results and artifacts are kept.",
     )
     upload_ttl: timedelta = Field(
-        timedelta(days=1), description="How long an uploaded file is kept."
+        timedelta(days=1), gt=timedelta(0), description="How long an uploaded file is kept."
     )
     visibility: timedelta = Field(
         timedelta(seconds=60),
@@ -142,7 +156,9 @@ class Settings(BaseSettings):
         1, ge=1, le=64, description="Over how many partitions a tenant's listing is spread."
     )
     api_key_cache: timedelta = Field(
-        timedelta(seconds=60), description="How long an API process trusts a key it has looked up."
+        timedelta(seconds=60),
+        ge=timedelta(0),
+        description="How long an API process trusts a key it has looked up.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="What is logged, at least."
@@ -196,8 +212,18 @@ def _to_text(value: Any) -> str:
         return NULL
     if isinstance(value, Secret):
         return str(value.get_secret_value())
+    if isinstance(value, str):
+        return value
     text = TypeAdapter(type(value)).dump_json(value).decode()
     return text.removeprefix('"').removesuffix('"')
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong with the settings, in one line that names the variables."""
+    return "; ".join(
+        ": ".join([*(f"{PREFIX}{name}".upper() for name in each["loc"][:1]), each["msg"]])
+        for each in error.errors(include_url=False, include_input=False, include_context=False)
+    )
 
 
 @cache

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import pytest
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 from moto.core.botocore_stubber import BotocoreStubber
@@ -72,25 +73,26 @@ def answer_lost(client: Any) -> Iterator[None]:
 
 
 @contextmanager
-def out_of_reach(client: Any, *, carries_out: bool = False) -> Iterator[list[str]]:
-    """Every request of this client fails; AWS ``carries_out`` them, or never sees them.
+def out_of_reach(service: str, *, carries_out: bool = False) -> Iterator[list[str]]:
+    """Every request to a service fails; it ``carries_out`` them, or never sees them.
 
     Gives the names of the operations that were tried.
     """
     tried: list[str] = []
+    handle = BotocoreStubber.__call__
 
-    def fail(event_name: str, request: AWSPreparedRequest, **_: Any) -> None:
-        tried.append(event_name.rpartition(".")[2])
+    def fail(stubber: BotocoreStubber, event_name: str, request: Any, **named: Any) -> Any:
+        _, called, operation = event_name.split(".")
+        if called != service:
+            return handle(stubber, event_name, request, **named)
+        tried.append(operation)
         if carries_out:
-            stubber: BotocoreStubber = botocore_stubber
-            stubber(event_name, request)
+            handle(stubber, event_name, request, **named)
         raise EndpointConnectionError(endpoint_url=str(request.url))
 
-    client.meta.events.register_first("before-send", fail)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BotocoreStubber, "__call__", fail)
         yield tried
-    finally:
-        client.meta.events.unregister("before-send", fail)
 
 
 class World:

@@ -129,16 +129,13 @@ class RecordBackend(BaseBackend):
             # What goes to the dead-letter queue fails for its reason, not for being rejected.
             result = result.reason
         try:
-            self._write(task_id, result, state, traceback, request)
+            with comes_back():
+                self._write(task_id, result, state, traceback, request)
         except LeaseLostError as lost:
             log.warning("%s is not stored: %s", state, lost)
             if request is not None and request.get("record") is not None:
                 raise Reject(Hidden(str(lost), None), requeue=True) from lost
             return False
-        except Exception as error:
-            if not transient(error):
-                raise
-            raise Reject(f"the record can't be written now: {error}", requeue=True) from error
         return True
 
     def _write(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> None:

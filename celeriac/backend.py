@@ -26,6 +26,7 @@ from celeriac.records import (
     RecordExistsError,
     TaskRecord,
 )
+from celeriac.sending import on_behalf_of
 from celeriac.services import services
 from celeriac.task import Hidden, comes_back, put_off
 
@@ -78,7 +79,7 @@ class RecordBackend(BaseBackend):
             raise put_off(request, exc)
         if not self._store(task_id, exc, state, traceback, request) or not request:
             return
-        with comes_back():
+        with comes_back(), on_behalf_of(request):
             # As Celery's own, which would store the result once more.
             if request.chord:
                 self.on_chord_part_return(request, state, exc)
@@ -182,7 +183,7 @@ class RecordBackend(BaseBackend):
         record: TaskRecord = self.app.new_record(
             getattr(request, "task", None) or "unknown",
             task_id,
-            self.app.conf.celeriac_tenant,
+            self.app.current_tenant(),
             Call(),
             queue=self.app.conf.task_default_queue,
         )
@@ -320,7 +321,8 @@ class RecordBackend(BaseBackend):
         size = request.chord.get("chord_size")
         done = services().groups.join(group_id, request.id, self._expires_at())
         if done >= (len(header) if size is None else size):
-            self._send_body(body, header)
+            with on_behalf_of(request):
+                self._send_body(body, header)
 
     def tell_again(self, request: Any, record: TaskRecord) -> None:
         """Repeat what follows a task's end, for the worker that may have died before it.
@@ -330,7 +332,8 @@ class RecordBackend(BaseBackend):
         if request.chord:
             self.on_chord_part_return(request, record.state, None)
         if record.state == states.FAILURE and request.chain:
-            self._fail_chain(request.chain, self._meta(record)["result"])
+            with on_behalf_of(request):
+                self._fail_chain(request.chain, self._meta(record)["result"])
 
     def _send_body(self, body: Signature, header: GroupResult) -> None:
         try:

@@ -149,10 +149,13 @@ class CeleriacApp(Celery):
                 # The step of a canvas, sent again because the step before it ran again. A second
                 # message is harmless, and the first may never have been sent.
                 # Noted as sent again, so that a sending that fails doesn't take the record back.
-                services().records.resend(task_id)
-                # A task that was replaced has handed its id on to one of another type.
+                # A task that was replaced has handed its id on to one of another type: so that
+                # one is kept, for its retries and for a message that has to be sent again.
+                waiting = services().records.resend(
+                    task_id, type=record.type, queue=record.queue, input=record.input
+                )
                 return replace(
-                    error.existing,
+                    waiting or error.existing,
                     type=record.type,
                     queue=record.queue,
                     input=record.input,

@@ -26,6 +26,7 @@ from celeriac.records import (
     RecordExistsError,
     TaskRecord,
 )
+from celeriac.sending import on_behalf_of
 from celeriac.services import services
 from celeriac.task import Hidden, comes_back, put_off
 
@@ -78,7 +79,7 @@ class RecordBackend(BaseBackend):
             raise put_off(request, exc)
         if not self._store(task_id, exc, state, traceback, request) or not request:
             return
-        with comes_back():
+        with comes_back(), on_behalf_of(request):
             # As Celery's own, which would store the result once more.
             if request.chord:
                 self.on_chord_part_return(request, state, exc)
@@ -129,16 +130,13 @@ class RecordBackend(BaseBackend):
             # What goes to the dead-letter queue fails for its reason, not for being rejected.
             result = result.reason
         try:
-            self._write(task_id, result, state, traceback, request)
+            with comes_back():
+                self._write(task_id, result, state, traceback, request)
         except LeaseLostError as lost:
             log.warning("%s is not stored: %s", state, lost)
             if request is not None and request.get("record") is not None:
                 raise Reject(Hidden(str(lost), None), requeue=True) from lost
             return False
-        except Exception as error:
-            if not transient(error):
-                raise
-            raise Reject(f"the record can't be written now: {error}", requeue=True) from error
         return True
 
     def _write(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> None:
@@ -185,7 +183,7 @@ class RecordBackend(BaseBackend):
         record: TaskRecord = self.app.new_record(
             getattr(request, "task", None) or "unknown",
             task_id,
-            self.app.conf.celeriac_tenant,
+            self.app.current_tenant(),
             Call(),
             queue=self.app.conf.task_default_queue,
         )
@@ -323,7 +321,8 @@ class RecordBackend(BaseBackend):
         size = request.chord.get("chord_size")
         done = services().groups.join(group_id, request.id, self._expires_at())
         if done >= (len(header) if size is None else size):
-            self._send_body(body, header)
+            with on_behalf_of(request):
+                self._send_body(body, header)
 
     def tell_again(self, request: Any, record: TaskRecord) -> None:
         """Repeat what follows a task's end, for the worker that may have died before it.
@@ -333,7 +332,8 @@ class RecordBackend(BaseBackend):
         if request.chord:
             self.on_chord_part_return(request, record.state, None)
         if record.state == states.FAILURE and request.chain:
-            self._fail_chain(request.chain, self._meta(record)["result"])
+            with on_behalf_of(request):
+                self._fail_chain(request.chain, self._meta(record)["result"])
 
     def _send_body(self, body: Signature, header: GroupResult) -> None:
         try:

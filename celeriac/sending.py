@@ -29,6 +29,9 @@ from celeriac.transport import outbox
 # One message is on its way: it needs no batch of its own.
 _publishing: ContextVar[bool] = ContextVar("publishing", default=False)
 
+# Whose task it is that has ended, and has others sent or ended.
+_tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
+
 # The options of send_task that are about this sending, not about the task.
 _TRANSIENT_OPTIONS = (
     "producer",
@@ -47,6 +50,16 @@ _TRANSIENT_OPTIONS = (
     "queue",
     "delivery_info",
 )
+
+
+@contextmanager
+def on_behalf_of(request: Any) -> Iterator[None]:
+    """What is sent or ended inside is of this request's tenant, in the main process too."""
+    token = _tenant.set(_tenant_of(request) or _tenant.get())
+    try:
+        yield
+    finally:
+        _tenant.reset(token)
 
 
 class CeleriacApp(Celery):
@@ -119,13 +132,10 @@ class CeleriacApp(Celery):
         due_at: clock.Millis | None,
     ) -> TaskRecord:
         parent = self.current_worker_task
-        tenant = self.conf.celeriac_tenant
-        if parent is not None and isinstance(claimed := parent.request.get("record"), TaskRecord):
-            tenant = claimed.tenant
         record = self.new_record(
             name,
             task_id,
-            tenant,
+            self.current_tenant(),
             call,
             due_at=due_at,
             queue=_queue_name(options.get("queue")),
@@ -139,10 +149,13 @@ class CeleriacApp(Celery):
                 # The step of a canvas, sent again because the step before it ran again. A second
                 # message is harmless, and the first may never have been sent.
                 # Noted as sent again, so that a sending that fails doesn't take the record back.
-                services().records.resend(task_id)
-                # A task that was replaced has handed its id on to one of another type.
+                # A task that was replaced has handed its id on to one of another type: so that
+                # one is kept, for its retries and for a message that has to be sent again.
+                waiting = services().records.resend(
+                    task_id, type=record.type, queue=record.queue, input=record.input
+                )
                 return replace(
-                    error.existing,
+                    waiting or error.existing,
                     type=record.type,
                     queue=record.queue,
                     input=record.input,
@@ -179,6 +192,12 @@ class CeleriacApp(Celery):
             )
         telemetry.retried(retried)
         return retried
+
+    def current_tenant(self) -> str:
+        """Whose the task is that is sent, or ended, now: that of the task it comes from."""
+        task = self.current_worker_task
+        own = _tenant_of(task.request) if task is not None else None
+        return _tenant.get() or own or str(self.conf.celeriac_tenant)
 
     def new_record(
         self,
@@ -302,6 +321,10 @@ class CeleriacApp(Celery):
         kind = task if isinstance(task, type) else type(task)
         adopted = adopt(kind)
         return super().register_task(task if adopted is kind else adopted(), **options)
+
+
+def _tenant_of(request: Any) -> str | None:
+    return (request.get(HEADER) or {}).get("tenant")
 
 
 def _due_at(countdown: float | None, eta: datetime | str | None) -> clock.Millis | None:

@@ -41,8 +41,9 @@ class Consumer(CeleryConsumer):
                 telemetry.ended(ended)
             except LeaseLostError as lost:
                 log.info("%s", lost)
-            except Exception as error:
-                if not transient(error):
-                    raise
-                log.warning("the record of task %s is not marked: %s", task_id, error)
+            except Exception as error:  # an exception here would end the event loop
+                if transient(error):
+                    log.warning("the record of task %s is not marked: %s", task_id, error)
+                else:
+                    log.exception("the record of a buried message is not marked")
         message.reject(requeue=False)

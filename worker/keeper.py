@@ -145,6 +145,10 @@ class Keeper:
                 )
                 for failed in answer.get("Failed", []):
                     log.warning("a message's visibility is not renewed: %s", failed.get("Code"))
+                    if failed.get("SenderFault"):
+                        # It was delivered again, or held for SQS's 12 hours: asking at each tick
+                        # wouldn't help. The lease, which is renewed, keeps others from the task.
+                        self._renewed[chunk[int(failed["Id"])][0]] = now
                 for entry in answer.get("Successful", []):
                     self._renewed[chunk[int(entry["Id"])][0]] = now
 

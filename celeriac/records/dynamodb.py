@@ -168,9 +168,17 @@ class DynamoRecords:
             return False
         return True
 
-    def resend(self, task_id: str) -> TaskRecord | None:
+    def resend(
+        self,
+        task_id: str,
+        *,
+        type: str | None = None,
+        queue: str | None = None,
+        input: str | None = None,
+    ) -> TaskRecord | None:
         try:
-            return self._update(task_id, _WAITING, {}, add={"resent": 1})
+            changes = {"type": type, "queue": queue, "input": input}
+            return self._update(task_id, _WAITING, changes, add={"resent": 1})
         except _Refused:
             return None
 

@@ -55,12 +55,25 @@ class MemoryRecords:
             self._records.pop(task_id, None)
             return True
 
-    def resend(self, task_id: str) -> TaskRecord | None:
+    def resend(
+        self,
+        task_id: str,
+        *,
+        type: str | None = None,
+        queue: str | None = None,
+        input: str | None = None,
+    ) -> TaskRecord | None:
         with self._lock:
             found = self.get(task_id)
             if found is None or found.state not in states.WAITING:
                 return None
-            return self._write(found, resent=found.resent + 1)
+            return self._write(
+                found,
+                resent=found.resent + 1,
+                type=type or found.type,
+                queue=queue or found.queue,
+                input=input or found.input,
+            )
 
     def claim(self, task_id: str, attempt: int, owner: str, until: Millis) -> Claimed | ClaimLost:
         with self._lock:

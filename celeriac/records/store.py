@@ -148,10 +148,18 @@ class RecordStore(Protocol):
         False if somebody has claimed it or had it sent again: then the task is accepted.
         """
 
-    def resend(self, task_id: str) -> TaskRecord | None:
+    def resend(
+        self,
+        task_id: str,
+        *,
+        type: str | None = None,
+        queue: str | None = None,
+        input: str | None = None,
+    ) -> TaskRecord | None:
         """Note that a waiting task's message is sent again; None if it isn't waiting.
 
-        Comes before the sending, so that a ``discard`` by the first sender fails.
+        Comes before the sending, so that a ``discard`` by the first sender fails. What replaces a
+        task under its id gives its own type, queue and input.
         """
 
     def claim(self, task_id: str, attempt: int, owner: str, until: Millis) -> Claimed | ClaimLost:

@@ -250,11 +250,12 @@ class Channel(SQS.Channel):
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Make the message visible again, or move it to the dead-letter queue."""
         held = self.held.remove(delivery_tag)
+        hidden_for = self._hide.pop(delivery_tag, 0)
         virtual.Channel.basic_reject(self, delivery_tag, requeue=requeue)
         if held is None:
             return
         if requeue:
-            self._show(held, self._hide.pop(delivery_tag, 0))
+            self._show(held, hidden_for)
         else:
             self.dead_letter(held, "rejected")
         if self.hub is not None:

@@ -6,7 +6,9 @@ docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-delete.html
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,7 +35,7 @@ def send_later(queue_url: str, message: Mapping[str, Any], delay: timedelta) -> 
     due_at = datetime.now(UTC) + delay
     try:
         scheduler.create_schedule(
-            Name=f"{headers['id']}-{headers['retries'] + 1}"[:64],
+            Name=_name(f"{headers['id']}-{headers['retries'] + 1}"),
             GroupName=settings.schedule_group,
             ScheduleExpression=f"at({due_at:%Y-%m-%dT%H:%M:%S})",
             ScheduleExpressionTimezone="UTC",
@@ -48,3 +50,13 @@ def send_later(queue_url: str, message: Mapping[str, Any], delay: timedelta) -> 
         )
     except scheduler.exceptions.ConflictException:
         return  # made before: the answer was lost, or the message is sent again
+
+
+def _name(task_and_attempt: str) -> str:
+    """A schedule's name: an id that a caller made up may be longer, or of other characters.
+
+    docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
+    """
+    if re.fullmatch(r"[0-9a-zA-Z-_.]{1,64}", task_and_attempt):
+        return task_and_attempt
+    return hashlib.sha256(task_and_attempt.encode()).hexdigest()

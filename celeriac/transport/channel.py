@@ -314,15 +314,17 @@ class Channel(SQS.Channel):
 
     def give_back(self, delivery_tags: list[str]) -> None:
         """Make held messages visible again at once."""
-        held = [message for tag in delivery_tags if (message := self.held.remove(tag))]
+        entries = []
         for tag in delivery_tags:
-            self.qos.ack(tag)
-        self._change_now(
-            [
-                (each.queue_url, {"ReceiptHandle": each.receipt_handle, "VisibilityTimeout": 0})
-                for each in held
-            ]
-        )
+            held = self.held.remove(tag)
+            if held is not None:
+                # Only what is held: another mark would count against the room there is.
+                self.qos.ack(tag)
+                entry = {"ReceiptHandle": held.receipt_handle, "VisibilityTimeout": 0}
+                entries.append((held.queue_url, entry))
+        self._change_now(entries)
+        if self.hub is not None and not self._draining:
+            self._wake()
 
     def hang_up(self) -> None:
         """End the polls that are under way; what they bring in this moment is given back.

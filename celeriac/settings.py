@@ -25,6 +25,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tasks.contract import Queue
 
 PREFIX = "CELERIAC_"
+#: An HTTP API of API Gateway gives up after 30 s; the Lambda's time-out is made from this.
+LONGEST_WAIT = timedelta(seconds=25)
 #: How a variable says that a setting has no value.
 NULL = "null"
 PLACEHOLDERS = ("changeme", "example.com", "example.org", "placeholder", "todo")
@@ -146,9 +148,9 @@ class Settings(BaseSettings):
         256 * 2**20, description="The largest file that POST /files gives a link for."
     )
     longest_wait: timedelta = Field(
-        timedelta(seconds=25),
+        LONGEST_WAIT,
         ge=timedelta(0),
-        le=timedelta(seconds=25),
+        le=LONGEST_WAIT,
         description="The longest that GET /tasks/{id}?wait= holds a request. An HTTP API of API "
         "Gateway gives up after 30 s, and the Lambda's own time-out must lie in between.",
     )

@@ -7,6 +7,7 @@ from datetime import timedelta
 from aws_cdk import ArnFormat, CfnOutput, RemovalPolicy, Stack, aws_iam, aws_lambda, aws_logs
 from constructs import Construct
 
+from celeriac.settings import LONGEST_WAIT
 from infra.cdk.accepted import accept
 from infra.cdk.bundling import RUNTIME, api_code
 from infra.cdk.constructs.http_api import HttpApi
@@ -18,7 +19,7 @@ from tasks.contract import Queue
 
 # An HTTP API waits 30 s for its integration: the function ends first, so that it can say why.
 # docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
-FUNCTION_TIMEOUT = timedelta(seconds=29)
+FUNCTION_TIMEOUT = LONGEST_WAIT + timedelta(seconds=4)
 
 
 class Api(Stack):

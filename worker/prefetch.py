@@ -55,14 +55,20 @@ class PrefetchStep(bootsteps.StartStopStep):
             self._timer = None
 
     def _adapt(self, consumer: Any) -> None:
-        wanted = prefetch_count(consumer.pool.num_processes, durations.average())
+        processes = consumer.pool.num_processes
+        wanted = prefetch_count(processes, durations.average())
         if consumer.qos.value != wanted:
             consumer.qos.set(wanted)
             # What Celery's own adjustments go back to.
             consumer.qos.value = wanted
-        self._give_back_the_impatient()
+        if self._give_back_the_impatient() and len(state.active_requests) < processes:
+            # Not because the processes are busy: one has died with the message in its pipe, say.
+            # Then no acknowledgement will come that has the channel poll again.
+            consumer.task_consumer.channel.wake()
 
-    def _give_back_the_impatient(self) -> None:
+    def _give_back_the_impatient(self) -> bool:
+        """Whether there were any."""
+        given_back = False
         longest_ago = monotonic() - PATIENCE.total_seconds()
         for request in tuple(state.reserved_requests):
             if request in state.active_requests or request.time_start:
@@ -70,3 +76,5 @@ class PrefetchStep(bootsteps.StartStopStep):
             held = request.channel.held.get(request.tag)
             if held is not None and held.received_at < longest_ago:
                 request.give_back()
+                given_back = True
+        return given_back

@@ -222,9 +222,9 @@ class Channel(SQS.Channel):
     def basic_qos(self, *args: Any, **kwargs: Any) -> None:
         super().basic_qos(*args, **kwargs)
         if self.hub is not None:
-            self._wake()
+            self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         """There is room again: poll the queues that had none."""
         full, self._full = self._full, set()
         for queue in full:
@@ -245,7 +245,7 @@ class Channel(SQS.Channel):
             self._delete_now([(held.queue_url, {"ReceiptHandle": held.receipt_handle})])
             return
         self._deletes.add(held.queue_url, ReceiptHandle=held.receipt_handle)
-        self._wake()
+        self.wake()
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Make the message visible again, or move it to the dead-letter queue."""
@@ -259,7 +259,7 @@ class Channel(SQS.Channel):
         else:
             self.dead_letter(held, "rejected")
         if self.hub is not None:
-            self._wake()
+            self.wake()
 
     def hide(self, delivery_tag: str, duration: timedelta) -> None:
         """Let a message that is rejected next, and comes back, stay hidden for so long."""
@@ -310,7 +310,7 @@ class Channel(SQS.Channel):
         self.held.remove(delivery_tag)
         self.qos.ack(delivery_tag)
         if self.hub is not None:
-            self._wake()
+            self.wake()
 
     def give_back(self, delivery_tags: list[str]) -> None:
         """Make held messages visible again at once."""
@@ -324,7 +324,7 @@ class Channel(SQS.Channel):
                 entries.append((held.queue_url, entry))
         self._change_now(entries)
         if self.hub is not None and not self._draining:
-            self._wake()
+            self.wake()
 
     def hang_up(self) -> None:
         """End the polls that are under way; what they bring in this moment is given back.

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from celeriac import states
 from celeriac.app import CeleriacApp
+from celeriac.backend import RecordBackend
 from celeriac.records import MemoryRecords, TaskRecord
+from celeriac.services import services
 from tasks.contract import Cancelled
 from tests.unit.engine.stage import VISIBILITY, Act, Cue, Delivery
 from tests.unit.engine.support import Timer
@@ -202,3 +205,31 @@ def test_attempts_run_out(theatre: Theatre, task_id: str) -> None:
     assert record.failure is not None
     assert (record.failure.type, record.failure.message) == ("RuntimeError", "a root in the way")
     assert theatre.queue.messages == []
+
+
+@pytest.mark.parametrize("act", [Act.RETURN, Act.GIVE_UP, Cancelled()])
+def test_a_chord_hears_of_an_end_though_aws_was_down(
+    theatre: Theatre, task_id: str, act: Act | Cancelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The member has ended, and joining its chord fails: the message comes back and joins again."""
+    told: list[str] = []
+
+    def join(group_id: str, member: str, _expires_at: int) -> int:
+        told.append(member)
+        if len(told) == 1:
+            raise EndpointConnectionError(endpoint_url="groups")
+        return 1
+
+    monkeypatch.setattr(services().groups, "join", join)
+    monkeypatch.setattr(RecordBackend, "restore_group", lambda *_, **__: [task_id, "other"])
+    message = theatre.queue.visible[0]
+    message.headers["group"] = "group"
+    message.body[2]["chord"] = theatre.app.signature("play", args=({},)) | {"chord_size": 2}
+
+    go_on(theatre, started(theatre), act, Cue.GO)
+    assert told == [task_id]
+    assert theatre.unacknowledged == []
+
+    theatre.deliver_everything()
+    assert told == [task_id, task_id]
+    assert record_of(theatre, task_id).attempt == 1

@@ -248,5 +248,5 @@ def _revoke(app: CeleriacApp, received: MessageTypeDef) -> str | None:
     telemetry.ended(record)
     # Its chord, if it is a member of one, hears of it from whoever takes the message.
     request = Context(message.headers, **message.embedded)
-    app.backend.tell_chord_again(request, record)
+    app.backend.tell_again(request, record)
     return message.task_id

@@ -87,6 +87,10 @@ def release(records: RecordStore, task_id: str, owner: str) -> TaskRecord:
     return records.release(task_id, owner)
 
 
+def hand_on(records: RecordStore, task_id: str, owner: str) -> TaskRecord:
+    return records.hand_on(task_id, owner)
+
+
 def succeed(records: RecordStore, task_id: str, owner: str) -> TaskRecord:
     return records.finish(task_id, owner, states.SUCCESS, result="=1")
 
@@ -95,7 +99,7 @@ def fail(records: RecordStore, task_id: str, owner: str) -> TaskRecord:
     return records.finish(task_id, owner, states.FAILURE, result="=2", failure=FAILURE)
 
 
-HOLDERS_WRITES = [renew, report, retry, release, succeed, fail]
+HOLDERS_WRITES = [renew, report, retry, release, hand_on, succeed, fail]
 Write = Callable[[RecordStore, str, str], TaskRecord]
 
 

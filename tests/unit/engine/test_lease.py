@@ -28,6 +28,7 @@ from tests.unit.engine.stages import (
     claimed,
     fail,
     failed,
+    hand_on,
     release,
     renew,
     report,
@@ -133,6 +134,20 @@ def test_a_cancelled_task_that_is_handed_back_ends(world: World) -> None:
     assert answer.why is LostClaim.CANCELLED
 
 
+def test_a_task_is_handed_on_to_what_replaces_it(world: World) -> None:
+    """It waits again, of another type on another queue, and whoever comes claims it at once."""
+    before = started(world)
+
+    handed_on = world.records.hand_on(before.task_id, A)
+    sent = world.records.resend(before.task_id, type="sow", queue="files", input="=2")
+
+    assert (handed_on.state, handed_on.lease_until) == (states.PENDING, None)
+    assert sent is not None
+    assert (sent.type, sent.queue, sent.input) == ("sow", "files", "=2")
+    record = claimed(world, before.task_id, 1, B)
+    assert (record.type, record.lost) == ("sow", 0)
+
+
 @stages(*RUNNING)
 @pytest.mark.parametrize(
     ("state", "result", "failure"),
@@ -210,7 +225,7 @@ def test_the_end_is_the_end(world: World, stage: Stage, write: Write, timer: Tim
     assert world.records.get(before.task_id) == before
 
 
-@writes(renew, report, retry, release)
+@writes(renew, report, retry, release, hand_on)
 @stages(succeeded, failed)
 def test_the_end_is_the_end_for_its_own_worker_too(
     world: World, stage: Stage, write: Write

@@ -44,6 +44,12 @@ calls: st.SearchStrategy[tuple[str, Call]] = st.one_of(
     st.just(("get_many", lambda store, task_id, _: store.get_many([task_id, "unknown"]))),
     st.just(("discard", lambda store, task_id, _: store.discard(task_id))),
     st.just(("resend", lambda store, task_id, _: store.resend(task_id))),
+    st.just(
+        (
+            "replace",
+            lambda store, task_id, _: store.resend(task_id, type="sow", queue="files", input="=3"),
+        )
+    ),
     st.just(("cancel", lambda store, task_id, _: store.cancel(task_id))),
     st.builds(
         lambda attempt, owner: (
@@ -51,6 +57,13 @@ calls: st.SearchStrategy[tuple[str, Call]] = st.one_of(
             lambda store, task_id, now: store.claim(task_id, attempt, owner, now + 1000),
         ),
         st.integers(1, 3),
+        OWNERS,
+    ),
+    st.builds(
+        lambda owner: (
+            f"hand_on {owner}",
+            lambda store, task_id, _: store.hand_on(task_id, owner),
+        ),
         OWNERS,
     ),
     st.builds(
@@ -123,7 +136,7 @@ def answer(store: RecordStore, call: Call, task_id: str, now: int) -> Any:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(sequence=st.lists(steps, min_size=5, max_size=25))
 def test_memory_and_dynamodb_agree(

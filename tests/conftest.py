@@ -10,6 +10,7 @@ import pytest
 from moto import mock_aws
 
 from celeriac import services
+from celeriac.app import celery_app
 from celeriac.settings import Settings, settings
 from local.provision import provision
 from tasks.contract import Catalogue
@@ -36,6 +37,8 @@ def aws() -> Iterator[Settings]:
         services.reset()
         provision(settings(), Catalogue([]))
         yield settings()
-    # kombu keeps connections for all apps of a process; these lead to an AWS that is no more.
+    # kombu keeps connections for all apps of a process; these lead to an AWS that is no more. An
+    # app that has used one would go on with it.
     kombu.pools.reset()
+    celery_app.cache_clear()
     services.reset()

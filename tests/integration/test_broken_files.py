@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from celeriac import services, states
+from celeriac.app import celery_app
 from celeriac.records import TaskRecord
 from celeriac.settings import settings
 from celeriac.submission import submit
@@ -40,6 +41,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Pope
             variables.setenv(name, value)
         variables.setenv("CELERIAC_HEALTH_FILE", str(log.with_suffix(".health")))
         services.reset()
+        celery_app.cache_clear()
         provision(settings(), catalogue())
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -54,6 +56,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Pope
         process.terminate()
         process.wait(30)
         services.reset()
+        celery_app.cache_clear()
 
 
 def processed(name: str, content: bytes, operations: dict[str, Any]) -> TaskRecord:

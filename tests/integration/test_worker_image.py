@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from celeriac.app import celery_app
 from celeriac.services import reset
 from celeriac.settings import Settings
 from celeriac.submission import find, submit
@@ -154,6 +155,7 @@ def test_sigterm_lets_a_running_task_finish(
             monkeypatch.setenv(name, value)
         enter(variables)
         reset()
+        celery_app.cache_clear()
         provision(settings, catalogue())
         worker = subprocess.Popen(
             command(
@@ -172,10 +174,11 @@ def test_sigterm_lets_a_running_task_finish(
             output, _ = worker.communicate(timeout=60)
         finally:
             worker.kill()
-            worker.wait()
+            worker.communicate()
         assert worker.returncode == 0, output.decode()[-3000:]
         assert find(task_id, settings.tenant).state == "SUCCESS"
     reset()
+    celery_app.cache_clear()
 
 
 def _healthy(worker: subprocess.Popen[bytes], image: dict[str, Any]) -> bool:

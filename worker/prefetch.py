@@ -6,8 +6,10 @@ stream; of long ones, one for each process. What was held ahead and waits too lo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
-from time import monotonic
+from statistics import fmean
+from time import monotonic, time
 from typing import Any
 
 from celery import bootsteps
@@ -26,11 +28,17 @@ PATIENCE = timedelta(seconds=2)
 INTERVAL = timedelta(milliseconds=250)
 
 
-def prefetch_count(processes: int, average: float | None) -> int:
-    """How many messages to hold for tasks that take ``average`` seconds."""
+def prefetch_count(processes: int, average: float | None, running_for: Sequence[float] = ()) -> int:
+    """How many messages to hold for tasks that take ``average`` seconds.
+
+    ``running_for`` are the seconds that the tasks under way have taken so far. Once they take
+    longer than those before them, they are what to expect: a worker that went by the average
+    would receive again what it has just given back, until SQS calls the message poison.
+    """
     if average is None:
         return processes
-    ahead = round(processes * HORIZON.total_seconds() / max(average, 0.001))
+    expected = max(average, fmean(running_for) if running_for else 0, 0.001)
+    ahead = round(processes * HORIZON.total_seconds() / expected)
     return processes + min(ahead, processes * MOST_AHEAD)
 
 
@@ -56,7 +64,9 @@ class PrefetchStep(bootsteps.StartStopStep):
 
     def _adapt(self, consumer: Any) -> None:
         processes = consumer.pool.num_processes
-        wanted = prefetch_count(processes, durations.average())
+        now = time()
+        running_for = [now - each.time_start for each in tuple(state.active_requests)]
+        wanted = prefetch_count(processes, durations.average(), running_for)
         if consumer.qos.value != wanted:
             consumer.qos.set(wanted)
             # What Celery's own adjustments go back to.

@@ -313,7 +313,10 @@ class Channel(SQS.Channel):
             self.wake()
 
     def give_back(self, delivery_tags: list[str]) -> None:
-        """Make held messages visible again at once."""
+        """Make held messages visible again at once.
+
+        Doesn't poll for others: a busy worker would receive the same ones again.
+        """
         entries = []
         for tag in delivery_tags:
             held = self.held.remove(tag)
@@ -323,8 +326,6 @@ class Channel(SQS.Channel):
                 entry = {"ReceiptHandle": held.receipt_handle, "VisibilityTimeout": 0}
                 entries.append((held.queue_url, entry))
         self._change_now(entries)
-        if self.hub is not None and not self._draining:
-            self.wake()
 
     def hang_up(self) -> None:
         """End the polls that are under way; what they bring in this moment is given back.

@@ -8,7 +8,7 @@ from celery.worker import state
 
 from celeriac.app import CeleriacApp
 from tests.unit.delivery.single_worker import SingleWorker
-from worker.prefetch import PrefetchStep
+from worker.prefetch import MOST_AHEAD, PrefetchStep, prefetch_count
 
 
 @pytest.mark.parametrize("busy", [False, True])
@@ -39,3 +39,20 @@ def test_an_idle_worker_polls_again_after_it_has_given_back_what_did_not_begin(
     assert waiting.given_back
     assert woken == ([] if busy else [True])
     state.reset_state()
+
+
+def test_short_tasks_are_held_ahead() -> None:
+    """As many as the processes soon get through, and no more than a few for each."""
+    assert prefetch_count(8, 0.1, [0.05] * 8) == 8 + 32
+    assert prefetch_count(8, 0.001, []) == 8 + 8 * MOST_AHEAD
+
+
+def test_long_tasks_are_not_held_ahead() -> None:
+    """One for each process; the others are free for other workers."""
+    assert prefetch_count(8, 60, []) == 8
+    assert prefetch_count(8, None, []) == 8
+
+
+def test_long_tasks_after_short_ones_are_not_held_ahead_either() -> None:
+    """What the tasks under way have taken already counts, though none of them has ended."""
+    assert prefetch_count(8, 0.01, [30.0] * 8) == 8

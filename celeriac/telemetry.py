@@ -41,8 +41,11 @@ def started(record: TaskRecord, due_at: clock.Millis) -> None:
 
 
 def retried(record: TaskRecord) -> None:
-    """An attempt has failed and another will follow."""
-    _emit(record, {TASK_RETRIED: 1, **_run_time(record)})
+    """An attempt has failed and another will follow, unless the task was cancelled meanwhile."""
+    if record.terminal:
+        ended(record)
+    else:
+        _emit(record, {TASK_RETRIED: 1, **_run_time(record)})
 
 
 def ended(record: TaskRecord) -> None:

@@ -82,6 +82,16 @@ def test_every_metric_is_emitted_with_its_unit(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.usefixtures("deployed")
+def test_a_retry_of_a_cancelled_task_is_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """An attempt that fails after the cancellation isn't tried again, nor counted as if it were."""
+    telemetry.retried(in_state(states.REVOKED))
+
+    emitted = json.loads(capsys.readouterr().out)
+    assert "TaskRevoked" in emitted
+    assert "TaskRetried" not in emitted
+
+
+@pytest.mark.usefixtures("deployed")
 def test_times_are_in_milliseconds(capsys: pytest.CaptureFixture[str]) -> None:
     """An attempt that could have begun 250 ms ago has waited for so long."""
     MOMENTS["started"]()

@@ -341,8 +341,11 @@ class RecordBackend(BaseBackend):
                 results = header.join_native(
                     timeout=self.app.conf.result_chord_join_timeout, propagate=True
                 )
-        except Exception as error:  # noqa: BLE001 - the member's own, which may be any
+        except Exception as error:
             culprit = next(header._failed_join_report(), None)  # noqa: SLF001 - as Celery does
+            if culprit is None and transient(error):
+                # No member failed: their results can't be read now.
+                raise
             reason = f"Dependency {culprit.id} raised {error!r}" if culprit else repr(error)
             self.chord_error_from_stack(body, _create_chord_error_with_cause(reason, error))
         else:

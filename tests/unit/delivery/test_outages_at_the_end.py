@@ -104,6 +104,22 @@ def test_a_chord_survives_that_its_body_could_not_be_sent(
     assert body.get(timeout=1) == 2
 
 
+def test_a_chord_survives_that_its_members_results_could_not_be_read(
+    app: CeleriacApp, worker: SingleWorker
+) -> None:
+    """DynamoDB out of reach during the join isn't the failure of any member."""
+    body = chord([app.tasks["double"].s(1)], app.tasks["total"].s()).delay()
+    request = worker.receive()
+    assert request is not None
+    with refused(lambda operation, _: operation == "BatchGetItem"):
+        worker.run(request)
+
+    worker.show_all()
+    worker.run_all()
+
+    assert body.get(timeout=1) == 2
+
+
 def test_a_chain_survives_that_its_next_step_could_not_be_sent(
     app: CeleriacApp, worker: SingleWorker
 ) -> None:

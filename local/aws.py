@@ -52,6 +52,10 @@ class AwsServer:
             raise AwsServerError("The AWS server has no process before start().")
         return self._process.pid
 
+    def command(self) -> list[str]:
+        """What Python is to run: it says ``READY`` and its URL, then serves."""
+        return ["-m", "local.aws", "--port", str(self._port)]
+
     def start(self) -> Self:
         """Start, and return once requests are answered.
 
@@ -61,7 +65,7 @@ class AwsServer:
         if self._process is not None:
             raise AwsServerError(f"The AWS server runs already, at {self._endpoint}: stop() it.")
         process = subprocess.Popen(  # noqa: S603 (our own module)
-            [sys.executable, "-m", "local.aws", "--port", str(self._port), "--until-stdin-ends"],
+            [sys.executable, *self.command(), "--until-stdin-ends"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

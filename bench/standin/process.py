@@ -3,90 +3,29 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import urllib.request
 from collections import Counter
 from dataclasses import asdict
 from datetime import timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from bench.standin.faults import Fault
-from bench.standin.server import READY
-
-_STOP_GRACE_SECONDS = 5.0
+from local.aws import AwsServer
 
 
-class StandinError(RuntimeError):
-    """The stand-in didn't start, or ended."""
-
-
-class Standin:
-    """AWS as a child process that ends with this one, however this one ends.
+class Standin(AwsServer):
+    """The stand-in as a child process, started and ended as ``make run``'s AWS is.
 
     ``latency`` passes before each call is performed; ``port`` 0 takes a free one.
     """
 
     def __init__(self, *, latency: timedelta = timedelta(0), port: int = 0) -> None:
+        super().__init__(port)
         self._latency = latency
-        self._port = port
-        self._process: subprocess.Popen[str] | None = None
-        self.endpoint = ""
 
-    @property
-    def pid(self) -> int:
-        """The child's process id. Raises ``StandinError`` before ``start``."""
-        if self._process is None:
-            raise StandinError("The stand-in has no process before start().")
-        return self._process.pid
-
-    def start(self) -> Self:
-        """Start, and return once requests are answered. Raises ``StandinError``."""
-        process = subprocess.Popen(  # noqa: S603 - our own module
-            [
-                *(sys.executable, "-m", "bench.standin", "--port", str(self._port)),
-                *("--latency", str(self._latency.total_seconds()), "--until-stdin-ends"),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self._process = process
-        assert process.stdout is not None  # noqa: S101 - it is a pipe
-        line = process.stdout.readline()
-        if not line.startswith(READY):
-            self.stop()
-            raise StandinError(f"The stand-in didn't start on port {self._port}: see above.")
-        self.endpoint = line.removeprefix(READY).strip()
-        return self
-
-    def stop(self) -> None:
-        """Stop; all state is lost."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(_STOP_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
+    def command(self) -> list[str]:
+        latency = ["--latency", str(self._latency.total_seconds())]
+        return ["-m", "bench.standin", "--port", str(self._port), *latency]
 
     def inject(self, *faults: Fault) -> None:
         """Let these faults be in force from now on, and no others."""

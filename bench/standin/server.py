@@ -17,9 +17,9 @@ from bench.standin.faults import Fault, Faults
 from bench.standin.http import Connection, Exchange
 from bench.standin.scheduler import Scheduler
 from bench.standin.sqs import Sqs
+from local.aws import READY
 
 HOST = "127.0.0.1"
-READY = "The stand-in is served at "
 
 _JSON = "Content-Type: application/x-amz-json-1.0\r\n"
 _THROTTLES = {

@@ -17,9 +17,10 @@ from celery.exceptions import Reject, TaskRevokedError
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import GroupResult, allow_join_result, result_from_tuple
 
-from celeriac import clock, states, telemetry
+from celeriac import clock, outcomes, states, telemetry
 from celeriac.calls import Call
 from celeriac.errors import transient
+from celeriac.outcomes import Outcome
 from celeriac.records import (
     Failure,
     LeaseLostError,
@@ -157,15 +158,23 @@ class RecordBackend(BaseBackend):
         if state != states.SUCCESS:
             outcome["traceback"] = traceback
         children = self.current_task_children(request)
+        encoded_children = self.encode(children) if children else None
+        reference = services().values.put(
+            record.tenant, task_id, "result", self.encode(outcome), record.expires_at
+        )
+        if state == states.SUCCESS and owner is not None:
+            success = Outcome(task_id, owner, reference, encoded_children)
+            # A chord is told of its member once the member has ended, by the same process.
+            if request.chord or not outcomes.takes(success):
+                success.write()
+            return
         ended = services().records.finish(
             task_id,
             owner,
             state,
-            result=services().values.put(
-                record.tenant, task_id, "result", self.encode(outcome), record.expires_at
-            ),
+            result=reference,
             failure=Failure.of(result) if state == states.FAILURE else None,
-            children=self.encode(children) if children else None,
+            children=encoded_children,
         )
         telemetry.ended(ended)
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from celery import current_task
 
+from celeriac.messages import attempt_of
+
 # What a LogRecord has anyway: everything else was given with ``extra=``.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "data"}
 
@@ -27,7 +29,7 @@ class JsonFormatter(logging.Formatter):
         if current_task and current_task.request.id:
             line["task_id"] = current_task.request.id
             line["task_type"] = current_task.name
-            line["attempt"] = current_task.request.retries + 1
+            line["attempt"] = attempt_of(current_task.request)
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

@@ -10,10 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from celery.app.task import Context
+
 from celeriac.calls import Call
 
 #: The header under which a message carries what is ours.
 HEADER = "celeriac"
+
+
+def attempt_of(headers: Mapping[str, Any] | Context) -> int:
+    """Which attempt a message is of, by its headers or by the request made of them."""
+    own = headers.get(HEADER) or {}
+    return int(own.get("attempt") or (headers.get("retries") or 0) + 1)
 
 
 class MalformedMessageError(ValueError):

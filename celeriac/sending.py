@@ -257,6 +257,7 @@ class CeleriacApp(Celery):
         header: dict[str, Any] = {
             "v": SCHEMA_VERSION,
             "tenant": record.tenant,
+            "attempt": record.attempt,
             "due": max(record.created_at, record.due_at or 0),
         }
         args, kwargs = list(call.args), dict(call.kwargs)
@@ -274,7 +275,7 @@ class CeleriacApp(Celery):
                     args,
                     kwargs,
                     task_id=record.task_id,
-                    retries=record.attempt - 1,
+                    retries=record.retries,
                     # Fair queues: one busy tenant doesn't delay the others.
                     MessageGroupId=record.tenant,
                     headers=headers,

@@ -22,6 +22,7 @@ from celeriac import clock, interruption, telemetry
 from celeriac.calls import Call
 from celeriac.context import RunningContext
 from celeriac.errors import UnavailableError, transient
+from celeriac.messages import attempt_of
 from celeriac.records import Claimed, ClaimLost, LeaseLostError, LostClaim, TaskRecord
 from celeriac.services import services
 from tasks.contract import Cancelled, PermanentError, RetryLater, TaskType
@@ -107,7 +108,10 @@ class RecordedTask(Task):
             Reject: another worker may be at it; the message comes back later.
         """
         if not self.request.is_eager:
-            self.request.update(record=self._claim(task_id))
+            # The main process may have claimed it ahead.
+            claimed = self.request.get("claimed")
+            record = self._fit(claimed) if claimed else self._claim(task_id)
+            self.request.update(record=record)
         super().before_start(task_id, args, kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -180,7 +184,7 @@ class RecordedTask(Task):
             )
         until = clock.now() + clock.millis(self.app.conf.celeriac_visibility)
         try:
-            answer = services().records.claim(task_id, request.retries + 1, request.owner, until)
+            answer = services().records.claim(task_id, attempt_of(request), request.owner, until)
             if isinstance(answer, Claimed):
                 return self._fit(answer.record)
             self._leave(answer)
@@ -218,7 +222,7 @@ class RecordedTask(Task):
         if record.terminal:
             # The worker that ended it may have died before its chord or chain heard of it.
             self.backend.tell_again(self.request, record)
-        elif lost.why is LostClaim.STALE and record.attempt > self.request.retries + 1:
+        elif lost.why is LostClaim.STALE and record.attempt > attempt_of(self.request):
             # Its retry was recorded, and its worker may have died before sending the message.
             self.app.resend(record)
 

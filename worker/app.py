@@ -11,6 +11,7 @@ from celery.signals import worker_process_init, worker_shutdown, worker_shutting
 from celeriac.app import CeleriacApp, celery_app
 from celeriac.task import RecordedTask
 from worker import children, drain
+from worker.claims import ClaimsStep
 from worker.keeper import KeeperStep, keeper
 from worker.pools import ChoosePool
 from worker.prefetch import PrefetchStep
@@ -24,6 +25,7 @@ def equip(app: CeleriacApp) -> CeleriacApp:
     app.steps["worker"].add(ChoosePool)
     app.steps["consumer"].add(KeeperStep)
     app.steps["consumer"].add(PrefetchStep)
+    app.steps["consumer"].add(ClaimsStep)
     worker_process_init.connect(children.prepare, weak=False)
     worker_shutting_down.connect(drain.begin, weak=False)
     worker_shutdown.connect(keeper.end, weak=False)

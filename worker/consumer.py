@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from celery.worker.consumer import Consumer as CeleryConsumer
 
@@ -12,11 +13,31 @@ from celeriac.errors import transient
 from celeriac.records import Failure, LeaseLostError
 from celeriac.services import services
 
+if TYPE_CHECKING:
+    from worker.claims import Claims
+    from worker.request import RecordedRequest
+
 log = logging.getLogger(__name__)
 
 
 class Consumer(CeleryConsumer):
     """Poison goes to the dead-letter queue, and its record says why."""
+
+    #: Set while it consumes for a pool of processes.
+    claims: Claims | None = None
+    on_task_request: Callable[[RecordedRequest], Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: Gives a request to the pool, once it has room.
+        self.run = self.on_task_request
+        self.on_task_request = self._take
+
+    def _take(self, request: RecordedRequest) -> None:
+        if self.claims is None:
+            self.run(request)
+        else:
+            self.claims.take(request)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         self._bury(message, "undecodable-message", f"The message can't be decoded: {exc}")

@@ -11,21 +11,24 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from celeriac.errors import transient
-from celeriac.records import LeaseLostError
-from celeriac.services import services
 from celeriac.settings import settings
+from worker.claims import release, waiting
 from worker.keeper import keeper
+from worker.phases import Phase
 
 if TYPE_CHECKING:
+    from celeriac.transport import Channel
     from worker.request import RecordedRequest
 
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
+#: How many leases are given up side by side.
+_RELEASERS = 16
 
 
 def begin(**_: Any) -> None:
@@ -38,11 +41,7 @@ def _drain() -> None:
     if channel is None:
         return
     channel.drain()
-    running = {request.tag for request in keeper.running()}
-    waiting = [tag for tag in channel.held.snapshot() if tag not in running]
-    if waiting:
-        log.info("%d prefetched messages go back to their queues", len(waiting))
-        channel.give_back(waiting)
+    _give_back_waiting(channel)
     ends_at = monotonic() + settings().drain_window.total_seconds()
     while keeper.running() and monotonic() < ends_at:
         sleep(_POLL_SECONDS)
@@ -58,14 +57,27 @@ def _drain() -> None:
     os._exit(os.EX_OK)
 
 
+def _give_back_waiting(channel: Channel) -> None:
+    """Make what hasn't begun visible at once, and claimable."""
+    stays = {request.tag for request in keeper.running()}
+    claimed = []
+    for request in waiting():
+        was = request.phase.enter(Phase.GIVEN_BACK, unless=(Phase.BEGUN,))
+        if was is Phase.CLAIMED:
+            claimed.append(request)
+        elif was in (None, Phase.CLAIMING, Phase.GIVEN_BACK):
+            # Seen to by its process, by the thread that is claiming it, or by who gave it back.
+            stays.add(request.tag)
+    tags = [tag for tag in channel.held.snapshot() if tag not in stays]
+    if not tags:
+        return
+    log.info("%d prefetched messages go back to their queues", len(tags))
+    with ThreadPoolExecutor(_RELEASERS) as threads:
+        list(threads.map(release, claimed))
+    channel.give_back(tags)
+
+
 def _hand_back(request: RecordedRequest) -> None:
     """Kill the child that is at a task, and make the task claimable at once."""
     request.kill_child()
-    try:
-        services().records.release(request.id, request.owner)
-    except LeaseLostError as lost:
-        log.info("%s", lost)
-    except Exception as error:
-        if not transient(error):
-            raise
-        log.warning("the lease of task %s ends by itself: %s", request.id, error)
+    release(request)

@@ -8,7 +8,6 @@ short, about a minute; what a dead worker held is free again within that time.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,6 +23,7 @@ from celeriac.errors import transient
 from celeriac.records import LeaseLostError
 from celeriac.services import services
 from celeriac.settings import settings
+from worker import forks
 from worker.cancellation import Cancellations
 from worker.health import Health
 from worker.heartbeat import Heartbeat
@@ -54,7 +54,6 @@ class Keeper:
         self._health = Health()
         self._heartbeat = Heartbeat()
         self._thread: threading.Thread | None = None
-        # No process is forked while a connection is in use: the child would inherit its locks.
         self._busy = threading.Lock()
 
     @property
@@ -67,11 +66,7 @@ class Keeper:
         """Keep what this consumer receives; a worker that reconnects has a new one."""
         self.consumer = consumer
         if self._thread is None:
-            os.register_at_fork(
-                before=self._busy.acquire,
-                after_in_parent=self._busy.release,
-                after_in_child=self._busy.release,
-            )
+            forks.install()
             self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
             self._thread.start()
 
@@ -85,13 +80,13 @@ class Keeper:
 
     def end(self, **_: Any) -> None:
         """Take leave: the worker has nothing left to keep."""
-        with self._busy:
+        with self._busy, forks.held_off():
             self._try(self._heartbeat.end)
 
     def _run(self) -> None:
         done = threading.Event()
         while not done.wait(TICK.total_seconds()):
-            with self._busy:
+            with self._busy, forks.held_off():
                 self._tick()
 
     def _tick(self) -> None:

@@ -5,25 +5,32 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from time import time
 from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
-from celery.exceptions import Ignore, Reject, Retry
+from celery.app.trace import fast_trace_task, trace_task_ret
+from celery.exceptions import Ignore, Reject, Retry, TaskRevokedError
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
 from celeriac import clock, telemetry
 from celeriac.errors import UnavailableError, transient
-from celeriac.records import Failure, LeaseLostError
+from celeriac.records import Failure, LeaseLostError, TaskRecord
 from celeriac.services import services
 from celeriac.task import FAULT_PAUSE, Hidden, TypedTask
 from celeriac.values import ValueMissingError
-from worker import durations, tally
+from worker import durations, execution, tally
+from worker.claims import Claims, release
+from worker.execution import Report
+from worker.phases import Phase, Phases
+from worker.writers import Writers
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +38,26 @@ log = logging.getLogger(__name__)
 class RecordedRequest(Request):
     """Says to the record what a child that was killed can't say itself."""
 
-    #: Handed back to the queue before a child began with it.
-    given_back = False
+    #: Who has it claimed ahead; None in a pool whose threads claim for themselves.
+    claims: Claims | None = None
+    worker_pid: int | None = None
+    acknowledged: bool = False
     _already_revoked = False
+    _ended_at: float | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # Celery makes a subclass for each task, with these two unrolled
+        # (celery/worker/request.py, create_request_cls). Ours do more.
+        for name in ("execute_using_pool", "on_success"):
+            if name in vars(cls):
+                delattr(cls, name)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.phase = Phases()
+        # It is ours to say: whoever sent the message can't.
+        self.request_dict.pop("claimed", None)
 
     @property
     def owner(self) -> str:
@@ -48,6 +72,75 @@ class RecordedRequest(Request):
     def tag(self) -> str:
         """The delivery tag of its message."""
         return str(self.message.delivery_tag)
+
+    @property
+    def given_back(self) -> bool:
+        """Handed back to the queue before a process began with it."""
+        return self.phase.now is Phase.GIVEN_BACK
+
+    def execute_using_pool(self, pool: Any, **options: Any) -> Any:
+        """As Celery's; the child reports the outcome instead of writing it."""
+        if self.claims is None:
+            return super().execute_using_pool(pool, **options)
+        self.claims.leave(self)
+        if self.revoked() or not self.phase.enter(Phase.BEGUN, unless=(Phase.GIVEN_BACK,)):
+            raise TaskRevokedError(self.id)
+        hard, soft = self.time_limits
+        result = pool.apply_async(
+            execution.run,
+            args=(
+                fast_trace_task if self.app.use_fast_trace_task else trace_task_ret,
+                self.type,
+                self.id,
+                self.request_dict,
+                self.body,
+                self.content_type,
+                self.content_encoding,
+            ),
+            accept_callback=self.on_accepted,
+            timeout_callback=self.on_timeout,
+            callback=self.on_success,
+            error_callback=self.on_failure,
+            soft_timeout=soft or self.task.soft_time_limit,
+            timeout=hard or self.task.time_limit,
+            correlation_id=self.id,
+        )
+        self._apply_result = weakref.ref(result)
+        return result
+
+    def on_success(self, failed__retval__runtime: tuple[int, Any, float], **options: Any) -> None:
+        """Acknowledge, once the outcome is written."""
+        failed, gave, seconds = failed__retval__runtime
+        if failed or self.claims is None or not isinstance(gave, Report):
+            super().on_success(failed__retval__runtime, **options)
+            return
+        # Its process goes on to another task, and is not to be asked or killed for this one.
+        self.worker_pid = None
+        self._ended_at = time()
+        self._write(self.claims.writers, gave, seconds)
+
+    def _write(self, writers: Writers, report: Report, seconds: float) -> None:
+        writers.write(
+            report.outcome.write,
+            lambda answer: self._on_written(writers, report, seconds, answer),
+        )
+
+    def _on_written(
+        self, writers: Writers, report: Report, seconds: float, answer: TaskRecord | Exception
+    ) -> None:
+        match answer:
+            case LeaseLostError():
+                log.warning("the outcome is not stored: %s", answer)
+                self.forget()
+            case Exception() if transient(answer) and writers.later(
+                FAULT_PAUSE, lambda: self._write(writers, report, seconds)
+            ):
+                log.warning("the outcome of task %s is written later: %s", self.id, answer)
+            case Exception():
+                with self._let_go():
+                    raise answer
+            case _:
+                super().on_success((0, report.shown, seconds))
 
     def revoked(self) -> bool:
         return self.given_back or bool(super().revoked())
@@ -96,8 +189,8 @@ class RecordedRequest(Request):
     def _announce_revoked(
         self, reason: str, terminated: bool, signum: str | None, expired: bool
     ) -> None:
-        if not self.time_start:
-            # No child has claimed it: its record waits, and nobody is its owner.
+        if not self.time_start and "claimed" not in self.request_dict:
+            # Nobody has claimed it: its record waits, and has no owner.
             self._context.update(owner=None)
         with self._let_go():
             super()._announce_revoked(reason, terminated, signum, expired)
@@ -121,8 +214,9 @@ class RecordedRequest(Request):
     def forget(self) -> None:
         """Let go of the message without a word to SQS: it is another worker's now."""
         task_ready(self)
-        self.channel.forget(self.tag)
-        self.acknowledged = True
+        if not self.acknowledged:
+            self.channel.forget(self.tag)
+            self.acknowledged = True
 
     def kill_child(self) -> None:
         """Kill the process that is at this task. In the threads pool that would be this one."""
@@ -132,14 +226,26 @@ class RecordedRequest(Request):
 
     def give_back(self) -> None:
         """Hand the message back to the queue, visible at once, before a child begins with it."""
-        self.given_back = True
+        was = self.phase.enter(Phase.GIVEN_BACK, unless=(Phase.BEGUN,))
+        if was is Phase.GIVEN_BACK:
+            return
+        if was is Phase.CLAIMED and self.claims is not None:
+            # Visible before its lease has ended, it would be hidden again for as long as that.
+            self.claims.writers.write(partial(release, self), lambda _: self.show())
+            self.claims.leave(self)
+        elif was is not Phase.CLAIMING:
+            # The thread that is claiming it sees that it was given back.
+            self.show()
         task_ready(self)
-        self.channel.give_back([self.tag])
         self.acknowledged = True
+
+    def show(self) -> None:
+        """Make the message visible to all workers."""
+        self.channel.give_back([self.tag])
 
     def acknowledge(self) -> None:
         if self.time_start and not self.acknowledged:
-            durations.note(time() - self.time_start)
+            durations.note((self._ended_at or time()) - self.time_start)
         super().acknowledge()
 
     def _release_lost(self) -> None:

@@ -182,15 +182,20 @@ class DynamoRecords:
         except _Refused:
             return None
 
-    def claim(self, task_id: str, attempt: int, owner: str, until: Millis) -> Claimed | ClaimLost:
+    def claim(
+        self, task_id: str, attempt: int, owner: str, until: Millis, *, ahead: bool = False
+    ) -> Claimed | ClaimLost:
         now = self._now()
-        changes = {
+        changes: dict[str, Any] = {
             "state": states.STARTED,
             "lease_owner": owner,
             "lease_until": until,
             "started_at": now,
+            "ahead": ahead or None,
         }
-        leftovers = ("progress", "meta", "due_at", "failure")
+        leftovers: tuple[str, ...] = ("progress", "meta", "due_at", "failure")
+        if not ahead:
+            leftovers += ("ahead",)
         ours = _attempt_is(attempt)
         try:
             return Claimed(self._update(task_id, _WAITING & ours, changes, remove=leftovers))
@@ -203,7 +208,7 @@ class DynamoRecords:
             return judgement
         # The lease has passed: its worker is dead, or frozen for longer than it had promised.
         # No owner means that a worker which had to stop handed the task back: none was lost.
-        lost = {"lost": 1} if found and found.lease_owner else {}
+        lost = {"lost": 1} if found and found.lease_owner and not found.ahead else {}
         try:
             return Claimed(
                 self._update(
@@ -272,8 +277,9 @@ class DynamoRecords:
         return self.finish(task_id, owner, states.REVOKED)
 
     def release(self, task_id: str, owner: str, *, lost: bool = False) -> TaskRecord:
-        # A lease that has an owner and has passed is one whose worker was lost.
-        leftovers = () if lost else ("lease_owner",)
+        # A lease that has an owner and has passed is one whose worker was lost; had it only claimed
+        # the task ahead, it couldn't say so now.
+        leftovers = ("ahead",) if lost else ("lease_owner",)
         try:
             return self._held(task_id, owner, {"lease_until": 0}, remove=leftovers)
         except LeaseLostError as refused:
@@ -284,7 +290,14 @@ class DynamoRecords:
 
     def hand_on(self, task_id: str, owner: str) -> TaskRecord:
         leftovers = ("lease_until", "progress", "meta")
-        return self._held(task_id, owner, {"state": states.PENDING}, remove=leftovers)
+        return self._held(
+            task_id,
+            owner,
+            {"state": states.PENDING},
+            remove=leftovers,
+            add={"attempt": 1},
+            copies={"first_attempt": "attempt + :add_attempt"},
+        )
 
     def finish(
         self,
@@ -303,7 +316,7 @@ class DynamoRecords:
             "failure": failure,
             "children": children,
         }
-        leftovers: tuple[str, ...] = ("lease_until", "due_at", "meta")
+        leftovers: tuple[str, ...] = ("lease_until", "due_at", "meta", "ahead")
         if failure is None:
             leftovers += ("failure",)
         copies = {"failed_pk": "list_pk"} if state == states.FAILURE else {}
@@ -420,7 +433,7 @@ class DynamoRecords:
         remove: tuple[str, ...] = (),
         copies: Mapping[str, str] | None = None,
     ) -> TaskRecord:
-        """One UpdateItem; ``copies`` sets attributes from others of the same item."""
+        """One UpdateItem; ``copies`` sets attributes from what others of the item were before."""
         changes = {name: to_plain(value) for name, value in changes.items() if value is not None}
         increments = {"version": 1, **(add or {})}
         copies = copies or {}

@@ -75,7 +75,9 @@ class MemoryRecords:
                 input=input or found.input,
             )
 
-    def claim(self, task_id: str, attempt: int, owner: str, until: Millis) -> Claimed | ClaimLost:
+    def claim(
+        self, task_id: str, attempt: int, owner: str, until: Millis, *, ahead: bool = False
+    ) -> Claimed | ClaimLost:
         with self._lock:
             found = self.get(task_id)
             lost = 0
@@ -89,7 +91,7 @@ class MemoryRecords:
                 if judgement is not None:
                     return judgement
                 found = self._records[task_id]
-                lost = 1 if found.lease_owner else 0
+                lost = 1 if found.lease_owner and not found.ahead else 0
             return Claimed(
                 self._write(
                     found,
@@ -98,6 +100,7 @@ class MemoryRecords:
                     lease_until=until,
                     started_at=self._now(),
                     lost=found.lost + lost,
+                    ahead=ahead,
                     progress=None,
                     meta=None,
                     due_at=None,
@@ -158,7 +161,12 @@ class MemoryRecords:
             found = self.get(task_id)
             if found is None or not is_free(found):
                 found = self._held(task_id, owner)
-                found = self._write(found, lease_owner=owner if lost else None, lease_until=0)
+                found = self._write(
+                    found,
+                    lease_owner=owner if lost else None,
+                    lease_until=0,
+                    ahead=found.ahead and not lost,
+                )
             return found
 
     def hand_on(self, task_id: str, owner: str) -> TaskRecord:
@@ -167,7 +175,13 @@ class MemoryRecords:
                 return written
             found = self._held(task_id, owner)
             return self._write(
-                found, state=states.PENDING, lease_until=None, progress=None, meta=None
+                found,
+                state=states.PENDING,
+                attempt=found.attempt + 1,
+                first_attempt=found.attempt + 1,
+                lease_until=None,
+                progress=None,
+                meta=None,
             )
 
     def finish(
@@ -202,6 +216,7 @@ class MemoryRecords:
                 lease_until=None,
                 due_at=None,
                 meta=None,
+                ahead=False,
             )
 
     def cancel(self, task_id: str) -> tuple[Cancellation, TaskRecord] | None:

@@ -70,6 +70,8 @@ class TaskRecord:
     input: str
     state: str = states.PENDING
     attempt: int = 1
+    #: The attempt it began with: a later one if it replaces another task under its id.
+    first_attempt: int = 1
     #: Changes with every write: the record's entity tag.
     version: int = 1
     tags: tuple[str, ...] = ()
@@ -83,7 +85,9 @@ class TaskRecord:
     #: Who holds the task, until when. One owner is one delivery of the message to one worker.
     lease_owner: str | None = None
     lease_until: Millis | None = None
-    #: How many workers were lost while they held it.
+    #: Claimed before a process was free to begin: a worker lost then may not have begun.
+    ahead: bool = False
+    #: How many workers were lost while they were at it.
     lost: int = 0
     #: When a delayed first attempt, or the next one, may start.
     due_at: Millis | None = None
@@ -105,6 +109,11 @@ class TaskRecord:
     def running(self) -> bool:
         """Claimed and not ended. Plain Celery code may name states of its own while it runs."""
         return self.state not in states.TERMINAL | states.WAITING
+
+    @property
+    def retries(self) -> int:
+        """How often it has been tried before, as Celery counts."""
+        return self.attempt - self.first_attempt
 
     @property
     def listing_key(self) -> str:

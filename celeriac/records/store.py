@@ -162,10 +162,14 @@ class RecordStore(Protocol):
         task under its id gives its own type, queue and input.
         """
 
-    def claim(self, task_id: str, attempt: int, owner: str, until: Millis) -> Claimed | ClaimLost:
+    def claim(
+        self, task_id: str, attempt: int, owner: str, until: Millis, *, ahead: bool = False
+    ) -> Claimed | ClaimLost:
         """Make an attempt one's own, under a lease that lasts ``until``.
 
-        A task whose worker was lost after its caller had cancelled it becomes REVOKED instead.
+        ``ahead`` says that no process is free for it yet: should its worker be lost, that doesn't
+        count against the task. A task whose worker was lost after its caller had cancelled it
+        becomes REVOKED instead.
         """
 
     def renew(self, task_id: str, owner: str, until: Millis) -> TaskRecord:
@@ -212,6 +216,7 @@ class RecordStore(Protocol):
     def hand_on(self, task_id: str, owner: str) -> TaskRecord:
         """Make a running task wait again, for the task that replaces it under its id.
 
+        Counts as another attempt, so that a second delivery of the old message claims nothing.
         Raises ``LeaseLostError``.
         """
 

@@ -134,15 +134,16 @@ def test_a_retry_makes_room_for_the_next_attempt_only(
 def test_a_task_that_is_replaced_hands_its_id_on(
     records: DynamoRecords, record: TaskRecord
 ) -> None:
-    """It waits for the attempt it was at, and its old holder can write no more."""
+    """It waits for its next attempt, and its old holder can write no more."""
     records.create(record)
     records.claim(record.task_id, 1, "me", LATER)
     waiting = records.hand_on(record.task_id, "me")
-    assert (waiting.state, waiting.attempt, waiting.lease_until) == (states.PENDING, 1, None)
+    assert (waiting.state, waiting.attempt, waiting.lease_until) == (states.PENDING, 2, None)
     assert records.hand_on(record.task_id, "me") == waiting
     with pytest.raises(LeaseLostError):
         records.finish(record.task_id, "me", states.SUCCESS)
-    assert isinstance(records.claim(record.task_id, 1, "next", LATER), Claimed)
+    assert waiting.first_attempt == 2
+    assert isinstance(records.claim(record.task_id, 2, "next", LATER), Claimed)
 
 
 def test_cancelling(records: DynamoRecords, record: TaskRecord, clock: Clock) -> None:

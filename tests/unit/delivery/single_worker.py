@@ -37,7 +37,10 @@ class SingleWorker:
     def receive(self) -> RecordedRequest | None:
         """Take one message, if one is visible."""
         messages = services().sqs.receive_message(
-            QueueUrl=self.url, MaxNumberOfMessages=1, WaitTimeSeconds=0
+            QueueUrl=self.url,
+            MaxNumberOfMessages=1,
+            WaitTimeSeconds=0,
+            MessageSystemAttributeNames=["ApproximateReceiveCount"],
         )
         if "Messages" not in messages:
             return None

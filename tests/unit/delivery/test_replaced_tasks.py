@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from celery import Task
 
+from celeriac import states
 from celeriac.app import CeleriacApp
 from celeriac.services import services
 from tests.unit.delivery.single_worker import SingleWorker
@@ -49,3 +50,20 @@ def test_what_replaces_a_task_is_what_is_sent_again(
     worker.run_all()
 
     assert (record.type, replaced.get(timeout=1)) == ("flaky", 7)
+
+
+def test_a_second_delivery_of_a_replaced_task_claims_nothing(
+    replaced: Any, worker: SingleWorker, app: CeleriacApp
+) -> None:
+    """What it was is over: only what replaces it is waited for, tried from the first time on."""
+    first = worker.receive()
+    assert first is not None
+    worker.run(first)
+
+    worker.begin(first)
+
+    found = services().records.get(replaced.id)
+    assert found is not None
+    assert (found.state, found.attempt, found.retries) == (states.PENDING, 2, 0)
+    worker.run_all()
+    assert replaced.get(timeout=1) == 7

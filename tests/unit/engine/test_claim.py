@@ -24,6 +24,7 @@ from tests.unit.engine.stages import (
     B,
     Stage,
     claimed,
+    pending,
     stages,
     started,
 )
@@ -117,6 +118,26 @@ def test_each_lost_worker_counts(world: World, timer: Timer) -> None:
     found = world.records.get(task_id)
     assert found is not None
     assert found.lost == 3
+
+
+def test_a_worker_lost_before_it_could_begin_does_not_count(world: World, timer: Timer) -> None:
+    """It had claimed the task ahead; the next one, which begins at once, does count."""
+    task_id = pending(world).task_id
+    world.records.claim(task_id, 1, A, START + 60_000, ahead=True)
+
+    timer.advance(LEASE)
+    assert claimed(world, task_id, 1, B).lost == 0
+    timer.advance(LEASE)
+    assert claimed(world, task_id, 1, "c").lost == 1
+
+
+def test_a_process_that_dies_at_a_task_claimed_ahead_counts(world: World) -> None:
+    """Its main process has seen it die at it."""
+    task_id = pending(world).task_id
+    world.records.claim(task_id, 1, A, START + 60_000, ahead=True)
+    world.records.release(task_id, A, lost=True)
+
+    assert claimed(world, task_id, 1, B).lost == 1
 
 
 @stages(*RUNNING)

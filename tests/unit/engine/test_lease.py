@@ -135,7 +135,7 @@ def test_a_cancelled_task_that_is_handed_back_ends(world: World) -> None:
 
 
 def test_a_task_is_handed_on_to_what_replaces_it(world: World) -> None:
-    """It waits again, of another type on another queue, and whoever comes claims it at once."""
+    """It waits again, as another attempt and of another type, and can be claimed at once."""
     before = started(world)
 
     handed_on = world.records.hand_on(before.task_id, A)
@@ -144,8 +144,10 @@ def test_a_task_is_handed_on_to_what_replaces_it(world: World) -> None:
     assert (handed_on.state, handed_on.lease_until) == (states.PENDING, None)
     assert sent is not None
     assert (sent.type, sent.queue, sent.input) == ("sow", "files", "=2")
-    record = claimed(world, before.task_id, 1, B)
-    assert (record.type, record.lost) == ("sow", 0)
+    stale = world.records.claim(before.task_id, 1, B, START + 60_000)
+    assert stale == ClaimLost(LostClaim.STALE, sent)
+    record = claimed(world, before.task_id, 2, B)
+    assert (record.type, record.lost, record.retries) == ("sow", 0, 0)
 
 
 @stages(*RUNNING)

@@ -53,8 +53,10 @@ class Witness:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 
-    def claim(self, task_id: str, attempt: int, owner: str, until: int) -> Claimed | ClaimLost:
-        answer = self.store.claim(task_id, attempt, owner, until)
+    def claim(
+        self, task_id: str, attempt: int, owner: str, until: int, *, ahead: bool = False
+    ) -> Claimed | ClaimLost:
+        answer = self.store.claim(task_id, attempt, owner, until, ahead=ahead)
         if isinstance(answer, Claimed):
             if set(self.holders(task_id)) - {owner}:
                 self.violations.append(f"{owner} claimed under another's live lease")
@@ -74,7 +76,13 @@ class Witness:
         return self._gone(self.store.retry(task_id, owner, *rest, **named), owner)
 
     def release(self, task_id: str, owner: str, **named: Any) -> TaskRecord:
-        return self._gone(self.store.release(task_id, owner, **named), owner)
+        before = self.store.get(task_id)
+        record = self.store.release(task_id, owner, **named)
+        if before == record:
+            # It was free already, by whoever had it last: nothing was written.
+            self._leases[task_id].pop(owner, None)
+            return record
+        return self._gone(record, owner)
 
     def finish(self, task_id: str, owner: str | None, *rest: Any, **named: Any) -> TaskRecord:
         return self._gone(self.store.finish(task_id, owner, *rest, **named), owner)

@@ -1,0 +1,157 @@
+"""Claims what is to run next, so that no process waits for DynamoDB to take its claim.
+
+    process 1      runs A ──────────── runs B ───────────
+    main process       claim B ✓ ─ (B waits for a process)  claim C ✓
+
+As many tasks as there are processes are claimed ahead, the oldest first. What else is held stays
+unclaimed. A claim that is refused, or fails, is left to the process: it asks again, and knows
+what each answer means.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps
+from celery.concurrency.prefork import TaskPool
+from celery.worker import state
+from celery.worker.consumer.tasks import Tasks
+
+from celeriac import clock
+from celeriac.errors import transient
+from celeriac.messages import attempt_of
+from celeriac.records import Claimed, ClaimLost, LeaseLostError
+from celeriac.services import services
+from celeriac.settings import settings
+from worker.phases import Phase
+from worker.writers import Writers
+
+if TYPE_CHECKING:
+    from worker.request import RecordedRequest
+
+log = logging.getLogger(__name__)
+
+
+class Claims:
+    """The requests that wait for a process, claimed or not. ``run`` gives one to the pool."""
+
+    def __init__(
+        self, controller: Any, run: Callable[[RecordedRequest], Any], writers: Writers
+    ) -> None:
+        self.writers = writers
+        self._controller = controller
+        self._run = run
+        self._unclaimed: deque[RecordedRequest] = deque()
+        self._ahead: set[RecordedRequest] = set()
+        self._stopped = False
+
+    def take(self, request: RecordedRequest) -> None:
+        """Have a request run, as soon as there is a process for it."""
+        request.claims = self
+        self._unclaimed.append(request)
+        self._advance()
+
+    def leave(self, request: RecordedRequest) -> None:
+        """A process has been given this request, or it was given back: there is room."""
+        self._ahead.discard(request)
+        self._advance()
+
+    def stop(self) -> None:
+        """Claim no more, and run none: what waits is given back. The event loop has ended."""
+        self._stopped = True
+        self.writers.finish()
+        for request in waiting():
+            if request.phase.now is not Phase.BEGUN:
+                request.give_back()
+
+    def _advance(self) -> None:
+        while (
+            self._unclaimed
+            and not self._stopped
+            and len(self._ahead) < self._controller.pool.num_processes
+        ):
+            request = self._unclaimed.popleft()
+            held = request.channel.held.get(request.tag)
+            if held is None:
+                continue  # given back
+            if held.receives > 1:
+                # Somebody may have begun with it before. Its process claims it, so that a worker
+                # that is lost now is known to have been at it.
+                self._run(request)
+            elif request.phase.enter(Phase.CLAIMING, unless=(Phase.GIVEN_BACK,)):
+                ahead = self._controller.semaphore.value <= len(self._ahead)
+                self._ahead.add(request)
+                self.writers.write(
+                    partial(_claim, request, ahead), partial(self._on_claimed, request)
+                )
+
+    def _on_claimed(
+        self, request: RecordedRequest, answer: Claimed | ClaimLost | Exception
+    ) -> None:
+        if isinstance(answer, Exception) and not transient(answer):
+            log.error("task %s can't be claimed ahead", request.id, exc_info=answer)
+        if request.given_back:
+            self.leave(request)
+        elif not self._stopped:
+            self._run(request)
+
+
+def _claim(request: RecordedRequest, ahead: bool) -> Claimed | ClaimLost:
+    until = clock.now() + clock.millis(settings().visibility)
+    attempt = attempt_of(request.request_dict)
+    answer = services().records.claim(request.id, attempt, request.owner, until, ahead=ahead)
+    if isinstance(answer, Claimed):
+        # Seen by whoever makes it begin.
+        request.request_dict["claimed"] = answer.record
+        if not request.phase.enter(Phase.CLAIMED, unless=(Phase.GIVEN_BACK,)):
+            # Given back while the claim was under way.
+            release(request)
+            request.show()
+    return answer
+
+
+def release(request: RecordedRequest) -> None:
+    """Make a claimed task claimable at once by others."""
+    try:
+        services().records.release(request.id, request.owner)
+    except LeaseLostError as lost:
+        log.info("%s", lost)
+    except Exception as error:
+        if not transient(error):
+            raise
+        log.warning("the lease of task %s ends by itself: %s", request.id, error)
+
+
+def waiting() -> list[RecordedRequest]:
+    """The requests that no process has been given yet."""
+    while True:
+        try:
+            return [each for each in state.reserved_requests if not each.time_start]
+        except RuntimeError:
+            continue  # the event loop added one meanwhile
+
+
+class ClaimsStep(bootsteps.StartStopStep):
+    """Puts the claims between the consumer and a pool of processes."""
+
+    requires = (Tasks,)
+
+    def __init__(self, consumer: Any, **kwargs: Any) -> None:
+        super().__init__(consumer, **kwargs)
+        consumer.claims = None
+
+    def start(self, consumer: Any) -> None:
+        # The threads pool writes from its own threads, side by side, already.
+        if consumer.hub is not None and isinstance(consumer.pool, TaskPool):
+            # A thread for each process's claim, and one for its last outcome.
+            writers = Writers(consumer.hub, 2 * consumer.pool.num_processes)
+            consumer.claims = Claims(consumer.controller, consumer.run, writers)
+
+    def stop(self, consumer: Any) -> None:
+        if consumer.claims is not None:
+            consumer.claims.stop()
+            consumer.claims = None

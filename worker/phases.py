@@ -1,0 +1,43 @@
+"""How far a request is on its way to a process.
+
+    WAITING ──► CLAIMING ──► CLAIMED ──► BEGUN
+       └────────────┴───────────┴──────► GIVEN_BACK
+
+The event loop, its writers and the thread that drains act on a request at once. What has begun is
+not given back, and what was given back doesn't begin: otherwise it would run twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from enum import Enum, auto
+
+
+class Phase(Enum):
+    """Where a request is."""
+
+    WAITING = auto()
+    CLAIMING = auto()
+    CLAIMED = auto()
+    BEGUN = auto()
+    GIVEN_BACK = auto()
+
+
+class Phases:
+    """One request's phase; each step is taken by one thread only."""
+
+    def __init__(self) -> None:
+        self._now = Phase.WAITING
+        self._lock = threading.Lock()
+
+    @property
+    def now(self) -> Phase:
+        return self._now
+
+    def enter(self, phase: Phase, *, unless: tuple[Phase, ...]) -> Phase | None:
+        """Enter a phase, unless in one of those; the phase it was in before, or None."""
+        with self._lock:
+            if self._now in unless:
+                return None
+            before, self._now = self._now, phase
+            return before

@@ -300,15 +300,23 @@ def put_off(request: Any, error: Exception) -> Reject:
 
     The message comes back after a moment. The lease is given up, so that no worker counts as lost.
     """
-    try:
-        services().records.release(request.id, request.owner)
-    except LeaseLostError as lost:
-        log.info("%s", lost)
-    except Exception as again:
-        if not transient(again):
-            raise
-        log.warning("the lease of task %s ends by itself: %s", request.id, again)
+    give_up(request.id, request.owner)
     return Reject(Hidden(f"AWS can't be reached now: {error}", FAULT_PAUSE), requeue=True)
+
+
+def give_up(task_id: str, owner: str, *, lost: bool = False) -> None:
+    """Make a claimed task claimable at once; if that can't be written, it is when its lease ends.
+
+    ``lost`` says that its process died at it.
+    """
+    try:
+        services().records.release(task_id, owner, lost=lost)
+    except LeaseLostError as lease_lost:
+        log.info("%s", lease_lost)
+    except Exception as error:
+        if not transient(error):
+            raise
+        log.warning("the lease of task %s ends by itself: %s", task_id, error)
 
 
 def remove_artifacts(record: TaskRecord) -> None:

@@ -22,6 +22,15 @@ OWN_AWS = {
 }
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have measured: ``record_property("figures", …)``."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "figures" and report.when == "call":
+                    terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {value}")
+
+
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Settings]:
     """AWS in this process, with what every deployment has: the settings that name it.

@@ -24,9 +24,10 @@ from celery.worker.consumer.tasks import Tasks
 from celeriac import clock
 from celeriac.errors import transient
 from celeriac.messages import attempt_of
-from celeriac.records import Claimed, ClaimLost, LeaseLostError
+from celeriac.records import Claimed, ClaimLost
 from celeriac.services import services
 from celeriac.settings import settings
+from celeriac.task import give_up
 from worker.phases import Phase
 from worker.writers import Writers
 
@@ -109,21 +110,9 @@ def _claim(request: RecordedRequest, ahead: bool) -> Claimed | ClaimLost:
         request.request_dict["claimed"] = answer.record
         if not request.phase.enter(Phase.CLAIMED, unless=(Phase.GIVEN_BACK,)):
             # Given back while the claim was under way.
-            release(request)
+            give_up(request.id, request.owner)
             request.show()
     return answer
-
-
-def release(request: RecordedRequest) -> None:
-    """Make a claimed task claimable at once by others."""
-    try:
-        services().records.release(request.id, request.owner)
-    except LeaseLostError as lost:
-        log.info("%s", lost)
-    except Exception as error:
-        if not transient(error):
-            raise
-        log.warning("the lease of task %s ends by itself: %s", request.id, error)
 
 
 def waiting() -> list[RecordedRequest]:

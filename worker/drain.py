@@ -16,7 +16,8 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from celeriac.settings import settings
-from worker.claims import release, waiting
+from celeriac.task import give_up
+from worker.claims import waiting
 from worker.keeper import keeper
 from worker.phases import Phase
 
@@ -73,11 +74,11 @@ def _give_back_waiting(channel: Channel) -> None:
         return
     log.info("%d prefetched messages go back to their queues", len(tags))
     with ThreadPoolExecutor(_RELEASERS) as threads:
-        list(threads.map(release, claimed))
+        list(threads.map(lambda each: give_up(each.id, each.owner), claimed))
     channel.give_back(tags)
 
 
 def _hand_back(request: RecordedRequest) -> None:
     """Kill the child that is at a task, and make the task claimable at once."""
     request.kill_child()
-    release(request)
+    give_up(request.id, request.owner)

@@ -24,10 +24,10 @@ from celeriac import clock, telemetry
 from celeriac.errors import UnavailableError, transient
 from celeriac.records import Failure, LeaseLostError, TaskRecord
 from celeriac.services import services
-from celeriac.task import FAULT_PAUSE, Hidden, TypedTask
+from celeriac.task import FAULT_PAUSE, Hidden, TypedTask, give_up
 from celeriac.values import ValueMissingError
 from worker import durations, execution, tally
-from worker.claims import Claims, release
+from worker.claims import Claims
 from worker.execution import Report
 from worker.phases import Phase, Phases
 from worker.writers import Writers
@@ -169,7 +169,8 @@ class RecordedRequest(Request):
                 return
             self.channel.hide(self.tag, error.reason.duration)
         if isinstance(error, WorkerLostError) and not self._already_revoked:
-            self._release_lost()
+            # Claimable at once, and the loss is counted.
+            give_up(self.id, self.owner, lost=True)
         if _is_failure(exc_info.exception):
             tally.note_failure()
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
@@ -231,7 +232,7 @@ class RecordedRequest(Request):
             return
         if was is Phase.CLAIMED and self.claims is not None:
             # Visible before its lease has ended, it would be hidden again for as long as that.
-            self.claims.writers.write(partial(release, self), lambda _: self.show())
+            self.claims.writers.write(partial(give_up, self.id, self.owner), lambda _: self.show())
             self.claims.leave(self)
         elif was is not Phase.CLAIMING:
             # The thread that is claiming it sees that it was given back.
@@ -247,17 +248,6 @@ class RecordedRequest(Request):
         if self.time_start and not self.acknowledged:
             durations.note((self._ended_at or time()) - self.time_start)
         super().acknowledge()
-
-    def _release_lost(self) -> None:
-        """Make the task of a child that died claimable at once, and count the loss."""
-        try:
-            services().records.release(self.id, self.owner, lost=True)
-        except LeaseLostError as lost:
-            log.info("%s", lost)
-        except Exception as error:
-            if not transient(error):
-                raise
-            log.warning("the lease of task %s ends by itself: %s", self.id, error)
 
     def _retry_after_timeout(self, timeout: float) -> bool:
         """Whether the policy gives a task that had to be killed another attempt."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from types import ModuleType
@@ -25,7 +26,10 @@ KILL_EVERY_SECONDS = 3
 
 
 def test_nothing_is_lost_or_done_twice_while_workers_die_and_aws_fails(
-    stack: Stack, aws: Standin, tasks: ModuleType, capsys: pytest.CaptureFixture[str]
+    stack: Stack,
+    aws: Standin,
+    tasks: ModuleType,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """All tasks reach SUCCESS, each effect committed once, whatever dies and fails meanwhile."""
     aws.inject(
@@ -56,13 +60,13 @@ def test_nothing_is_lost_or_done_twice_while_workers_die_and_aws_fails(
     records = stack.wait_for_all(submitted, seconds=180 + TASKS / 10, meanwhile=kill_one)
     took = time.monotonic() - began_at
     aws.heal()
-    with capsys.disabled():
-        stats = aws.stats()
-        print(
-            f"\n  {TASKS} tasks in {took:.0f} s, {kills} workers killed, "
-            f"{sum(stats['calls'].values())} calls, {stats['faults']} of them failed, "
-            f"{stats['duplicates']} deliveries doubled, {tasks.counted('survival')} executions"
-        )
+    stats = aws.stats()
+    record_property(
+        "figures",
+        f"{TASKS} tasks in {took:.0f} s, {kills} workers killed, "
+        f"{sum(stats['calls'].values())} calls, {stats['faults']} of them failed, "
+        f"{stats['duplicates']} deliveries doubled, {tasks.counted('survival')} executions",
+    )
     assert Counter(each.state for each in records.values()) == {states.SUCCESS: TASKS}
     assert kills >= 3
     assert stats["faults"] > 0

@@ -96,6 +96,7 @@ class Claims:
         if isinstance(answer, Exception) and not transient(answer):
             log.error("task %s can't be claimed ahead", request.id, exc_info=answer)
         if request.given_back:
+            request.show()
             self.leave(request)
         elif not self._stopped:
             self._run(request)
@@ -109,9 +110,8 @@ def _claim(request: RecordedRequest, ahead: bool) -> Claimed | ClaimLost:
         # Seen by whoever makes it begin.
         request.request_dict["claimed"] = answer.record
         if not request.phase.enter(Phase.CLAIMED, unless=(Phase.GIVEN_BACK,)):
-            # Given back while the claim was under way.
+            # Given back while the claim was under way. The message is shown afterwards.
             give_up(request.id, request.owner)
-            request.show()
     return answer
 
 

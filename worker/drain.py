@@ -67,7 +67,7 @@ def _give_back_waiting(channel: Channel) -> None:
         if was is Phase.CLAIMED:
             claimed.append(request)
         elif was in (None, Phase.CLAIMING, Phase.GIVEN_BACK):
-            # Seen to by its process, by the thread that is claiming it, or by who gave it back.
+            # Seen to by its process, by who hears of its claim, or by who gave it back.
             stays.add(request.tag)
     tags = [tag for tag in channel.held.snapshot() if tag not in stays]
     if not tags:

@@ -96,7 +96,7 @@ class Keeper:
         running = self.running()
         visibility = settings().visibility
         for step in (
-            lambda: self._renew_visibility(channel, visibility),
+            lambda: self._renew_visibility(channel, running, visibility),
             lambda: self._renew_leases(running, visibility),
             lambda: self._ask(running),
             lambda: self._cancellations.enforce(self.consumer, running),
@@ -116,9 +116,16 @@ class Keeper:
             else:
                 log.warning("the keeper goes on after: %s", error)
 
-    def _renew_visibility(self, channel: Channel, visibility: timedelta) -> None:
+    def _renew_visibility(
+        self, channel: Channel, running: list[RecordedRequest], visibility: timedelta
+    ) -> None:
         now = monotonic()
         held = channel.held.snapshot()
+        for request in running:
+            # One that began before the worker had to connect anew is held by the channel of then.
+            message = request.channel.held.get(request.tag)
+            if message is not None:
+                held[request.tag] = message
         self._renewed = {tag: at for tag, at in self._renewed.items() if tag in held}
         due: dict[str, list[tuple[str, str]]] = {}
         for tag, message in held.items():

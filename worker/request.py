@@ -235,7 +235,7 @@ class RecordedRequest(Request):
             self.claims.writers.write(partial(give_up, self.id, self.owner), lambda _: self.show())
             self.claims.leave(self)
         elif was is not Phase.CLAIMING:
-            # The thread that is claiming it sees that it was given back.
+            # Whoever hears what came of the claim sees that it was given back.
             self.show()
         task_ready(self)
         self.acknowledged = True

@@ -99,7 +99,11 @@ class Updates:
             answer = self._connections.urlopen(
                 "POST", "/", body=body, headers=headers, retries=Retry(False)
             )
-        except (urllib3.NewConnectionError, urllib3.ConnectTimeoutError) as error:
+        except (
+            urllib3.NewConnectionError,
+            urllib3.ConnectTimeoutError,
+            urllib3.ProxyError,
+        ) as error:
             raise EndpointConnectionError(endpoint_url=self._url, error=error) from error
         except urllib3.ReadTimeoutError as error:
             raise ReadTimeoutError(endpoint_url=self._url, error=error) from error

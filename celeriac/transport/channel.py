@@ -12,14 +12,13 @@ from time import monotonic
 from typing import Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from kombu.transport import SQS, virtual
 
-from celeriac.transport.batches import BATCH_LIMIT, Batches
+from celeriac.transport.batches import BATCH_LIMIT
 from celeriac.transport.delays import LONGEST_DELAY, send_later
-from celeriac.transport.held import Held, HeldMessage
+from celeriac.transport.held import Held
 from celeriac.transport.outbox import current as current_outbox
-from tasks.contract.queues import DEAD_LETTER_SUFFIX
+from celeriac.transport.settling import Settling
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class Channel(SQS.Channel):
         self._busy: set[str] = set()
         self._failed_polls = 0
         self._draining = False
-        self._hide: dict[str, int] = {}
+        self._hide: dict[str, timedelta] = {}
 
     # -- clients
 
@@ -95,12 +94,8 @@ class Channel(SQS.Channel):
         return SqsRequests(self.sqs(), self.hub)
 
     @cached_property
-    def _deletes(self) -> Batches:
-        return Batches("DeleteMessageBatch", self._requests, self.hub)
-
-    @cached_property
-    def _visibilities(self) -> Batches:
-        return Batches("ChangeMessageVisibilityBatch", self._requests, self.hub)
+    def settling(self) -> Settling:
+        return Settling(self.sqs, lambda: self._requests, self.hub)
 
     # -- sending
 
@@ -205,7 +200,7 @@ class Channel(SQS.Channel):
             held = self.held.remove(tag)
             self.qos.ack(tag)
             if held is not None:
-                self.dead_letter(held, f"malformed message: {error!r}")
+                self.settling.bury(held, f"malformed message: {error!r}")
 
     def _envelope_payload(
         self, payload: dict[str, Any], raw_text: str, message: dict[str, Any], q_url: str
@@ -241,91 +236,59 @@ class Channel(SQS.Channel):
         virtual.Channel.basic_ack(self, delivery_tag, multiple)
         if held is None:
             return
-        if self.hub is None or self._draining:
-            self._delete_now([(held.queue_url, {"ReceiptHandle": held.receipt_handle})])
-            return
-        self._deletes.add(held.queue_url, ReceiptHandle=held.receipt_handle)
-        self.wake()
+        self.settling.delete(held)
+        self._wake_if_consuming()
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Make the message visible again, or move it to the dead-letter queue."""
         held = self.held.remove(delivery_tag)
-        hidden_for = self._hide.pop(delivery_tag, 0)
+        hidden_for = self._hide.pop(delivery_tag, timedelta(0))
         virtual.Channel.basic_reject(self, delivery_tag, requeue=requeue)
         if held is None:
             return
         if requeue:
-            self._show(held, hidden_for)
+            self.settling.show([held.delivery], after=hidden_for)
         else:
-            self.dead_letter(held, "rejected")
-        if self.hub is not None:
-            self.wake()
+            self.settling.bury(held, "rejected")
+        self._wake_if_consuming()
 
     def hide(self, delivery_tag: str, duration: timedelta) -> None:
         """Let a message that is rejected next, and comes back, stay hidden for so long."""
-        self._hide[delivery_tag] = max(0, round(duration.total_seconds()))
-
-    def dead_letter(self, held: HeldMessage, why: str) -> None:
-        """Move a message to its dead-letter queue.
-
-        SQS has no such call: the message is sent there and then deleted here. A crash in between
-        leaves it in both, and what comes of the one here is the same.
-        """
-        try:
-            self.sqs().send_message(
-                QueueUrl=held.queue_url + DEAD_LETTER_SUFFIX,
-                MessageBody=held.body,
-                MessageAttributes={"why": {"DataType": "String", "StringValue": why[:256]}},
-            )
-        except (ClientError, BotoCoreError) as error:
-            log.warning("a message could not be moved to the dead-letter queue: %s", error)
-            self._show(held, int(LONGEST_PAUSE.total_seconds()))
-            return
-        self._delete_now([(held.queue_url, {"ReceiptHandle": held.receipt_handle})])
-
-    def _show(self, held: HeldMessage, seconds: int) -> None:
-        entry = {"ReceiptHandle": held.receipt_handle, "VisibilityTimeout": seconds}
-        if self.hub is None or self._draining:
-            self._change_now([(held.queue_url, entry)])
-        else:
-            self._visibilities.add(held.queue_url, **entry)
+        self._hide[delivery_tag] = duration
 
     def _release_messages(self, queue: str, qname: str, messages: list[dict[str, Any]]) -> None:
-        self._change_now(
-            [
-                (queue, {"ReceiptHandle": each["ReceiptHandle"], "VisibilityTimeout": 0})
-                for each in messages
-            ]
-        )
+        self.settling.show((queue, each["ReceiptHandle"]) for each in messages)
+
+    def _wake_if_consuming(self) -> None:
+        if self.hub is not None and not self._draining:
+            self.wake()
 
     # -- ending
 
     def drain(self) -> None:
         """Stop polling, and make every acknowledgement at once: the event loop is about to end."""
         self._draining = True
-        self._settle_now()
+        self.settling.end()
 
     def forget(self, delivery_tag: str) -> None:
         """Let go of a message without a word to SQS."""
         self.held.remove(delivery_tag)
         self.qos.ack(delivery_tag)
-        if self.hub is not None:
-            self.wake()
+        self._wake_if_consuming()
 
     def give_back(self, delivery_tags: list[str]) -> None:
         """Make held messages visible again at once.
 
         Doesn't poll for others: a busy worker would receive the same ones again.
         """
-        entries = []
+        shown = []
         for tag in delivery_tags:
             held = self.held.remove(tag)
             if held is not None:
                 # Only what is held: another mark would count against the room there is.
                 self.qos.ack(tag)
-                entry = {"ReceiptHandle": held.receipt_handle, "VisibilityTimeout": 0}
-                entries.append((held.queue_url, entry))
-        self._change_now(entries)
+                shown.append(held.delivery)
+        self.settling.show(shown)
 
     def hang_up(self) -> None:
         """End the polls that are under way; what they bring in this moment is given back.
@@ -335,40 +298,12 @@ class Channel(SQS.Channel):
         self._draining = True
         if "_requests" in self.__dict__:
             self._requests.finish(LAST_ANSWERS)
-        self._settle_now()
+        self.settling.end()
 
     def close(self) -> None:
         self._draining = True
-        self._settle_now()
+        self.settling.end()
         super().close()
-
-    def _settle_now(self) -> None:
-        if "_deletes" in self.__dict__:
-            self._delete_now(self._deletes.take_all())
-        if "_visibilities" in self.__dict__:
-            self._change_now(self._visibilities.take_all())
-
-    def _delete_now(self, entries: list[tuple[str, dict[str, Any]]]) -> None:
-        self._batch_now("delete_message_batch", entries)
-
-    def _change_now(self, entries: list[tuple[str, dict[str, Any]]]) -> None:
-        self._batch_now("change_message_visibility_batch", entries)
-
-    def _batch_now(self, method: str, entries: list[tuple[str, dict[str, Any]]]) -> None:
-        """Call SQS without the event loop. What fails is left to the visibility time-out."""
-        by_queue: dict[str, list[dict[str, Any]]] = {}
-        for url, parameters in entries:
-            by_queue.setdefault(url, []).append(parameters)
-        for url, all_parameters in by_queue.items():
-            for start in range(0, len(all_parameters), BATCH_LIMIT):
-                chunk = all_parameters[start : start + BATCH_LIMIT]
-                try:
-                    getattr(self.sqs(), method)(
-                        QueueUrl=url,
-                        Entries=[{"Id": str(n), **each} for n, each in enumerate(chunk)],
-                    )
-                except (ClientError, BotoCoreError) as error:
-                    log.warning("%s: %s", method, error)
 
 
 class Transport(SQS.Transport):

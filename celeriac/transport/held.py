@@ -31,6 +31,11 @@ class HeldMessage:
     body: str
     received_at: float = field(default_factory=monotonic)
 
+    @property
+    def delivery(self) -> tuple[str, str]:
+        """What SQS knows it by: its queue's URL and the receipt handle."""
+        return self.queue_url, self.receipt_handle
+
 
 class Held:
     """The held messages, by delivery tag."""

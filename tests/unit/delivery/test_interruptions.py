@@ -67,9 +67,32 @@ def test_a_renewal_that_sqs_refuses_is_not_asked_for_at_each_tick(
     monkeypatch.setattr("worker.keeper.monotonic", lambda: due)
     keeper = Keeper()
     for _ in range(3):
-        keeper._renew_visibility(worker.channel, timedelta(minutes=1))
+        keeper._renew_visibility(worker.channel, [], timedelta(minutes=1))
 
     assert len(asked) == 1
+
+
+def test_what_began_before_the_worker_connected_anew_is_renewed_too(
+    app: CeleriacApp, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its message is held by the channel of then; the consumer has another now."""
+    app.tasks["double"].delay(1)
+    request = worker.receive()
+    assert request is not None
+    asked: list[Any] = []
+
+    def renew(**parameters: Any) -> Any:
+        asked.extend(entry["ReceiptHandle"] for entry in parameters["Entries"])
+        return {"Successful": [{"Id": "0"}]}
+
+    monkeypatch.setattr(services().sqs, "change_message_visibility_batch", renew)
+    due = time.monotonic() + 100
+    monkeypatch.setattr("worker.keeper.monotonic", lambda: due)
+
+    Keeper()._renew_visibility(SingleWorker(app).channel, [request], timedelta(minutes=1))
+
+    assert asked == [request.message.delivery_tag]
+    request.acknowledge()
 
 
 def test_a_message_is_buried_even_if_its_record_refuses_the_mark(

@@ -15,13 +15,22 @@ and the state we asked for has succeeded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from celeriac import clock, states
 from celeriac.clock import Clock, Millis
+from celeriac.records.expressions import (
+    NOT_CANCELLED,
+    RUNNING,
+    WAITING,
+    Condition,
+    Update,
+    attempt_is,
+    held_by,
+    lease_passed,
+)
 from celeriac.records.items import (
     RECORD,
     Item,
@@ -30,7 +39,6 @@ from celeriac.records.items import (
     marshal,
     partition,
     to_item,
-    to_plain,
     unmarshal,
 )
 from celeriac.records.record import Failure, Progress, TaskRecord
@@ -55,46 +63,6 @@ if TYPE_CHECKING:
 
 # docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 BATCH_GET_LIMIT = 100
-
-
-@dataclass(frozen=True)
-class _Condition:
-    """A condition expression with the values it names."""
-
-    text: str
-    values: Mapping[str, Any]
-
-    def __and__(self, other: _Condition) -> _Condition:
-        return _Condition(f"{self.text} AND {other.text}", {**self.values, **other.values})
-
-
-def _state_in(states_: frozenset[str]) -> _Condition:
-    values = {f":is_{state.lower()}": state for state in sorted(states_)}
-    return _Condition(f"#state IN ({', '.join(values)})", values)
-
-
-_WAITING = _state_in(states.WAITING)
-_SETTLED = _state_in(states.WAITING | states.TERMINAL)
-# A record that is absent is not running: NOT alone would hold for it.
-_RUNNING = _Condition(f"attribute_exists(pk) AND NOT {_SETTLED.text}", _SETTLED.values)
-
-
-_NOT_CANCELLED = _Condition("attribute_not_exists(cancel_requested_at)", {})
-
-
-def _attempt_is(attempt: int) -> _Condition:
-    return _Condition("attempt = :attempt", {":attempt": attempt})
-
-
-def _held_by(owner: str) -> _Condition:
-    return _RUNNING & _Condition("lease_owner = :owner", {":owner": owner})
-
-
-def _lease_passed(now: Millis, *, cancelled: bool) -> _Condition:
-    asked = "attribute_exists" if cancelled else "attribute_not_exists"
-    return _RUNNING & _Condition(
-        f"lease_until <= :now AND {asked}(cancel_requested_at)", {":now": now}
-    )
 
 
 class _Refused(Exception):
@@ -178,7 +146,7 @@ class DynamoRecords:
     ) -> TaskRecord | None:
         try:
             changes = {"type": type, "queue": queue, "input": input}
-            return self._update(task_id, _WAITING, changes, add={"resent": 1})
+            return self._update(task_id, WAITING, changes, add={"resent": 1})
         except _Refused:
             return None
 
@@ -196,9 +164,9 @@ class DynamoRecords:
         leftovers: tuple[str, ...] = ("progress", "meta", "due_at", "failure")
         if not ahead:
             leftovers += ("ahead",)
-        ours = _attempt_is(attempt)
+        ours = attempt_is(attempt)
         try:
-            return Claimed(self._update(task_id, _WAITING & ours, changes, remove=leftovers))
+            return Claimed(self._update(task_id, WAITING & ours, changes, remove=leftovers))
         except _Refused as refused:
             found = refused.found
         judgement = judge(found, attempt, owner, now)
@@ -213,7 +181,7 @@ class DynamoRecords:
             return Claimed(
                 self._update(
                     task_id,
-                    _lease_passed(now, cancelled=False) & ours,
+                    lease_passed(now, cancelled=False) & ours,
                     changes,
                     remove=leftovers,
                     add=lost,
@@ -228,7 +196,7 @@ class DynamoRecords:
         """End a cancelled task whose worker didn't live to do it."""
         changes = {"state": states.REVOKED, "finished_at": now}
         try:
-            ended = self._update(task_id, _lease_passed(now, cancelled=True), changes)
+            ended = self._update(task_id, lease_passed(now, cancelled=True), changes)
         except _Refused as refused:
             # It lives after all, and has renewed its lease; or somebody was quicker.
             why = LostClaim.OVER if refused.found and refused.found.terminal else LostClaim.HELD
@@ -264,7 +232,7 @@ class DynamoRecords:
                 task_id,
                 owner,
                 {"state": states.RETRY, "due_at": due_at, "failure": failure, "input": input},
-                condition=_NOT_CANCELLED,
+                condition=NOT_CANCELLED,
                 add={"attempt": 1},
                 remove=("lease_until", "progress", "meta"),
             )
@@ -323,7 +291,7 @@ class DynamoRecords:
         if owner is not None:
             return self._held(task_id, owner, changes, remove=leftovers, copies=copies)
         try:
-            return self._update(task_id, _WAITING, changes, remove=leftovers, copies=copies)
+            return self._update(task_id, WAITING, changes, remove=leftovers, copies=copies)
         except _Refused as refused:
             found = refused.found
             if found and (found.state, found.finished_at) == (state, changes["finished_at"]):
@@ -339,7 +307,7 @@ class DynamoRecords:
             try:
                 ended = self._update(
                     task_id,
-                    _WAITING,
+                    WAITING,
                     {"state": states.REVOKED, "finished_at": now},
                     remove=("due_at", "failure"),
                 )
@@ -357,7 +325,7 @@ class DynamoRecords:
             try:
                 asked = self._update(
                     task_id,
-                    _RUNNING,
+                    RUNNING,
                     {"cancel_requested_at": found.cancel_requested_at or now},
                 )
             except _Refused:
@@ -407,13 +375,13 @@ class DynamoRecords:
         owner: str,
         changes: Mapping[str, Any],
         *,
-        condition: _Condition | None = None,
+        condition: Condition | None = None,
         add: Mapping[str, int] | None = None,
         remove: tuple[str, ...] = (),
         copies: Mapping[str, str] | None = None,
     ) -> TaskRecord:
         """A write that only the holder of the lease may make."""
-        held = _held_by(owner) & condition if condition else _held_by(owner)
+        held = held_by(owner) & condition if condition else held_by(owner)
         try:
             return self._update(task_id, held, changes, add=add, remove=remove, copies=copies)
         except _Refused as refused:
@@ -426,7 +394,7 @@ class DynamoRecords:
     def _update(
         self,
         task_id: str,
-        condition: _Condition,
+        condition: Condition,
         changes: Mapping[str, Any],
         *,
         add: Mapping[str, int] | None = None,
@@ -434,31 +402,13 @@ class DynamoRecords:
         copies: Mapping[str, str] | None = None,
     ) -> TaskRecord:
         """One UpdateItem; ``copies`` sets attributes from what others of the item were before."""
-        changes = {name: to_plain(value) for name, value in changes.items() if value is not None}
-        increments = {"version": 1, **(add or {})}
-        copies = copies or {}
-        sets = [f"#{name} = :new_{name}" for name in changes]
-        sets += [f"#{name} = {source}" for name, source in copies.items()]
-        clauses = [
-            f"SET {', '.join(sets)}" if sets else "",
-            f"REMOVE {', '.join(f'#{name}' for name in remove)}" if remove else "",
-            f"ADD {', '.join(f'#{name} :add_{name}' for name in increments)}",
-        ]
-        names = {f"#{name}": name for name in ("state", *changes, *copies, *remove, *increments)}
-        values = {
-            **condition.values,
-            **{f":new_{name}": value for name, value in changes.items()},
-            **{f":add_{name}": value for name, value in increments.items()},
-        }
+        update = Update(changes, {"version": 1, **(add or {})}, remove, copies or {})
         try:
             answer = self._updates.update_item(
                 {
                     "TableName": self._table,
                     "Key": _key(task_id),
-                    "UpdateExpression": " ".join(filter(None, clauses)),
-                    "ConditionExpression": condition.text,
-                    "ExpressionAttributeNames": names,
-                    "ExpressionAttributeValues": marshal(values),
+                    **update.parameters(condition),
                     "ReturnValues": "ALL_NEW",
                     "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
                 }

@@ -22,7 +22,7 @@ worker: $(INSTALLED) ## Add another worker to what `make run` runs
 	@$(BIN)/python -m local worker
 
 test: check node_modules/.bin/cdk ## Run everything that CI runs
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile \
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup \
 		--no-loadscope-reorder
 
 check: $(INSTALLED) ## Lint, format, types, and who may import whom

@@ -22,6 +22,14 @@ OWN_AWS = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side, those that share an AWS run in one process, one by one."""
+    for item in items:
+        file = item.path.relative_to(item.config.rootpath / "tests")
+        group = "faults" if file.parts[0] == "faults" else file.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what tests have measured: ``record_property("figures", …)``."""
     for reports in terminalreporter.stats.values():

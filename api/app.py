@@ -7,8 +7,8 @@ from fastapi import FastAPI
 from api import error_handlers, openapi
 from api.body_limit import BodyLimit
 from api.engine import Engine
+from api.routes import batch, files, health, problems, queues, results, submit, tasks
 from api.routes import catalogue as catalogue_routes
-from api.routes import files, health, problems, queues, results, submit, tasks
 from celeriac.app import celery_app, make_app
 from celeriac.settings import Settings
 from celeriac.settings import settings as process_settings
@@ -43,7 +43,9 @@ def create_app(settings: Settings | None = None, catalogue: Catalogue | None = N
     app.state.engine = engine
     app.add_middleware(BodyLimit, most=engine.settings.max_request_bytes)
     error_handlers.install(app)
-    app.include_router(submit.router_of(list(engine.catalogue.values())))
+    types = list(engine.catalogue.values())
+    app.include_router(submit.router_of(types))
+    app.include_router(batch.router_of(types))
     app.include_router(tasks.router)
     app.include_router(results.router)
     app.include_router(files.router)

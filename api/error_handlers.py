@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from kombu.exceptions import OperationalError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
@@ -40,40 +41,18 @@ _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 def install(app: FastAPI) -> None:
     """Make the app answer every error with a problem."""
-    _answer(app, Problem, lambda error: error)
-    _answer(app, RequestValidationError, lambda error: invalid(error.errors(), error.body))
-    _answer(
-        app,
-        UnknownTaskTypeError,
-        lambda error: Problem(
-            ProblemType.UNKNOWN_TASK_TYPE,
-            f"{error} GET /catalogue lists them all.",
-            near=list(error.near),
-        ),
-    )
-    _answer(app, NotFoundError, lambda error: Problem(ProblemType.TASK_NOT_FOUND, str(error)))
-    _answer(
-        app, ArtifactNotFoundError, lambda error: Problem(ProblemType.FILE_NOT_FOUND, str(error))
-    )
-    _answer(app, BadCursorError, _bad_cursor)
-    _answer(
-        app,
-        NotOverError,
-        lambda error: Problem(ProblemType.TASK_NOT_OVER, str(error), task_status=error.state),
-    )
-    _answer(
-        app,
-        IdempotencyConflictError,
-        lambda error: Problem(ProblemType.IDEMPOTENCY_CONFLICT, str(error)),
-    )
-    _answer(app, ValueTooLargeError, lambda error: Problem(ProblemType.TOO_LARGE, str(error)))
-    _answer(app, ValueMissingError, lambda _: Problem(ProblemType.EXPIRED))
-    _answer(app, UnavailableError, _unavailable)
-    _answer(app, ClientError, _from_aws)
-    _answer(app, BotoCoreError, _from_aws)
-    _answer(app, OperationalError, _from_aws)
+    for kind, problem in _PROBLEMS.items():
+        _answer(app, kind, problem)
     app.add_exception_handler(HTTPException, _from_routing)
     app.add_exception_handler(Exception, _last_resort)
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that an error of the engine is."""
+    for kind, problem in _PROBLEMS.items():
+        if isinstance(error, kind):
+            return problem(error)
+    return _internal(error)
 
 
 def invalid(errors: Sequence[Mapping[str, Any]], body: Any) -> Problem:
@@ -84,6 +63,11 @@ def invalid(errors: Sequence[Mapping[str, Any]], body: Any) -> Problem:
     if len(errors) > 1:
         detail += f" In all {len(errors)} values are wrong: see errors."
     return Problem(ProblemType.INVALID, detail, errors=wrong)
+
+
+def invalid_payload(error: ValidationError, payload: Any) -> Problem:
+    """The problem of a payload that isn't valid, as if it had been the request's body."""
+    return invalid([{**each, "loc": ("body", *each["loc"])} for each in error.errors()], payload)
 
 
 def _answer(app: FastAPI, kind: type[Exception], problem: Callable[[Any], Problem]) -> None:
@@ -185,3 +169,28 @@ def _allowed(request: Request) -> str:
             for route in app.routes
         )
     )
+
+
+#: What each error is answered with.
+_PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
+    Problem: lambda error: error,
+    RequestValidationError: lambda error: invalid(error.errors(), error.body),
+    UnknownTaskTypeError: lambda error: Problem(
+        ProblemType.UNKNOWN_TASK_TYPE,
+        f"{error} GET /catalogue lists them all.",
+        near=list(error.near),
+    ),
+    NotFoundError: lambda error: Problem(ProblemType.TASK_NOT_FOUND, str(error)),
+    ArtifactNotFoundError: lambda error: Problem(ProblemType.FILE_NOT_FOUND, str(error)),
+    BadCursorError: _bad_cursor,
+    NotOverError: lambda error: Problem(
+        ProblemType.TASK_NOT_OVER, str(error), task_status=error.state
+    ),
+    IdempotencyConflictError: lambda error: Problem(ProblemType.IDEMPOTENCY_CONFLICT, str(error)),
+    ValueTooLargeError: lambda error: Problem(ProblemType.TOO_LARGE, str(error)),
+    ValueMissingError: lambda _: Problem(ProblemType.EXPIRED),
+    UnavailableError: _unavailable,
+    ClientError: _from_aws,
+    BotoCoreError: _from_aws,
+    OperationalError: _from_aws,
+}

@@ -125,7 +125,8 @@ class Problem(HTTPException):
         self.errors = errors
         self.members = members
 
-    def response(self) -> Response:
+    def document(self) -> dict[str, Any]:
+        """The problem as JSON."""
         document = ProblemDocument(
             type=self.type.uri,
             title=self.type.title,
@@ -134,8 +135,11 @@ class Problem(HTTPException):
             errors=list(self.errors) or None,
             **self.members,
         )
+        return document.model_dump(mode="json", exclude_none=True)
+
+    def response(self) -> Response:
         # Plain ASCII: what a URL or a header brought can't break the encoding of the answer.
-        content = json.dumps(document.model_dump(mode="json", exclude_none=True))
+        content = json.dumps(self.document())
         return Response(content, self.type.status, self.headers, media_type=MEDIA_TYPE)
 
 

@@ -32,6 +32,14 @@ from tasks.contract import Catalogue, catalogue
 
 
 @dataclass(frozen=True)
+class Begun:
+    """A new record, and the call that its message is to carry."""
+
+    record: TaskRecord
+    call: Call
+
+
+@dataclass(frozen=True)
 class Submission:
     """An accepted task. ``replayed`` means that its idempotency key had been used before."""
 
@@ -74,6 +82,39 @@ def submit(
         UnavailableError: AWS didn't take it; nothing was accepted.
     """
     app = app or celery_app()
+    begun = begin(
+        type_name,
+        payload,
+        tenant=tenant,
+        tags=tags,
+        idempotency_key=idempotency_key,
+        delay=delay,
+        retry_of=retry_of,
+        app=app,
+        types=types,
+    )
+    if isinstance(begun, Begun):
+        app.publish_new(begun.record, begun.call)
+        return Submission(begun.record)
+    return begun
+
+
+def begin(
+    type_name: str,
+    payload: BaseModel | Mapping[str, Any],
+    *,
+    tenant: str | None,
+    tags: Sequence[str],
+    idempotency_key: str | None,
+    delay: timedelta,
+    retry_of: str | None = None,
+    app: CeleriacApp,
+    types: Catalogue | None,
+) -> Begun | Submission:
+    """The first half of ``submit``: a record whose message is still to be sent, or the replay.
+
+    Raises what ``submit`` raises.
+    """
     task_type = (catalogue() if types is None else types)[type_name]
     # By name too: a stored payload, which a retry submits again, has names for aliases.
     model = task_type.payload_model.model_validate(payload, by_alias=True, by_name=True)
@@ -110,8 +151,7 @@ def submit(
                 return _replay(app, error.existing, fingerprint, idempotency_key)
             # An id of our own making can only exist if our own write has been sent twice.
             record = error.existing
-    app.publish_new(record, call)
-    return Submission(record)
+    return Begun(record, call)
 
 
 def find(task_id: str, tenant: str) -> TaskRecord:

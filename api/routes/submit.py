@@ -53,13 +53,14 @@ ACCEPTED = {
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[\w.:/@+=-]{1,50}$")]
 
+#: What a key may look like.
+KEY_FORM: dict[str, Any] = {"min_length": 1, "max_length": 255, "pattern": r"^[\x21-\x7e]+$"}
+
 IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
+        **KEY_FORM,
         description="Any text of your own, such as a UUID. Repeating a request with the same key "
         "gives the same task, so that a request whose answer was lost can be sent again.",
     ),

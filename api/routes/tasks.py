@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth import Canceller, Reader, Submitter
 from api.engine import TheEngine
-from api.error_handlers import invalid
+from api.error_handlers import invalid_payload
 from api.keyed_route import KeyedRoute
 from api.long_poll import look_until
 from api.problems import KEYED, Problem, ProblemType, documented
@@ -239,8 +239,7 @@ def retry_task(
             types=engine.catalogue,
         )
     except ValidationError as error:
-        wrong = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
-        raise invalid(wrong, payload) from None
+        raise invalid_payload(error, payload) from None
     return accepted(again, request)
 
 

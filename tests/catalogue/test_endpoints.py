@@ -49,6 +49,16 @@ def test_it_has_an_operation_of_its_own(document: dict[str, Any], task_type: Any
     assert nothing == {"type": "null"}
 
 
+def test_many_of_it_can_be_submitted_at_once(
+    document: dict[str, Any], task_type: AnyTaskType
+) -> None:
+    """POST /tasks/<name>/batch takes items whose payload is the type's."""
+    operation = document["paths"][f"/tasks/{task_type.name}/batch"]["post"]
+    body = resolved(document, operation["requestBody"]["content"]["application/json"]["schema"])
+    item = resolved(document, body["properties"]["items"]["items"])
+    assert item["properties"]["payload"]["title"] == task_type.payload_model.__name__
+
+
 def test_its_payload_and_result_are_explained(view: TaskTypeView) -> None:
     """Whoever reads /docs finds a sentence on what goes in and what comes out."""
     assert view.payload_schema.get("description")

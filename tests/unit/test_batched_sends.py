@@ -61,6 +61,25 @@ def test_a_single_task_goes_out_by_itself(app: CeleriacApp, calls: Counter[str])
     assert calls == {"SendMessage": 1}
 
 
+def test_an_error_inside_a_batch_is_the_callers_whatever_sqs_does(
+    app: CeleriacApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller's own error isn't hidden by that of the sending it has interrupted."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        return {"Failed": [{"Id": "0", "SenderFault": True, "Code": "No"}]}
+
+    def interrupted() -> None:
+        with app.batch():
+            app.tasks["double"].delay(1)
+            monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
+            monkeypatch.setattr(services().records, "discard", lambda _: False)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        interrupted()
+
+
 def test_a_group_that_cannot_be_sent_leaves_nothing(
     app: CeleriacApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,11 @@ from tasks.contract import Catalogue, Queue, catalogue
 TASKS_PER_CHILD = 1000
 
 
+#: How many threads of a process may publish at once. Starlette runs an API's operations in 40; one
+#: that finds no connection left would wait without end (kombu/resource.py, acquire).
+MOST_PUBLISHERS = 50
+
+
 def make_app(settings: Settings, catalogue: Catalogue) -> CeleriacApp:
     """A Celery app that runs these task types under these settings."""
     # No fix-ups: the only one is Django's, and it imports Celery's worker into the API.
@@ -34,6 +39,7 @@ def make_app(settings: Settings, catalogue: Catalogue) -> CeleriacApp:
             "sqs_base64_encoding": False,
         },
         broker_connection_retry_on_startup=True,
+        broker_pool_limit=MOST_PUBLISHERS,
         # botocore tries again itself. Both together would outlast the 30 s that API Gateway waits.
         task_publish_retry=False,
         result_backend="celeriac.backend:RecordBackend",

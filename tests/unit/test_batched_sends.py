@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -52,6 +54,27 @@ def test_a_group_goes_out_in_batches(app: CeleriacApp, calls: Counter[str]) -> N
     assert calls == {"SendMessageBatch": 3}
     ids = [member.id for member in result.results]
     assert set(services().records.get_many(ids)) == set(ids)
+
+
+def test_as_many_threads_publish_at_once_as_an_api_process_has(
+    app: CeleriacApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None waits for another's connection: all forty are inside SQS's call together."""
+    threads = 40
+    together = Barrier(threads, timeout=20)
+    make = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def meet(self: Any, operation: str, parameters: Any) -> Any:
+        if operation == "SendMessage":
+            together.wait()
+        return make(self, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", meet)
+
+    with ThreadPoolExecutor(threads) as pool:
+        sent = list(pool.map(app.tasks["double"].delay, range(threads)))
+
+    assert len({each.id for each in sent}) == threads
 
 
 def test_a_single_task_goes_out_by_itself(app: CeleriacApp, calls: Counter[str]) -> None:

@@ -71,14 +71,13 @@ class PrefetchStep(bootsteps.StartStopStep):
             consumer.qos.set(wanted)
             # What Celery's own adjustments go back to.
             consumer.qos.value = wanted
-        if self._give_back_the_impatient() and len(state.active_requests) < processes:
-            # Not because the processes are busy: one has died with the message in its pipe, say.
-            # Then no acknowledgement will come that has the channel poll again.
+        self._give_back_the_impatient()
+        if len(state.active_requests) < processes:
+            # What was given back makes room, a moment later. Not because the processes are busy:
+            # one has died, say. Then no acknowledgement will come that has the channel poll again.
             consumer.task_consumer.channel.wake()
 
-    def _give_back_the_impatient(self) -> bool:
-        """Whether there were any."""
-        given_back = False
+    def _give_back_the_impatient(self) -> None:
         longest_ago = monotonic() - PATIENCE.total_seconds()
         for request in tuple(state.reserved_requests):
             if request in state.active_requests or request.time_start:
@@ -86,5 +85,3 @@ class PrefetchStep(bootsteps.StartStopStep):
             held = request.channel.held.get(request.tag)
             if held is not None and held.received_at < longest_ago:
                 request.give_back()
-                given_back = True
-        return given_back

@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator
 from types import ModuleType
 
+import kombu.pools
 import pytest
 
 from bench.standin import Standin
+from celeriac.app import celery_app
 from celeriac.services import reset
 from local.environment import aws_variables, enter
 from local.provision import provision
@@ -28,6 +30,9 @@ def package_stack() -> Iterator[Stack]:
         yield Stack(aws)
     os.environ.clear()
     os.environ.update(before)
+    # Connections and an app that lead to an AWS that is no more.
+    kombu.pools.reset()
+    celery_app.cache_clear()
     reset()
 
 

@@ -42,6 +42,15 @@ class Standin(AwsServer):
     def set_latency(self, latency: timedelta) -> None:
         self._ask("PUT", "/_latency", latency.total_seconds())
 
+    def watch(self, keys: str) -> None:
+        """Keep the calls of those whose access keys begin like this."""
+        self._ask("PUT", "/_watch", keys)
+
+    def kept(self) -> list[dict[str, str]]:
+        """One call of each kind that the watched have made, as it was sent."""
+        kept: list[dict[str, str]] = self._ask("GET", "/_kept")["calls"]
+        return kept
+
     def calls(self) -> Counter[str]:
         """How often each operation was called, such as ``sqs.SendMessage``."""
         return Counter(self.stats()["calls"])

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 from bench.standin import s3
 from bench.standin.dynamodb import DynamoDb
 from bench.standin.errors import AwsError
 from bench.standin.faults import Fault, Faults
-from bench.standin.http import Connection, Exchange
+from bench.standin.http import Connection, Exchange, Request
 from bench.standin.scheduler import Scheduler
 from bench.standin.sqs import Sqs
 from local.aws import READY
@@ -38,6 +39,9 @@ class Server:
         self._latency = latency
         self._faults = Faults()
         self._calls: Counter[str] = Counter()
+        #: What access keys begin with whose calls are kept, and one call of each kind.
+        self._watched: str | None = None
+        self._kept: dict[tuple[str, ...], dict[str, Any]] = {}
         self._connections: set[Connection] = set()
         self._listening: asyncio.Server | None = None
         self._port = 0
@@ -81,6 +85,8 @@ class Server:
             service, operation = "s3", self._s3.operation(request)
             perform = self._perform_s3
         self._calls[f"{service}.{operation}"] += 1
+        if self._watched is not None:
+            self._keep(request, f"{service}.{operation}")
         fault = self._faults.of_call(service, operation)
         if fault is None and not self._latency:
             self._answer(exchange, service, operation, perform)
@@ -170,6 +176,26 @@ class Server:
         headers = f"{_JSON}X-Amzn-ErrorType: {error.type}\r\n"
         exchange.answer(error.status, json.dumps(body).encode(), headers)
 
+    def _keep(self, request: Request, operation: str) -> None:
+        """Keep one call of each watched caller, operation and table or queue."""
+        signature = request.headers.get("authorization", "")
+        key = signature.partition("Credential=")[2].partition("/")[0]
+        if self._watched is None or not key.startswith(self._watched):
+            return
+        parameters = json.loads(request.body) if "x-amz-target" in request.headers else {}
+        of = (parameters.get(name, "") for name in ("QueueUrl", "TableName", "IndexName"))
+        self._kept.setdefault(
+            (key, operation, *of),
+            {
+                "method": request.method,
+                "path": request.path,
+                "query": urlencode(request.query),
+                "authorization": signature,
+                "target": request.headers.get("x-amz-target", ""),
+                "body": request.body.decode(errors="replace"),
+            },
+        )
+
     # -- control
 
     def _control(self, exchange: Exchange) -> None:
@@ -182,6 +208,11 @@ class Server:
             case "PUT", "/_latency":
                 self._latency = float(json.loads(request.body))
                 _send(exchange, {})
+            case "PUT", "/_watch":
+                self._watched = json.loads(request.body)
+                _send(exchange, {})
+            case "GET", "/_kept":
+                _send(exchange, {"calls": list(self._kept.values())})
             case "GET", "/_stats":
                 _send(exchange, self._stats())
             case "DELETE", "/_stats":

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from celeriac.messages import attempt_of
 from celeriac.services import services
 
 #: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
@@ -35,7 +36,7 @@ def send_later(queue_url: str, message: Mapping[str, Any], delay: timedelta) -> 
     due_at = datetime.now(UTC) + delay
     try:
         scheduler.create_schedule(
-            Name=_name(f"{headers['id']}-{headers['retries'] + 1}"),
+            Name=_name(f"{headers['id']}-{attempt_of(headers)}"),
             GroupName=settings.schedule_group,
             ScheduleExpression=f"at({due_at:%Y-%m-%dT%H:%M:%S})",
             ScheduleExpressionTimezone="UTC",

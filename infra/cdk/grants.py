@@ -19,9 +19,10 @@ ITEM_ACTIONS = (
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
     "dynamodb:PutItem",
-    "dynamodb:Query",
     "dynamodb:UpdateItem",
 )
+#: Tasks by tenant, for those who list them.
+LIST_ACTION = "dynamodb:Query"
 
 
 def grant(
@@ -53,9 +54,9 @@ def grant(
             accept(role, f"AwsSolutions-IAM5[Resource::{_as_reported(role, resource)}]", wildcard)
 
 
-def grant_task_records(role: aws_iam.Role, data: Data) -> None:
-    """Read and write items, one by one or by a key's query; never scan, never the table itself."""
-    grant(role, "TaskRecords", ITEM_ACTIONS, data.table.arns)
+def grant_task_records(role: aws_iam.Role, data: Data, actions: Sequence[str]) -> None:
+    """Reach items one by one, or by a key's query; never a scan, never the table itself."""
+    grant(role, "TaskRecords", actions, data.table.arns)
 
 
 def grant_artifacts(role: aws_iam.Role, data: Data, actions: Sequence[str]) -> None:
@@ -74,12 +75,12 @@ def grant_artifacts(role: aws_iam.Role, data: Data, actions: Sequence[str]) -> N
     )
 
 
-def grant_schedules(role: aws_iam.Role, data: Data, actions: Sequence[str]) -> None:
-    """Keep schedules in the deployment's group, which send with the deployment's role."""
+def grant_schedules(role: aws_iam.Role, data: Data) -> None:
+    """Make schedules in the deployment's group, which send with the deployment's role."""
     grant(
         role,
         "Schedules",
-        actions,
+        ["scheduler:CreateSchedule"],
         [data.schedules.schedule_arns],
         wildcard="A schedule is named when it is made; the group is the deployment's own.",
     )

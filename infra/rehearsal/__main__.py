@@ -17,7 +17,14 @@ from infra.rehearsal.app import ENVIRONMENT
 from infra.rehearsal.calls import read
 from infra.rehearsal.deployment import ROOT, Deployed, RehearsalError, Server, deploy
 from infra.rehearsal.function import Function
-from infra.rehearsal.permissions import Findings, check, policies
+from infra.rehearsal.permissions import (
+    UNUSED_BY_API,
+    UNUSED_BY_WORKERS,
+    USED_IN_FAULT_TESTS,
+    Findings,
+    check,
+    policies,
+)
 from infra.rehearsal.samples import payload
 from infra.rehearsal.server import WATCHED
 from infra.rehearsal.workers import containers, running
@@ -43,6 +50,7 @@ class Outcome:
             *(f"{name} ended in {end}" for name, end in self.states.items() if end != "SUCCESS"),
             *(f"not allowed: {each}" for each in self.permissions.denied),
             *(f"granted, unused, unexplained: {each}" for each in self.permissions.unexplained),
+            *(f"explained, not granted: {each}" for each in self.permissions.stale),
         ]
 
 
@@ -59,7 +67,17 @@ def rehearse(directory: Path) -> Outcome:
         return Outcome(
             ignored=server.ignored(),
             states=states,
-            permissions=check(read(server.calls), _roles(server)),
+            permissions=check(
+                read(server.calls),
+                _roles(server),
+                {
+                    API_KEY_ID: UNUSED_BY_API,
+                    **{
+                        worker_key(queue): {*UNUSED_BY_WORKERS, *USED_IN_FAULT_TESTS}
+                        for queue in Queue
+                    },
+                },
+            ),
         )
     finally:
         server.stop()

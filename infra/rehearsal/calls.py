@@ -58,6 +58,18 @@ def asked(environ: Mapping[str, Any], body: bytes) -> Iterator[Asked]:
             yield Asked(scope["key"], action, resource, *context)
 
 
+def asked_by(call: Mapping[str, str]) -> Iterator[Asked]:
+    """What a call needs permission for that ``bench.standin`` has kept."""
+    environ = {
+        "REQUEST_METHOD": call["method"],
+        "PATH_INFO": call["path"],
+        "QUERY_STRING": call["query"],
+        "HTTP_AUTHORIZATION": call["authorization"],
+        "HTTP_X_AMZ_TARGET": call["target"],
+    }
+    return asked(environ, call["body"].encode())
+
+
 @dataclass(frozen=True)
 class _Request:
     method: str

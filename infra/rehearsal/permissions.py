@@ -6,60 +6,65 @@ The policies are those that the deployment made, references resolved; moto's eva
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
-# Grants that a rehearsal doesn't use, and why they are there all the same.
-_RECOVERY = "Used when something fails: a retry, poison, a lost lease, a broken upload."
-_OPERATOR = "An operator's act, or one that only some callers ask for."
-_ON_ECS = "Used where the workers are ECS services; here they are processes."
-_BY_TYPE = "Used by task types and callers that keep files, run groups or read pages."
-UNUSED: Mapping[str, str] = {
-    "cloudwatch:GetMetricData": _OPERATOR,
-    "dynamodb:BatchGetItem": _BY_TYPE,
-    "dynamodb:GetItem": _BY_TYPE,
-    "dynamodb:DeleteItem": _RECOVERY,
-    "dynamodb:PutItem": _BY_TYPE,
-    "dynamodb:Query": _BY_TYPE,
-    "dynamodb:UpdateItem": _BY_TYPE,
-    "ecs:DescribeServices": _ON_ECS,
-    "ecs:GetTaskProtection": _ON_ECS,
-    "ecs:UpdateService": _ON_ECS,
-    "ecs:UpdateTaskProtection": _ON_ECS,
-    "iam:PassRole": _RECOVERY,
+#: What workers are granted for faults, delays and renewals. A rehearsal has none; the fault tests
+#: show that each is used.
+USED_IN_FAULT_TESTS = frozenset(
+    {
+        "dynamodb:BatchGetItem",
+        "dynamodb:GetItem",
+        "iam:PassRole",
+        "s3:DeleteObject",
+        "s3:ListBucket",
+        "s3:PutObject",
+        "scheduler:CreateSchedule",
+        "sqs:ChangeMessageVisibility",
+        "sqs:SendMessage",
+    }
+)
+
+#: Why the API is granted what no rehearsal asks of it.
+UNUSED_BY_API: Mapping[str, str] = {
+    "cloudwatch:GetMetricData": "GET /queues reads how old the oldest messages are.",
+    "dynamodb:DeleteItem": "The record of a task goes again whose message SQS doesn't take.",
+    "dynamodb:UpdateItem": "Cancelling a task, and repeating an idempotency key.",
+    "iam:PassRole": "Goes with scheduler:CreateSchedule.",
     "logs:CreateLogStream": "Lambda's own writing of the function's log.",
-    "logs:FilterLogEvents": _OPERATOR,
     "logs:PutLogEvents": "Lambda's own writing of the function's log.",
-    "s3:AbortMultipartUpload": _RECOVERY,
-    "s3:DeleteObject": _BY_TYPE,
-    "s3:GetObject": _BY_TYPE,
-    "s3:ListBucket": _BY_TYPE,
-    "s3:PutObject": _BY_TYPE,
-    "scheduler:CreateSchedule": _RECOVERY,
-    "scheduler:DeleteSchedule": _RECOVERY,
-    "scheduler:GetSchedule": _RECOVERY,
-    "scheduler:UpdateSchedule": _OPERATOR,
-    "ses:SendEmail": "Mail of the simple form; the built-in task type sends the raw one.",
-    "sqs:ChangeMessageVisibility": _RECOVERY,
-    "sqs:DeleteMessage": _OPERATOR,
-    "sqs:GetQueueAttributes": _OPERATOR,
-    "sqs:PurgeQueue": _OPERATOR,
-    "sqs:ReceiveMessage": _OPERATOR,
-    "sqs:SendMessage": _RECOVERY,
-    "sqs:StartMessageMoveTask": _OPERATOR,
+    "s3:GetObject": "Large payloads and results, and the links to files that it signs.",
+    "s3:PutObject": "Large payloads, and the uploads that it signs.",
+    "scheduler:CreateSchedule": "A repeated idempotency key of a task that is due in over 15 min.",
+    "sqs:ChangeMessageVisibility": "Dead letters that were looked at, or couldn't be redriven.",
+    "sqs:DeleteMessage": "Redrive and purge.",
+    "sqs:ReceiveMessage": "Dead letters, redrive and purge.",
+}
+
+#: Why workers are granted what neither a rehearsal nor the fault tests ask of them.
+UNUSED_BY_WORKERS: Mapping[str, str] = {
+    "ecs:UpdateTaskProtection": "ECS's agent asks for it, in its task's name.",
+    "s3:AbortMultipartUpload": "An upload of a large file that broke off.",
+    "s3:GetObject": "Large inputs, and the files that tasks read: any type may.",
+    "ses:SendEmail": "SES asks for it or for SendRawEmail, by the form of the mail.",
+    "sqs:GetQueueAttributes": "The repair of lost messages, once there is a task that looks lost.",
 }
 
 
 @dataclass
 class Findings:
-    """``denied``: calls that AWS would refuse. ``unexplained``: grants unused without a reason."""
+    """``denied``: calls that AWS would refuse. ``unexplained``: grants unused without a reason.
+
+    ``stale``: reasons for grants that nobody has any more.
+    """
 
     allowed: int = 0
     denied: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
 
 
 def policies(iam: Any, role_name: str) -> list[dict[str, Any]]:
@@ -73,8 +78,12 @@ def policies(iam: Any, role_name: str) -> list[dict[str, Any]]:
 def check(
     asked: Iterable[tuple[str, str, str, tuple[tuple[str, str], ...]]],
     roles: Mapping[str, list[dict[str, Any]]],
+    unused: Mapping[str, Collection[str]],
 ) -> Findings:
-    """Compare what was asked with what the caller's policies say. ``roles`` are by access key."""
+    """Compare what was asked with what the caller's policies say.
+
+    ``roles`` are policies by access key, ``unused`` the grants that may go unused.
+    """
     findings = Findings()
     used: dict[str, set[str]] = {key: set() for key in roles}
     for key, action, resource, context in sorted(asked):
@@ -84,8 +93,13 @@ def check(
         else:
             findings.denied.append(f"{key}: {action} on {resource}")
     for key, documents in roles.items():
-        for action in sorted(_granted(documents) - used[key] - set(UNUSED)):
+        granted = _granted(documents)
+        for action in sorted(granted - used[key] - set(unused.get(key, ()))):
             findings.unexplained.append(f"{key}: {action}")
+    for action in sorted({action for actions in unused.values() for action in actions}):
+        whose = [key for key, actions in unused.items() if action in actions]
+        if not any(action in _granted(roles[key]) for key in whose):
+            findings.stale.append(action)
     return findings
 
 

@@ -15,7 +15,7 @@ from celeriac.services import reset
 from local.environment import aws_variables, enter
 from local.provision import provision
 from tasks.contract import catalogue
-from tests.faults.stack import Stack, settings_at
+from tests.faults.stack import WORKER_KEY, Stack, settings_at
 
 
 @pytest.fixture(scope="package")
@@ -27,6 +27,7 @@ def package_stack() -> Iterator[Stack]:
         enter(settings.to_environment() | aws_variables(aws.endpoint))
         reset()
         provision(settings, catalogue())
+        aws.watch(WORKER_KEY)
         yield Stack(aws)
     os.environ.clear()
     os.environ.update(before)

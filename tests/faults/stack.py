@@ -20,17 +20,29 @@ from celeriac.records import TaskRecord
 from celeriac.services import services
 from celeriac.settings import Settings
 from celeriac.submission import submit
+from infra.cdk.environments import DEV
+from infra.rehearsal.calls import ACCOUNT, REGION
+from tasks.contract.queues import DEAD_LETTER_SUFFIX
 from tests.integration.processes import wait_for
 
+#: By which the stand-in tells the workers' calls from the tests'.
+WORKER_KEY = "AKIAWORKER0000000000"
 #: Short, so that what a dead worker held comes back soon.
 VISIBILITY = timedelta(seconds=5)
 READY_SECONDS = 30
 
 
 def settings_at(endpoint: str) -> Settings:
-    """The settings of the fault tests."""
+    """The settings of the fault tests, with the names that a deployment's policies name."""
     return Settings(
-        queue_url_prefix=f"{endpoint}/123456789012/celeriac-",
+        queue_url_prefix=f"{endpoint}/{ACCOUNT}/{DEV.prefix}-",
+        queue_arn_prefix=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{DEV.prefix}-",
+        table_name=DEV.prefix,
+        bucket_name=f"{DEV.prefix}-{ACCOUNT}-{REGION}",
+        schedule_group=DEV.prefix,
+        schedule_dead_letter_arn=(
+            f"arn:aws:sqs:{REGION}:{ACCOUNT}:{DEV.prefix}-schedules{DEAD_LETTER_SUFFIX}"
+        ),
         mail_from=None,
         visibility=VISIBILITY,
         drain_window=timedelta(seconds=20),
@@ -62,6 +74,7 @@ class WorkerProcess:
                 command,
                 env={
                     **os.environ,
+                    "AWS_ACCESS_KEY_ID": WORKER_KEY,
                     "CELERIAC_QUEUES": "default",
                     "CELERIAC_CONCURRENCY": str(concurrency),
                     "CELERIAC_HEALTH_FILE": str(self.health_file),

@@ -27,7 +27,7 @@ def schedules() -> list[dict[str, Any]]:
 def fire(schedule: dict[str, Any]) -> None:
     """What EventBridge Scheduler does when a one-time schedule is due."""
     target = schedule["Target"]
-    queue = target["Arn"].rpartition("celeriac-")[2]
+    queue = target["Arn"].removeprefix(services().settings.queue_arn_prefix)
     services().sqs.send_message(
         QueueUrl=services().settings.queue_url_prefix + queue, MessageBody=target["Input"]
     )

@@ -39,3 +39,4 @@ def test_every_call_is_allowed_to_its_caller(outcome: Outcome) -> None:
 def test_every_grant_is_used_or_has_a_reason(outcome: Outcome) -> None:
     """What a role may do and nobody did is there for a written reason."""
     assert outcome.permissions.unexplained == []
+    assert outcome.permissions.stale == []

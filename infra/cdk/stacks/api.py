@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from aws_cdk import ArnFormat, CfnOutput, RemovalPolicy, Stack, aws_iam, aws_lambda, aws_logs
+from aws_cdk import CfnOutput, RemovalPolicy, Stack, aws_iam, aws_lambda, aws_logs
 from constructs import Construct
 
 from celeriac.settings import LONGEST_WAIT
@@ -13,7 +13,14 @@ from infra.cdk.bundling import RUNTIME, api_code
 from infra.cdk.constructs.http_api import HttpApi
 from infra.cdk.durations import duration, retention
 from infra.cdk.environments import Environment
-from infra.cdk.grants import grant, grant_artifacts, grant_schedules, grant_task_records
+from infra.cdk.grants import (
+    ITEM_ACTIONS,
+    LIST_ACTION,
+    grant,
+    grant_artifacts,
+    grant_schedules,
+    grant_task_records,
+)
 from infra.cdk.stacks.data import Data
 from tasks.contract import Queue
 
@@ -88,7 +95,7 @@ class Api(Stack):
             ["logs:CreateLogStream", "logs:PutLogEvents"],
             [self.log_group.log_group_arn],
         )
-        grant_task_records(self.role, data)
+        grant_task_records(self.role, data, [*ITEM_ACTIONS, LIST_ACTION])
         grant(
             self.role,
             "Queues",
@@ -133,30 +140,7 @@ class Api(Stack):
                 for queue in Queue
             ],
         )
-        grant(
-            self.role,
-            "WorkerLogs",
-            ["logs:FilterLogEvents"],
-            [
-                self.format_arn(
-                    service="logs",
-                    resource="log-group",
-                    resource_name=f"{data.settings.worker_log_group}:*",
-                    arn_format=ArnFormat.COLON_RESOURCE_NAME,
-                )
-            ],
-            wildcard="A log group's ARN ends in :* by AWS's own form.",
-        )
-        grant_schedules(
-            self.role,
-            data,
-            [
-                "scheduler:CreateSchedule",
-                "scheduler:DeleteSchedule",
-                "scheduler:GetSchedule",
-                "scheduler:UpdateSchedule",
-            ],
-        )
+        grant_schedules(self.role, data)
 
     def _accept(self) -> None:
         accept(

@@ -24,7 +24,14 @@ from infra.cdk.constructs.worker_scaling import WorkerScaling
 from infra.cdk.constructs.worker_service import WorkerService
 from infra.cdk.durations import retention
 from infra.cdk.environments import Environment
-from infra.cdk.grants import grant, grant_artifacts, grant_schedules, grant_task_records
+from infra.cdk.grants import (
+    ITEM_ACTIONS,
+    LIST_ACTION,
+    grant,
+    grant_artifacts,
+    grant_schedules,
+    grant_task_records,
+)
 from infra.cdk.scaling import scaling
 from infra.cdk.stacks.data import Data
 from tasks.contract import Catalogue, Queue
@@ -165,7 +172,6 @@ class Workers(Stack):
             [
                 "sqs:ChangeMessageVisibility",
                 "sqs:DeleteMessage",
-                "sqs:GetQueueAttributes",
                 "sqs:ReceiveMessage",
             ],
             [data.queues[queue].queue.queue_arn],
@@ -181,7 +187,8 @@ class Workers(Stack):
                 for each in (pair.queue, pair.dead_letter)
             ],
         )
-        grant_task_records(role, data)
+        lists = [LIST_ACTION] if queue is Queue.MAINTENANCE else []
+        grant_task_records(role, data, [*ITEM_ACTIONS, *lists])
         grant_artifacts(
             role,
             data,
@@ -195,15 +202,11 @@ class Workers(Stack):
                 ["sqs:GetQueueAttributes"],
                 [pair.queue.queue_arn for pair in data.queues.values()],
             )
-        grant_schedules(
-            role,
-            data,
-            ["scheduler:CreateSchedule", "scheduler:DeleteSchedule", "scheduler:GetSchedule"],
-        )
+        grant_schedules(role, data)
         grant(
             role,
             "TaskProtection",
-            ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"],
+            ["ecs:UpdateTaskProtection"],
             [
                 self.format_arn(
                     service="ecs", resource="task", resource_name=f"{environment.prefix}/*"

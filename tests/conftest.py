@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-import kombu.pools
 import pytest
 from moto import mock_aws
 
-from celeriac import services
-from celeriac.app import celery_app
 from celeriac.settings import Settings, settings
 from local.provision import provision
 from tasks.contract import Catalogue
+from tests.isolation import forget_aws
 
 OWN_AWS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -51,11 +49,7 @@ def aws() -> Iterator[Settings]:
             variables.delenv(name)
         for name, value in OWN_AWS.items():
             variables.setenv(name, value)
-        services.reset()
+        forget_aws()
         provision(settings(), Catalogue([]))
         yield settings()
-    # kombu keeps connections for all apps of a process; these lead to an AWS that is no more. An
-    # app that has used one would go on with it.
-    kombu.pools.reset()
-    celery_app.cache_clear()
-    services.reset()
+    forget_aws()

@@ -13,10 +13,11 @@ import warnings
 from celery.exceptions import SecurityWarning
 from celery.utils.nodenames import default_nodename
 
+from celeriac.app import celery_app
 from celeriac.logs import configure
 from celeriac.settings import settings
 from tasks.contract import Queue
-from worker.app import app
+from worker.equipment import equip
 
 
 class WorkerOptionError(ValueError):
@@ -55,7 +56,7 @@ def main() -> int:
     configure(settings().log_level)
     # Celery warns of root since pickle would let a message run code; messages here are JSON.
     warnings.simplefilter("ignore", SecurityWarning)
-    worker = app.Worker(
+    worker = equip(celery_app()).Worker(
         hostname=default_nodename(f"worker-{os.getpid()}"),
         pool_cls="prefork",
         concurrency=processes,

@@ -1,35 +1,11 @@
-"""The Celery app as a worker runs it: with everything that keeps delivery sound on SQS.
+"""The Celery app as a worker runs it, for ``celery -A worker.app``.
 
-``celery -A worker.app worker`` works too; ``python -m worker`` says less and is what the container
-runs.
+``python -m worker`` says less and is what the container runs.
 """
 
 from __future__ import annotations
 
-from celery.signals import worker_process_init, worker_shutdown, worker_shutting_down
-
-from celeriac.app import CeleriacApp, celery_app
-from celeriac.task import RecordedTask
-from worker import children, drain
-from worker.claims import ClaimsStep
-from worker.keeper import KeeperStep, keeper
-from worker.pools import ChoosePool
-from worker.prefetch import PrefetchStep
-
-
-def equip(app: CeleriacApp) -> CeleriacApp:
-    """Add the worker's bootsteps, consumer and request class to an app."""
-    app.conf.worker_consumer = "worker.consumer:Consumer"
-    # On the class that every task has as a base: ``app.Task`` is no base of the task types'.
-    RecordedTask.Request = "worker.request:RecordedRequest"
-    app.steps["worker"].add(ChoosePool)
-    app.steps["consumer"].add(KeeperStep)
-    app.steps["consumer"].add(PrefetchStep)
-    app.steps["consumer"].add(ClaimsStep)
-    worker_process_init.connect(children.prepare, weak=False)
-    worker_shutting_down.connect(drain.begin, weak=False)
-    worker_shutdown.connect(keeper.end, weak=False)
-    return app
-
+from celeriac.app import celery_app
+from worker.equipment import equip
 
 app = equip(celery_app())

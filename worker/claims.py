@@ -61,13 +61,16 @@ class Claims:
         self._ahead.discard(request)
         self._advance()
 
-    def stop(self) -> None:
-        """Claim no more, and run none: what waits is given back. The event loop has ended."""
+    def close(self) -> None:
+        """Claim no more, and run no more: what waits is given back."""
         self._stopped = True
-        self.writers.finish()
         for request in waiting():
             if request.phase.now is not Phase.BEGUN:
                 request.give_back()
+
+    def finish(self) -> None:
+        """See to what is being written. From now on all is written at once."""
+        self.writers.finish()
 
     def _advance(self) -> None:
         while (
@@ -116,12 +119,17 @@ def _claim(request: RecordedRequest, ahead: bool) -> Claimed | ClaimLost:
 
 
 def waiting() -> list[RecordedRequest]:
-    """The requests that no process has been given yet."""
+    """The requests that no process has said to be at yet."""
     while True:
         try:
             return [each for each in state.reserved_requests if not each.time_start]
         except RuntimeError:
             continue  # the event loop added one meanwhile
+
+
+def beginning() -> list[RecordedRequest]:
+    """The requests that a process was given, and has not said yet to be at."""
+    return [each for each in waiting() if each.phase.now is Phase.BEGUN]
 
 
 class ClaimsStep(bootsteps.StartStopStep):
@@ -141,6 +149,4 @@ class ClaimsStep(bootsteps.StartStopStep):
             consumer.claims = Claims(consumer.controller, consumer.run, writers)
 
     def stop(self, consumer: Any) -> None:
-        if consumer.claims is not None:
-            consumer.claims.stop()
-            consumer.claims = None
+        consumer.claims = None

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 
 from celeriac import states, telemetry
 from celeriac.errors import transient
 from celeriac.records import Failure, LeaseLostError
 from celeriac.services import services
+from worker.claims import beginning
 
 if TYPE_CHECKING:
     from worker.claims import Claims
     from worker.request import RecordedRequest
 
 log = logging.getLogger(__name__)
+
+#: How long a process may take to begin with what it was given, at the worker's end.
+BEGIN_WAIT = timedelta(seconds=10)
 
 
 class Consumer(CeleryConsumer):
@@ -38,6 +45,33 @@ class Consumer(CeleryConsumer):
             self.run(request)
         else:
             self.claims.take(request)
+
+    def on_close(self) -> None:
+        """Have Celery know all that has begun, before it drops what has not.
+
+        process        . . . reads task ── runs it ── "begun", outcome ──►
+        main process   gives task ── SIGTERM ── drops it (celery, AsynPool.flush)
+
+        Nobody would read the outcome, and the process waits half a minute for somebody to.
+        """
+        if self.claims is not None:
+            self.claims.close()
+            # An exit code once the worker is told to stop. After a lost connection the event loop
+            # has let go of the processes already.
+            if state.should_stop is not None and state.should_stop is not False:
+                self._turn_until_begun()
+            self.claims.finish()
+        super().on_close()
+
+    def _turn_until_begun(self) -> None:
+        loop = self.hub.create_loop()
+        give_up_at = monotonic() + BEGIN_WAIT.total_seconds()
+        while (late := beginning()) and monotonic() < give_up_at:
+            next(loop)
+        if late:
+            log.warning(
+                "%d tasks are left to a later delivery: their processes are silent", len(late)
+            )
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         self._bury(message, "undecodable-message", f"The message can't be decoded: {exc}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.settings import settings
 from celeriac.task import give_up
-from worker.claims import waiting
+from worker.claims import beginning, waiting
 from worker.keeper import keeper
 from worker.phases import Phase
 
@@ -44,7 +44,7 @@ def _drain() -> None:
     channel.drain()
     _give_back_waiting(channel)
     ends_at = monotonic() + settings().drain_window.total_seconds()
-    while keeper.running() and monotonic() < ends_at:
+    while (keeper.running() or beginning()) and monotonic() < ends_at:
         sleep(_POLL_SECONDS)
     left = keeper.running()
     if not left:

@@ -29,6 +29,7 @@ class Writers:
         self._hub = hub
         self._executor = ThreadPoolExecutor(min(threads, MOST_THREADS), "writer")
         self._answers: deque[Callable[[], None]] = deque()
+        self._put_off: set[Callable[[], None]] = set()
         self._reader, self._waker = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._waker, False)
@@ -49,7 +50,8 @@ class Writers:
     def later(self, pause: timedelta, again: Callable[[], None]) -> bool:
         """Call something again after a pause; False once the event loop has ended."""
         if not self.ended:
-            self._hub.call_later(pause.total_seconds(), again)
+            self._put_off.add(again)
+            self._hub.call_later(pause.total_seconds(), partial(self._call_put_off, again))
         return not self.ended
 
     def finish(self) -> None:
@@ -59,6 +61,8 @@ class Writers:
         self.ended = True
         self._executor.shutdown()
         self._take_answers()
+        for again in tuple(self._put_off):
+            self._call_put_off(again)
         self._hub.remove(self._reader)
         os.close(self._reader)
         os.close(self._waker)
@@ -70,6 +74,11 @@ class Writers:
         # A full pipe has the event loop awake already.
         with suppress(BlockingIOError):
             os.write(self._waker, b"\0")
+
+    def _call_put_off(self, again: Callable[[], None]) -> None:
+        if again in self._put_off:
+            self._put_off.remove(again)
+            again()
 
     def _take_answers(self) -> None:
         with suppress(BlockingIOError):

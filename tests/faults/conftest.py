@@ -6,16 +6,14 @@ import os
 from collections.abc import Iterator
 from types import ModuleType
 
-import kombu.pools
 import pytest
 
 from bench.standin import Standin
-from celeriac.app import celery_app
-from celeriac.services import reset
 from local.environment import aws_variables, enter
 from local.provision import provision
 from tasks.contract import catalogue
 from tests.faults.stack import WORKER_KEY, Stack, settings_at
+from tests.isolation import forget_aws
 
 
 @pytest.fixture(scope="package")
@@ -25,16 +23,13 @@ def package_stack() -> Iterator[Stack]:
     with Standin() as aws:
         settings = settings_at(aws.endpoint)
         enter(settings.to_environment() | aws_variables(aws.endpoint))
-        reset()
+        forget_aws()
         provision(settings, catalogue())
         aws.watch(WORKER_KEY)
         yield Stack(aws)
     os.environ.clear()
     os.environ.update(before)
-    # Connections and an app that lead to an AWS that is no more.
-    kombu.pools.reset()
-    celery_app.cache_clear()
-    reset()
+    forget_aws()
 
 
 @pytest.fixture

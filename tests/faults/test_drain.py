@@ -62,6 +62,25 @@ def test_short_tasks_in_full_flow_all_run_once_over_a_restart(
     assert tasks.counted("flow") == 150
 
 
+def test_a_task_whose_process_has_not_begun_when_the_worker_is_told_to_stop_is_not_lost(
+    stack: Stack, tasks: ModuleType
+) -> None:
+    """A process that is slow to begin is waited for, and what came of its task is stored."""
+    worker = stack.start_worker(1)
+    (process,) = worker.children
+    os.kill(process, signal.SIGSTOP)
+    task_id = stack.submit("effect", "slow-to-begin")
+    # It has been claimed ahead, and lies in the pipe of the process.
+    stack.wait_for_state(task_id, states.STARTED)
+    worker.stop()
+    wait_for(lambda: "Warm shutdown" in worker.log, "the worker to hear of it")
+    os.kill(process, signal.SIGCONT)
+    assert worker.wait(10) == 0
+    assert stack.record(task_id).state == states.SUCCESS
+    assert tasks.counted("slow-to-begin") == 1
+    assert stack.depth() == {"visible": 0, "in_flight": 0, "delayed": 0}
+
+
 def test_what_outlasts_the_drain_window_is_handed_back_claimable(
     stack: Stack, tasks: ModuleType
 ) -> None:

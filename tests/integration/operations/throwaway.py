@@ -60,7 +60,7 @@ def main(unknown: list[str]) -> None:
     from celeriac.app import make_app
     from celeriac.logs import configure
     from celeriac.settings import settings
-    from worker.app import equip
+    from worker.equipment import equip
 
     configure(settings().log_level)
     known = Catalogue([each for each in TYPES if each.name not in unknown])

@@ -254,7 +254,8 @@ def test_a_worker_that_stops_leaves_nothing_claimed_that_has_not_begun(main: Mai
     begun = requests[0]
     begun.execute_using_pool(ImmediatePool())
 
-    main.claims.stop()
+    main.claims.close()
+    main.claims.finish()
 
     assert main.worker.visible() == 3
     assert record_of(begun).lease_owner == begun.owner
@@ -341,7 +342,8 @@ def test_an_outcome_that_comes_when_the_loop_has_ended_is_written_at_once(main: 
     [request] = main.receive()
     main.loop.turn_until(lambda: main.ran)
     reported = main.run(request)
-    main.claims.stop()
+    main.claims.close()
+    main.claims.finish()
 
     request.on_success(reported)
 

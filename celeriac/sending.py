@@ -65,6 +65,8 @@ def on_behalf_of(request: Any) -> Iterator[None]:
 class CeleriacApp(Celery):
     """Celery, with a record before each message."""
 
+    control_cls = "celeriac.control:Control"
+
     @contextmanager
     def batch(self) -> Iterator[None]:
         """Inside, messages are collected; they go out together, ten to a call.

@@ -110,6 +110,7 @@ class RecordedTask(Task):
         if not self.request.is_eager:
             # The main process may have claimed it ahead.
             claimed = self.request.get("claimed")
+            _hide_own(self.request)
             record = self._fit(claimed) if claimed else self._claim(task_id)
             self.request.update(record=record)
         super().before_start(task_id, args, kwargs)
@@ -324,6 +325,13 @@ def remove_artifacts(record: TaskRecord) -> None:
     artifacts = services().artifacts
     prefix = f"tasks/{record.task_id}/{record.attempt}/"
     artifacts.delete(record.tenant, [each.key for each in artifacts.list(record.tenant, prefix)])
+
+
+def _hide_own(request: Any) -> None:
+    """Leave to a task the headers that its caller gave: ``self.request.headers``."""
+    for name in ("claimed", "owner"):
+        if request.headers:
+            request.headers.pop(name, None)
 
 
 def _header(request: Any) -> dict[str, Any]:

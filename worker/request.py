@@ -168,6 +168,9 @@ class RecordedRequest(Request):
                 self.forget()
                 return
             self.channel.hide(self.tag, error.reason.duration)
+        elif isinstance(error, Reject) and error.requeue:
+            # The task's own code wants it delivered anew: whoever receives it can claim it at once.
+            give_up(self.id, self.owner)
         if isinstance(error, WorkerLostError) and not self._already_revoked:
             # Claimable at once, and the loss is counted.
             give_up(self.id, self.owner, lost=True)

@@ -212,6 +212,7 @@ class Channel(SQS.Channel):
         headers = envelope.setdefault("headers", {})
         if isinstance(headers, dict):
             headers["owner"] = held.owner
+        envelope["properties"]["delivery_info"]["redelivered"] = held.receives > 1
         return envelope
 
     def basic_qos(self, *args: Any, **kwargs: Any) -> None:

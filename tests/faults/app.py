@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Task
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import Reject, SoftTimeLimitExceeded
 
 from celeriac.records.items import marshal, unmarshal
 from celeriac.services import services
@@ -221,6 +221,22 @@ def retrying(self: Task, name: str, failures: int, countdown: float = 0) -> int:
     if self.request.retries < failures:
         raise self.retry(exc=ValueError(EXPECTED), countdown=countdown)
     return int(self.request.retries)
+
+
+@app.task(bind=True)
+def headers_of(self: Task) -> Any:
+    """The headers that a task sees on its second attempt."""
+    if not self.request.retries:
+        raise self.retry(countdown=0)
+    return self.request.headers
+
+
+@app.task(bind=True)
+def rejecting_once(self: Task, name: str) -> str:
+    count(name)
+    if not self.request.delivery_info["redelivered"]:
+        raise Reject("not on the first delivery", requeue=True)
+    return "redelivered"
 
 
 @app.task(bind=True)

@@ -203,3 +203,17 @@ def test_maps_and_chunks(tasks: ModuleType) -> None:
     assert tasks.add.starmap([(1, 1), (2, 2)]).delay().get(timeout=PATIENCE) == [2, 4]
     chunks = tasks.add.chunks([(n, n) for n in range(6)], 2).group().delay()
     assert chunks.get(timeout=PATIENCE) == [[0, 2], [4, 6], [8, 10]]
+
+
+def test_a_task_sees_the_headers_that_its_caller_gave(tasks: ModuleType) -> None:
+    """Also after a retry; what delivery adds for itself is no business of the task's."""
+    headers = tasks.headers_of.apply_async(headers={"x-given": "kept"}).get(timeout=PATIENCE)
+    assert headers["x-given"] == "kept"
+    assert not {"owner", "claimed"} & set(headers)
+
+
+def test_a_task_that_rejects_its_message_gets_it_again_at_once(tasks: ModuleType) -> None:
+    """``Reject(requeue=True)``: the next delivery says that it is one, and needn't wait."""
+    result = tasks.rejecting_once.delay("rejecting")
+    assert result.get(timeout=PATIENCE) == "redelivered"
+    assert tasks.counted("rejecting") == 2

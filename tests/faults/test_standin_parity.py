@@ -30,6 +30,7 @@ from local.environment import aws_variables
 from local.provision import provision
 from tasks.contract import catalogue
 
+TABLE = "parity"
 NOW = 1_700_000_000_000
 LATER = NOW + 60_000
 
@@ -39,8 +40,13 @@ def endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch, request.param() as aws:
         for name, value in aws_variables(aws.endpoint).items():
             patch.setenv(name, value)
-        prefix = f"{aws.endpoint}/123456789012/celeriac-"
-        provision(Settings(queue_url_prefix=prefix, mail_from=None), catalogue(), aws.endpoint)
+        settings = Settings(
+            queue_url_prefix=f"{aws.endpoint}/123456789012/parity-",
+            table_name=TABLE,
+            bucket_name="parity",
+            mail_from=None,
+        )
+        provision(settings, catalogue(), aws.endpoint)
         yield aws.endpoint
 
 
@@ -61,7 +67,7 @@ def clock() -> Clock:
 @pytest.fixture
 def records(endpoint: str, clock: Clock) -> DynamoRecords:
     client = boto3.client("dynamodb", endpoint_url=endpoint)
-    return DynamoRecords(client, "celeriac", clock=clock)
+    return DynamoRecords(client, TABLE, clock=clock)
 
 
 @pytest.fixture
@@ -186,7 +192,7 @@ def test_a_call_that_names_what_it_does_not_use_is_refused(endpoint: str) -> Non
     client = boto3.client("dynamodb", endpoint_url=endpoint)
     with pytest.raises(ClientError) as refused:
         client.update_item(
-            TableName="celeriac",
+            TableName=TABLE,
             Key={"pk": {"S": "x"}, "sk": {"S": "x"}},
             UpdateExpression="SET a = :a",
             ExpressionAttributeValues={":a": {"S": "x"}, ":b": {"S": "y"}},

@@ -25,19 +25,28 @@ from tests.integration.processes import wait_for
 
 def run(*arguments: str) -> str:
     """What a command prints."""
+    return printed("celeriac", *arguments)
+
+
+def ask(*arguments: str) -> Any:
+    """What a command answers to a program."""
+    return json.loads(run(*arguments, "--json"))
+
+
+def celery(*arguments: str) -> str:
+    """What a command of Celery's own prints."""
+    return printed("celery", "-A", "worker.app", *arguments)
+
+
+def printed(*module_and_arguments: str) -> str:
     answer = subprocess.run(
-        [sys.executable, "-m", "celeriac", *arguments],
+        [sys.executable, "-m", *module_and_arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
     return answer.stdout
-
-
-def ask(*arguments: str) -> Any:
-    """What a command answers to a program."""
-    return json.loads(run(*arguments, "--json"))
 
 
 def heard_of(worker: WorkerProcess) -> bool:
@@ -81,6 +90,8 @@ def test_a_worker_says_what_it_is_and_is_at(
     for command in ("list", "active", "reserved", "stats", "registered"):
         assert len(run("worker", command).splitlines()) > 1, command
     assert staying.id in run("worker", "active")
+    assert staying.id in celery("inspect", "active")
+    assert "1 node online" in celery("inspect", "ping")
 
     door.touch()
     assert wait_for_end(staying.id).state == states.SUCCESS

@@ -1,0 +1,77 @@
+"""``app.control`` answers from heartbeats and records what a broadcast would ask of workers."""
+
+from __future__ import annotations
+
+import pytest
+
+from celeriac import clock, states
+from celeriac.app import CeleriacApp
+from celeriac.control import NoBroadcastError
+from celeriac.services import services
+from celeriac.workers import RunningTask, Worker
+
+
+@pytest.fixture
+def worker(app: CeleriacApp) -> Worker:
+    """A worker that was heard of just now."""
+    now = clock.now()
+    worker = Worker(
+        id="host.7.aaaa",
+        hostname="host",
+        pid=7,
+        queues=("default", "email"),
+        concurrency=4,
+        prefetch=8,
+        started_at=now - 60_000,
+        seen_at=now,
+        stopping=False,
+        active=(RunningTask(task_id="of-the-worker", type="double", since=now - 5_000),),
+        reserved=2,
+        processed=100,
+        failed=1,
+        registered=("add", "double"),
+    )
+    services().workers.report(worker)
+    return worker
+
+
+def test_inspect_answers_from_heartbeats(app: CeleriacApp, worker: Worker) -> None:
+    """In the shapes that Celery's workers answer in."""
+    inspect = app.control.inspect()
+    assert inspect.ping() == {worker.id: {"ok": "pong"}}
+    assert inspect.registered() == {worker.id: ["add", "double"]}
+    assert inspect.scheduled() == {worker.id: []}
+    assert [each["name"] for each in inspect.active_queues()[worker.id]] == ["default", "email"]
+    [running] = inspect.active()[worker.id]
+    assert (running["id"], running["name"]) == ("of-the-worker", "double")
+    stats = inspect.stats()[worker.id]
+    assert (stats["pid"], stats["pool"]["max-concurrency"], stats["uptime"]) == (7, 4, 60)
+
+
+def test_who_is_not_asked_does_not_answer(app: CeleriacApp, worker: Worker) -> None:
+    """``destination`` names workers by their ids."""
+    assert app.control.inspect([worker.id]).ping() == {worker.id: {"ok": "pong"}}
+    assert not app.control.inspect(["another"]).ping()
+
+
+@pytest.mark.parametrize("command", ["pool_grow", "add_consumer", "rate_limit", "shutdown"])
+def test_what_only_a_worker_could_do_is_refused(app: CeleriacApp, command: str) -> None:
+    """With a word on what to use, rather than a wait for answers that never come."""
+    with pytest.raises(NoBroadcastError, match=rf"{command}.*docs/monitoring\.md"):
+        app.control.broadcast(command)
+
+
+def test_revoke_ends_what_waits(app: CeleriacApp) -> None:
+    """One task or several; one that nobody has sent is revoked in advance."""
+    first, second = (app.tasks["double"].apply_async((n,), countdown=900) for n in (1, 2))
+    app.control.revoke([first.id, second.id, "of-nobody"])
+    ended = services().records.get_many([first.id, second.id, "of-nobody"])
+    assert {each.state for each in ended.values()} == {states.REVOKED}
+    assert len(ended) == 3
+
+
+def test_purge_empties_all_queues(app: CeleriacApp) -> None:
+    """And ends the tasks whose messages it removes."""
+    results = [app.tasks["double"].delay(n) for n in range(3)]
+    assert app.control.purge() == 3
+    assert {each.state for each in results} == {states.REVOKED}

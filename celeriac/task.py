@@ -205,7 +205,11 @@ class RecordedTask(Task):
         if version != SCHEMA_VERSION:
             explanation = f"The message has version {version}; this worker reads {SCHEMA_VERSION}."
             raise Reject(PermanentError(explanation, type="unknown-version"), requeue=False)
-        telemetry.started(record, _header(self.request).get("due", record.created_at))
+        due = _header(self.request).get("due", record.created_at)
+        if due > record.created_at:
+            # For the task's own code: a worker is never asked to wait for it.
+            self.request.update(eta=clock.to_datetime(due).isoformat())
+        telemetry.started(record, due)
         return record
 
     def _leave(self, lost: ClaimLost) -> None:

@@ -224,6 +224,12 @@ def retrying(self: Task, name: str, failures: int, countdown: float = 0) -> int:
 
 
 @app.task(bind=True)
+def eta_of(self: Task) -> Any:
+    """When a task that was delayed was to begin."""
+    return self.request.eta
+
+
+@app.task(bind=True)
 def headers_of(self: Task) -> Any:
     """The headers that a task sees on its second attempt."""
     if not self.request.retries:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from celery import chain, chord, group
-from celery.exceptions import ChordError
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult, GroupResult
 
@@ -102,14 +102,10 @@ def test_nested_canvas(tasks: ModuleType) -> None:
 def test_a_failing_member_fails_the_chord_and_calls_its_errback(
     stack: Stack, tasks: ModuleType
 ) -> None:
-    """The body doesn't run; it is FAILURE, and its caller gets the member's error.
-
-    Celery asks the header first: while only the member has failed, ``get`` raises its own error,
-    and the body's, which names it, once that is written.
-    """
+    """The body doesn't run; it is FAILURE, and its caller gets the member's error."""
     body = tasks.total.s().on_error(tasks.errback.s())
     result = chord([tasks.add.s(1, 1), tasks.failing.s()], body).delay()
-    with pytest.raises((ChordError, ValueError), match="as it was told to"):
+    with pytest.raises(ValueError, match="as it was told to"):
         result.get(timeout=PATIENCE)
     wait_for(lambda: tasks.counted(f"errback-of-{result.id}") >= 1, "the errback")
     wait_for(lambda: stack.record(result.id).state == states.FAILURE, "the body to be ended")
@@ -125,6 +121,15 @@ def test_a_failure_in_a_chain_ends_it_and_its_errbacks_run(stack: Stack, tasks: 
     wait_for(lambda: tasks.counted(f"old-errback-of-{result.parent.id}") == 1, "the errback to run")
     wait_for(lambda: result.state == states.FAILURE, "the rest of the chain to be ended")
     assert tasks.counted("after-failure") == 0
+
+
+def test_a_failure_before_a_group_fails_its_members(tasks: ModuleType) -> None:
+    """Whoever waits for the group, or for a chain in it, isn't left waiting."""
+    members = group(tasks.add.s(1), chain(tasks.add.s(1), tasks.add.s(2)))
+    result = chain(tasks.failing.s(), tasks.add.s(1), members).delay()
+    with pytest.raises(ValueError, match="as it was told to"):
+        result.get(timeout=PATIENCE)
+    assert [each.state for each in result] == [states.FAILURE, states.FAILURE]
 
 
 def test_links_run_after_success_and_link_errors_after_failure(tasks: ModuleType) -> None:
@@ -210,6 +215,13 @@ def test_a_task_sees_the_headers_that_its_caller_gave(tasks: ModuleType) -> None
     headers = tasks.headers_of.apply_async(headers={"x-given": "kept"}).get(timeout=PATIENCE)
     assert headers["x-given"] == "kept"
     assert not {"owner", "claimed"} & set(headers)
+
+
+def test_a_task_sees_when_it_was_to_begin(tasks: ModuleType) -> None:
+    """``self.request.eta``, though no worker has waited for it."""
+    eta = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
+    assert tasks.eta_of.apply_async(eta=eta).get(timeout=PATIENCE) == eta.isoformat()
+    assert tasks.eta_of.delay().get(timeout=PATIENCE) is None
 
 
 def test_a_task_that_rejects_its_message_gets_it_again_at_once(tasks: ModuleType) -> None:

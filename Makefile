@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run worker test check format lock clean
+.PHONY: help run worker test celery-suite check format lock clean
 
 help: ## List these commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ worker: $(INSTALLED) ## Add another worker to what `make run` runs
 test: check node_modules/.bin/cdk ## Run everything that CI runs
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup \
 		--no-loadscope-reorder
+
+celery-suite: $(INSTALLED) ## Run Celery's own integration suite (needs redis-server)
+	$(BIN)/python -m tests.celerys_own --quiet --tb=short
 
 check: $(INSTALLED) ## Lint, format, types, and who may import whom
 	$(BIN)/ruff check

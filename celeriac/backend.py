@@ -284,8 +284,7 @@ class RecordBackend(BaseBackend):
             for task_id, record in services().records.get_many(waiting).items():
                 if record.terminal:
                     waiting.discard(task_id)
-                    # Kept, so that a failed join can name the member that failed.
-                    meta = self._cache[task_id] = self._meta(record)
+                    meta = self._meta(record)
                     if on_message is not None:
                         on_message(meta)
                     yield task_id, meta
@@ -373,11 +372,11 @@ class RecordBackend(BaseBackend):
                     timeout=self.app.conf.result_chord_join_timeout, propagate=True
                 )
         except Exception as error:
-            culprit = next(header._failed_join_report(), None)  # noqa: SLF001 - as Celery does
+            culprit = _failed_member(header)
             if culprit is None and transient(error):
                 # No member failed: their results can't be read now.
                 raise
-            reason = f"Dependency {culprit.id} raised {error!r}" if culprit else repr(error)
+            reason = f"Dependency {culprit} raised {error!r}" if culprit else repr(error)
             self.chord_error_from_stack(body, _create_chord_error_with_cause(reason, error))
         else:
             try:
@@ -392,6 +391,16 @@ class RecordBackend(BaseBackend):
     def _expires_at(self) -> int:
         ttl: timedelta = self.app.conf.celeriac_record_ttl
         return (clock.now() + clock.millis(ttl)) // 1000
+
+
+def _failed_member(header: GroupResult) -> str | None:
+    """The id of the first member of a chord that didn't succeed."""
+    task_ids = [each.id for each in header.results]
+    found = services().records.get_many(task_ids)
+    failed = (
+        each for each in task_ids if each in found and found[each].state in states.UNSUCCESSFUL
+    )
+    return next(failed, None)
 
 
 def _steps(signatures: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

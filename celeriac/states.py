@@ -18,6 +18,7 @@ REVOKED = "REVOKED"
 
 #: Final: a record in one of these never changes its state again.
 TERMINAL = frozenset({SUCCESS, FAILURE, REVOKED})
+UNSUCCESSFUL = frozenset({FAILURE, REVOKED})
 #: Waiting for a worker: nobody holds a lease.
 WAITING = frozenset({PENDING, RETRY})
 ALL = (PENDING, STARTED, PROGRESS, RETRY, SUCCESS, FAILURE, REVOKED)

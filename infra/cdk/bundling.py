@@ -33,7 +33,7 @@ PLATFORM = "aarch64-manylinux_2_28"
 
 # The AWS services whose descriptions are shipped, of botocore's some four hundred: those that the
 # function's role may call. A client of another fails with botocore's UnknownServiceError.
-SERVICES = ("cloudwatch", "dynamodb", "ecs", "logs", "s3", "scheduler", "sqs")
+SERVICES = ("cloudwatch", "dynamodb", "ecs", "s3", "scheduler", "sqs")
 
 UV = (sys.executable, "-m", "uv")
 

@@ -209,6 +209,11 @@ def failing(*_: Any, **__: Any) -> None:
     raise ValueError(EXPECTED)
 
 
+@app.task
+def failing_on_a_file(name: str) -> None:
+    raise FileNotFoundError(name)
+
+
 @app.task(ignore_result=True)
 def ignored(name: str) -> str:
     count(name)

@@ -111,6 +111,19 @@ def test_a_failing_member_fails_the_chord_and_calls_its_errback(
     wait_for(lambda: stack.record(result.id).state == states.FAILURE, "the body to be ended")
 
 
+def test_a_chord_fails_for_whatever_its_member_raises(stack: Stack, tasks: ModuleType) -> None:
+    """Also for an error of the operating system's, which AWS out of reach would raise as well."""
+    member = tasks.failing_on_a_file.s("lost.csv")
+    result = chord([tasks.add.s(1, 1), member], tasks.total.s()).delay()
+    with pytest.raises(FileNotFoundError, match=r"lost\.csv"):
+        result.get(timeout=PATIENCE)
+    failed = result.parent.results[1].id
+    wait_for(lambda: result.state == states.FAILURE, "the body to be ended")
+    failure = stack.record(result.id).failure
+    assert failure is not None
+    assert failure.message.startswith(f"Dependency {failed} raised")
+
+
 def test_a_failure_in_a_chain_ends_it_and_its_errbacks_run(stack: Stack, tasks: ModuleType) -> None:
     """What comes after it never runs; both kinds of errback are called."""
     result = chain(

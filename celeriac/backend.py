@@ -7,18 +7,15 @@ an attempt that has lost its lease has to say is logged and dropped.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from celery.backends.base import BaseBackend, _create_chord_error_with_cause
-from celery.canvas import Signature, maybe_signature
 from celery.exceptions import Reject, TaskRevokedError
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import GroupResult, allow_join_result, result_from_tuple
 
 from celeriac import clock, outcomes, states, telemetry
 from celeriac.calls import Call
+from celeriac.canvas import CanvasBackend
 from celeriac.errors import transient
 from celeriac.outcomes import Outcome
 from celeriac.records import (
@@ -34,10 +31,9 @@ from celeriac.task import Hidden, comes_back, put_off
 log = logging.getLogger(__name__)
 
 
-class RecordBackend(BaseBackend):
+class RecordBackend(CanvasBackend):
     """Stores states and results in task records, groups and chord joins beside them."""
 
-    supports_native_join = True
     supports_autoexpire = True
 
     # -- storing
@@ -304,55 +300,7 @@ class RecordBackend(BaseBackend):
     def _forget(self, task_id: str) -> None:
         services().records.discard(task_id)
 
-    # -- groups and chords
-
-    def _save_group(self, group_id: str, result: Any) -> Any:
-        text = self.encode({"result": result.as_tuple()})
-        services().groups.save(group_id, text, self._expires_at())
-        return result
-
-    def _restore_group(self, group_id: str) -> dict[str, Any] | None:
-        text = services().groups.load(group_id)
-        if text is None:
-            return None
-        meta: dict[str, Any] = self.decode(text)
-        meta["result"] = result_from_tuple(meta["result"], self.app)
-        return meta
-
-    def _delete_group(self, group_id: str) -> None:
-        services().groups.delete(group_id)
-
-    def apply_chord(self, header_result_args: Any, body: Signature, **kwargs: Any) -> None:
-        """Keep the header's results, so that the last member can find the others."""
-        self.save_group(header_result_args[0], self.app.GroupResult(*header_result_args))
-
-    def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
-        """Count a member of a chord as done, and send the body when all are.
-
-        Idempotent: the join is a set, and the body has an id of its own that is claimed once. A
-        worker that dies between the last two steps leaves them to the redelivered message.
-
-            member A    finish ✓ ── join: 2 of 3
-            member B    finish ✓ ── join: 3 of 3 ── (dies)
-            B again     OVER ────── join: 3 of 3 ── body sent
-        """
-        group_id = request.group
-        if not group_id:
-            return
-        body: Signature = maybe_signature(request.chord, app=self.app)
-        header = self.restore_group(group_id, cache=False)
-        if header is None:
-            # Another member has sent the body and removed the group.
-            return
-        size = request.chord.get("chord_size")
-        done = services().groups.join(group_id, request.id, self._expires_at())
-        if done >= (len(header) if size is None else size):
-            with on_behalf_of(request):
-                self._send_body(body, header)
-
-    def _fail_chain(self, chain: Any, *args: Any, **options: Any) -> None:
-        """As Celery's, which would leave a group at the end of a failed chain waiting for ever."""
-        super()._fail_chain(list(_steps(chain or ())), *args, **options)
+    # -- what follows
 
     def tell_again(self, request: Any, record: TaskRecord) -> None:
         """Repeat what follows a task's end, for the worker that may have died before it.
@@ -364,48 +312,3 @@ class RecordBackend(BaseBackend):
         if record.state == states.FAILURE and request.chain:
             with on_behalf_of(request):
                 self._fail_chain(request.chain, self._meta(record)["result"])
-
-    def _send_body(self, body: Signature, header: GroupResult) -> None:
-        try:
-            with allow_join_result():
-                results = header.join_native(
-                    timeout=self.app.conf.result_chord_join_timeout, propagate=True
-                )
-        except Exception as error:
-            culprit = _failed_member(header)
-            if culprit is None and transient(error):
-                # No member failed: their results can't be read now.
-                raise
-            reason = f"Dependency {culprit} raised {error!r}" if culprit else repr(error)
-            self.chord_error_from_stack(body, _create_chord_error_with_cause(reason, error))
-        else:
-            try:
-                body.delay(results)
-            except Exception as error:
-                if transient(error):
-                    raise
-                reason = f"Callback error: {error!r}"
-                self.chord_error_from_stack(body, _create_chord_error_with_cause(reason, error))
-        header.delete()
-
-    def _expires_at(self) -> int:
-        ttl: timedelta = self.app.conf.celeriac_record_ttl
-        return (clock.now() + clock.millis(ttl)) // 1000
-
-
-def _failed_member(header: GroupResult) -> str | None:
-    """The id of the first member of a chord that didn't succeed."""
-    task_ids = [each.id for each in header.results]
-    found = services().records.get_many(task_ids)
-    failed = (
-        each for each in task_ids if each in found and found[each].state in states.UNSUCCESSFUL
-    )
-    return next(failed, None)
-
-
-def _steps(signatures: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Signatures of a chain, and those inside its groups: each has a result of its own."""
-    for each in signatures:
-        yield each
-        if each.get("subtask_type") in {"group", "chain"}:
-            yield from _steps(each["kwargs"]["tasks"])

@@ -17,7 +17,9 @@ from celeriac import states
 from celeriac.errors import UnavailableError
 from celeriac.records.items import marshal, unmarshal
 from celeriac.services import services
-from tests.faults.stack import Stack, effect_key
+from tests.faults.stack import LASTING, Stack, effect_key
+
+pytestmark = pytest.mark.xdist_group(LASTING)
 
 #: ``make soak`` asks for more.
 TASKS = int(os.environ.get("SOAK_TASKS", "2000"))

@@ -139,8 +139,8 @@ class RecordedTask(Task):
                 result = self.run(*args, **kwargs)
         except Cancelled as cancelled:
             why = "cancelled by its caller"
-            remove_artifacts(record)
             self.backend.mark_as_revoked(record.task_id, reason=why, request=request)
+            remove_artifacts(record)
             raise Ignore(why) from cancelled
         except LeaseLostError as lost:
             # Whoever holds the task now has its message too: this one is not to be touched.
@@ -347,10 +347,16 @@ def _await(handed_on: TaskRecord) -> None:
 
 
 def remove_artifacts(record: TaskRecord) -> None:
-    """Remove what an attempt that came to nothing has saved."""
+    """Remove what an attempt that came to nothing has saved; what can't be removed now expires."""
     artifacts = services().artifacts
     prefix = f"tasks/{record.task_id}/{record.attempt}/"
-    artifacts.delete(record.tenant, [each.key for each in artifacts.list(record.tenant, prefix)])
+    try:
+        saved = [each.key for each in artifacts.list(record.tenant, prefix)]
+        artifacts.delete(record.tenant, saved)
+    except Exception as error:
+        if not transient(error):
+            raise
+        log.warning("artifacts of task %s are left until they expire: %s", record.task_id, error)
 
 
 def _hide_own(request: Any) -> None:

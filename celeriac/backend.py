@@ -91,12 +91,14 @@ class RecordBackend(CanvasBackend):
         request: Any = None,
         store_result: bool = True,
         state: str = states.REVOKED,
-    ) -> None:
-        """End the task as revoked, and tell its chord."""
+    ) -> bool:
+        """End the task as revoked, and tell its chord; whether it was this that ended it."""
         error = TaskRevokedError(reason)
-        if self._store(task_id, error, state, None, request) and request and request.chord:
+        ended = self._store(task_id, error, state, None, request)
+        if ended and request and request.chord:
             with comes_back():
                 self.on_chord_part_return(request, state, error)
+        return ended
 
     def store_result(
         self,
@@ -120,8 +122,8 @@ class RecordBackend(CanvasBackend):
         """Whether the state was written down: False if another attempt holds the task.
 
         Raises:
-            Reject: the record can't be written now; or this is the attempt itself, and its
-                message is left to the one that holds the task now.
+            Reject: the record can't be written now; or this is the attempt itself, or who speaks
+                for it, and its message is left to the one that holds the task now.
         """
         if isinstance(result, Reject) and isinstance(result.reason, Exception):
             # What goes to the dead-letter queue fails for its reason, not for being rejected.
@@ -131,7 +133,7 @@ class RecordBackend(CanvasBackend):
                 self._write(task_id, result, state, traceback, request)
         except LeaseLostError as lost:
             log.warning("%s is not stored: %s", state, lost)
-            if request is not None and request.get("record") is not None:
+            if request is not None and request.get("owner") is not None:
                 raise Reject(Hidden(str(lost), None), requeue=True) from lost
             return False
         return True

@@ -19,10 +19,17 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
 
 @dataclass(frozen=True, kw_only=True)
 class Jwt:
-    """Who signs the tokens that the API accepts in place of its own keys."""
+    """Who signs the tokens that the API takes in place of its own keys, and what they say.
+
+    ``tenant_claim`` names the claim that says whose tasks a caller sees. ``scope_prefix`` stands
+    before ``submit``, ``read``, ``cancel`` and ``admin`` in a token's scopes: Cognito puts its
+    resource server's name there, as in ``tasks/submit``.
+    """
 
     issuer: str
     audience: tuple[str, ...]
+    tenant_claim: str
+    scope_prefix: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from celeriac.settings import Settings
 from infra.cdk.deployment import DeploymentSettings
 from infra.cdk.stacks.api import output_id
-from tests.infra.conftest import Synthesized, as_list, statements
+from tests.infra.conftest import ROOT, Synthesized, as_list, statements
 
 ON_ECS = Settings(cluster_name="celeriac-dev", worker_log_group="/celeriac/dev/workers")
 
@@ -74,21 +75,49 @@ def test_without_options_every_request_reaches_the_function(dev: Synthesized) ->
     assert dev.all("api", "AWS::ApiGatewayV2::DomainName") == []
 
 
-def test_a_jwt_authorizer_guards_all_but_the_public_pages(with_options: Synthesized) -> None:
-    """Issuer and audience are the environment's; health asks for no token."""
+def test_a_jwt_authorizer_reads_the_header_that_callers_send(with_options: Synthesized) -> None:
+    """Issuer and audience are the environment's, and events are of the format that is read."""
     authorizer = with_options.one("api", "AWS::ApiGatewayV2::Authorizer")
-    routes = {
-        each["RouteKey"]: each["AuthorizationType"]
-        for each in with_options.properties("api", "AWS::ApiGatewayV2::Route")
-    }
+    integration = with_options.one("api", "AWS::ApiGatewayV2::Integration")
 
+    assert authorizer["AuthorizerType"] == "JWT"
+    assert authorizer["IdentitySource"] == ["$request.header.Authorization"]
     assert authorizer["JwtConfiguration"] == {
         "Issuer": "https://login.celeriac.dev/",
         "Audience": ["tasks"],
     }
+    assert integration["PayloadFormatVersion"] == "2.0"
+
+
+def test_the_function_is_told_what_tokens_say(dev: Synthesized, with_options: Synthesized) -> None:
+    """Which claim is the tenant, and what scopes begin with; without tokens no claim counts."""
+    taking = with_options.one("api", "AWS::Lambda::Function")["Environment"]["Variables"]
+    variables = dev.one("api", "AWS::Lambda::Function")["Environment"]["Variables"]
+
+    assert taking["CELERIAC_TOKEN_TENANT_CLAIM"] == "custom:tenant"
+    assert taking["CELERIAC_TOKEN_SCOPE_PREFIX"] == "tasks/"
+    assert "CELERIAC_TOKEN_TENANT_CLAIM" not in variables
+
+
+def test_no_token_is_asked_for_where_no_key_is(with_options: Synthesized) -> None:
+    """Each operation that needs no key has a public route; all others are the authorizer's."""
+    routes = {
+        each["RouteKey"]: each["AuthorizationType"]
+        for each in with_options.properties("api", "AWS::ApiGatewayV2::Route")
+    }
+    public = {key.removeprefix("ANY ") for key, kind in routes.items() if kind == "NONE"}
+    document = json.loads((ROOT / "docs" / "openapi.json").read_text())
+    guarded = {
+        path: any("security" in operation for operation in operations.values())
+        for path, operations in document["paths"].items()
+    }
+
     assert routes["$default"] == "JWT"
-    assert routes["ANY /health"] == "NONE"
-    assert routes["ANY /health/{proxy+}"] == "NONE"
+    assert {"/docs", "/openapi.json"} <= public
+    assert {"/problems", "/problems/{slug}"} <= guarded.keys()
+    for path, needs_key in guarded.items():
+        greedy = re.sub(r"(?<=/)[^/]+$", "{proxy+}", path)
+        assert (path in public or greedy in public) is not needs_key, path
 
 
 def test_a_custom_domain_is_the_only_door(with_options: Synthesized) -> None:

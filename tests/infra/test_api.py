@@ -60,6 +60,10 @@ def test_requests_are_throttled_and_logged(dev: Synthesized) -> None:
 
     assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] == 50
     assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"] == 100
+    [group, _] = stage["AccessLogSettings"]["DestinationArn"]["Fn::GetAtt"]
+    log = dev.template("api")["Resources"][group]
+    assert log["Properties"]["RetentionInDays"] == dev.environment.log_retention.days
+    assert log["DeletionPolicy"] == "Delete"
     line = json.loads(stage["AccessLogSettings"]["Format"])
     assert line["requestId"] == "$context.requestId"
     assert not any("header" in value or "query" in value.lower() for value in line.values())
@@ -121,12 +125,33 @@ def test_no_token_is_asked_for_where_no_key_is(with_options: Synthesized) -> Non
 
 
 def test_a_custom_domain_is_the_only_door(with_options: Synthesized) -> None:
-    """Certificate, records for both address families, and AWS's own name is closed."""
+    """The name leads to this API's stage, with a certificate, and AWS's own name is closed."""
+    resources = with_options.template("api")["Resources"]
     assert with_options.one("api", "AWS::ApiGatewayV2::Api")["DisableExecuteApiEndpoint"] is True
+    mapping = with_options.one("api", "AWS::ApiGatewayV2::ApiMapping")
+    assert resources[mapping["DomainName"]["Ref"]]["Type"] == "AWS::ApiGatewayV2::DomainName"
+    assert resources[mapping["ApiId"]["Ref"]]["Type"] == "AWS::ApiGatewayV2::Api"
+    assert mapping["Stage"] == with_options.one("api", "AWS::ApiGatewayV2::Stage")["StageName"]
+    assert "ApiMappingKey" not in mapping
     domain = with_options.one("api", "AWS::ApiGatewayV2::DomainName")
     assert domain["DomainName"] == "api.celeriac.dev"
     assert domain["DomainNameConfigurations"][0]["SecurityPolicy"] == "TLS_1_2"
+    [certificate] = domain["DomainNameConfigurations"]
+    assert resources[certificate["CertificateArn"]["Ref"]]["Type"] == (
+        "AWS::CertificateManager::Certificate"
+    )
+
+
+def test_the_api_answers_over_both_address_families(
+    dev: Synthesized, with_options: Synthesized
+) -> None:
+    """An AAAA record is worth something only where the domain has such an address."""
+    for synthesized in (dev, with_options):
+        assert synthesized.one("api", "AWS::ApiGatewayV2::Api")["IpAddressType"] == "dualstack"
+    domain = with_options.one("api", "AWS::ApiGatewayV2::DomainName")
     records = with_options.properties("api", "AWS::Route53::RecordSet")
+
+    assert domain["DomainNameConfigurations"][0]["IpAddressType"] == "dualstack"
     assert {each["Type"] for each in records} == {"A", "AAAA"}
     assert all(each["Name"] == "api.celeriac.dev." for each in records)
 
@@ -143,6 +168,11 @@ def test_snap_start_is_called_by_an_alias(dev: Synthesized, with_options: Synthe
 
     assert function["SnapStart"] == {"ApplyOn": "PublishedVersions"}
     assert integration["IntegrationUri"] == {"Ref": alias}
+    permissions = with_options.properties("api", "AWS::Lambda::Permission")
+    assert permissions
+    for each in permissions:
+        assert each["FunctionName"] == {"Ref": alias}
+        assert each["Principal"] == "apigateway.amazonaws.com"
     assert "SnapStart" not in dev.one("api", "AWS::Lambda::Function")
 
 

@@ -95,6 +95,7 @@ class HttpApi(Construct):
             "Api",
             api_name=name,
             create_default_stage=False,
+            ip_address_type=aws_apigatewayv2.IpAddressType.DUAL_STACK,
             disable_execute_api_endpoint=domain is not None,
             default_integration=integration,
             default_authorizer=aws_apigatewayv2_authorizers.HttpJwtAuthorizer(
@@ -147,6 +148,7 @@ class HttpApi(Construct):
                 validation=aws_certificatemanager.CertificateValidation.from_dns(zone),
             ),
             security_policy=aws_apigatewayv2.SecurityPolicy.TLS_1_2,
+            ip_address_type=aws_apigatewayv2.IpAddressType.DUAL_STACK,
         )
         target = aws_route53.RecordTarget.from_alias(
             aws_route53_targets.ApiGatewayv2DomainProperties(

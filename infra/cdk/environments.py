@@ -65,7 +65,9 @@ class Environment:
     ``mail_from`` is the address that mail is sent from; without it none is sent. Mail goes by SES
     unless ``smtp_secret_arn`` names a secret of Secrets Manager that holds an SMTP server's URL.
 
-    ``oldest_age`` is the objective for how long a message may wait; an alarm watches it, and fleets
+    ``runbook`` is the URL that the alarms' mails lead to, if it isn't the repository's own page.
+
+    ``oldest_age`` is the objective for how long a message may wait; alarms watch it, and fleets
     grow to meet it. ``idle`` is how long a queue has been empty before its last worker stops.
     """
 
@@ -75,7 +77,7 @@ class Environment:
     mail_from: str | None = None
     smtp_secret_arn: str | None = None
     alarm_email: str | None = None
-    runbook: str = "docs/runbook.md"
+    runbook: str | None = None
     log_retention: timedelta = timedelta(days=30)
     record_ttl: timedelta = timedelta(days=7)
     oldest_age: timedelta = timedelta(minutes=5)
@@ -95,6 +97,16 @@ class Environment:
                 f"Environment(name={self.name!r}): use up to 15 lower-case letters, digits and "
                 "dashes, beginning with a letter. 'local' is the name of a laptop."
             )
+
+    @property
+    def runbook_url(self) -> str:
+        """Where the runbook can be read; with neither a URL nor ``github``, where it is kept."""
+        page = "docs/runbook.md"
+        if self.runbook:
+            return self.runbook
+        return (
+            f"https://github.com/{self.github.repository}/blob/main/{page}" if self.github else page
+        )
 
     @property
     def prefix(self) -> str:

@@ -17,6 +17,7 @@ from celeriac.groups import Groups
 from celeriac.keys import Keys
 from celeriac.records import DynamoRecords, RecordStore
 from celeriac.settings import Settings, settings
+from celeriac.tenants import Tenants
 from celeriac.values import AwsValues, ValueStore
 from celeriac.workers import Workers
 
@@ -107,6 +108,10 @@ class Services:
     @cached_property
     def workers(self) -> Workers:
         return Workers(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def tenants(self) -> Tenants:
+        return Tenants(self.dynamodb, self.settings.table_name)
 
     @cached_property
     def keys(self) -> Keys:

@@ -162,6 +162,16 @@ class Settings(BaseSettings):
         ge=timedelta(0),
         description="How long an API process trusts a key it has looked up.",
     )
+    token_tenant_claim: str | None = Field(
+        None,
+        description="The claim that names a caller's tenant, in tokens that API Gateway's "
+        "authorizer has verified. `null` takes no tokens: callers have keys.",
+    )
+    token_scope_prefix: str = Field(
+        "",
+        description="What stands before `submit`, `read`, `cancel` and `admin` in a token's "
+        "scopes, such as a Cognito resource server's `tasks/`.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="What is logged, at least."
     )

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from api.auth import Submitter
 from api.engine import TheEngine
 from api.keyed_route import KeyedRoute
-from api.problems import ProblemType, documented
+from api.problems import KEYED, ProblemType, documented
 from api.views import task_path, task_view_of, view
 from celeriac import clock, states
 from celeriac.submission import Submission, outcome_of, submit
@@ -25,14 +25,12 @@ LONGEST_DELAY = timedelta(minutes=15)
 MOST_TAGS = 8
 
 PROBLEMS = (
+    *KEYED,
     ProblemType.MALFORMED_JSON,
-    ProblemType.UNAUTHORIZED,
-    ProblemType.MISSING_SCOPE,
     ProblemType.TOO_LARGE,
     ProblemType.UNSUPPORTED_MEDIA_TYPE,
     ProblemType.INVALID,
     ProblemType.IDEMPOTENCY_CONFLICT,
-    ProblemType.UNAVAILABLE,
 )
 
 #: The headers of an answer that accepted a task, for the documentation.

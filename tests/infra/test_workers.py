@@ -63,6 +63,8 @@ def test_containers_can_be_stopped_checked_and_not_written_to(dev: Synthesized) 
         (mount,) = container["MountPoints"]
         assert (mount["ContainerPath"], mount["ReadOnly"]) == ("/tmp", False)
         assert container["LogConfiguration"]["LogDriver"] == "awslogs"
+        assert container["LogConfiguration"]["Options"]["mode"] == "non-blocking"
+        assert container["LogConfiguration"]["Options"]["max-buffer-size"] == "26214400b"
 
 
 def test_all_workers_share_one_arm_image(dev: Synthesized) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,18 +19,31 @@ from celeriac.services import services
 from tests.integration.processes import wait_for
 from tests.unit.delivery.single_worker import SingleWorker
 from worker import drain
+from worker.limits import Limits
 from worker.pools import ChoosePool
 from worker.request import RecordedRequest
 
 
 @pytest.fixture
-def pool() -> Iterator[TaskPool]:
+def pool(app: CeleriacApp, monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskPool]:
+    # Where a thread of the pool finds its task. The test's own thread has a current app.
+    monkeypatch.setattr("celery._state.default_app", app)
     worker = SimpleNamespace(pool_cls=TaskPool)
     ChoosePool(worker)
     pool: TaskPool = worker.pool_cls(limit=1)
     pool.start()
     yield pool
     pool.stop()
+    state.reset_state()
+
+
+def take(worker: SingleWorker, pool: TaskPool) -> RecordedRequest:
+    """Receive a task and give it to the pool, as Celery's consumer does."""
+    request = worker.receive()
+    assert request is not None
+    state.task_reserved(request)
+    request.execute_using_pool(pool)
+    return request
 
 
 class Line:
@@ -48,17 +62,10 @@ class Line:
 
         for number in range(3):
             numbered.delay(number)
-        self.requests = [self._take(pool) for _ in range(3)]
+        self.requests = [take(worker, pool) for _ in range(3)]
         wait_for(lambda: bool(self.ran), "the first to run", 5)
         (self.first,) = [each for each in self.requests if each.time_start]
         self.others = [each for each in self.requests if each is not self.first]
-
-    def _take(self, pool: TaskPool) -> RecordedRequest:
-        request = self.worker.receive()
-        assert request is not None
-        state.task_reserved(request)
-        request.execute_using_pool(pool)
-        return request
 
     def end(self) -> None:
         """Let the first end, and the pool see to whatever it has left."""
@@ -71,15 +78,10 @@ class Line:
 
 
 @pytest.fixture
-def line(
-    app: CeleriacApp, worker: SingleWorker, pool: TaskPool, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Line]:
-    # Where a thread of the pool finds its task. The test's own thread has a current app.
-    monkeypatch.setattr("celery._state.default_app", app)
+def line(app: CeleriacApp, worker: SingleWorker, pool: TaskPool) -> Iterator[Line]:
     line = Line(app, worker, pool)
     yield line
     line.goes_on.set()
-    state.reset_state()
 
 
 def test_what_was_given_back_does_not_begin(line: Line, pool: TaskPool) -> None:
@@ -135,3 +137,31 @@ def test_what_is_raised_outside_a_tasks_own_code_reaches_its_request(pool: TaskP
     assert told.wait(5)
     assert len(errors) == 1
     assert getattr(errors[0], "exc", errors[0]).requeue
+
+
+@pytest.mark.parametrize("limit", ["soft_time_limit", "time_limit"])
+def test_a_task_is_interrupted_at_its_limit(
+    app: CeleriacApp, worker: SingleWorker, pool: TaskPool, limit: str
+) -> None:
+    """Whichever it has: a thread can't be killed, so a hard limit is the same as a soft one."""
+
+    @app.task(name="endless", shared=False, **{limit: 0.1})
+    def endless() -> None:
+        ends_at = monotonic() + 10
+        while monotonic() < ends_at:
+            pass
+
+    endless.delay()
+    request = take(worker, pool)
+    limits = Limits()
+
+    def ended() -> bool:
+        limits.enforce([request])
+        return request.acknowledged
+
+    wait_for(ended, "the task to end", 5)
+
+    record = services().records.get(request.id)
+    assert record is not None
+    assert record.failure is not None
+    assert record.failure.type == "SoftTimeLimitExceeded"

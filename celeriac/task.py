@@ -140,8 +140,7 @@ class RecordedTask(Task):
             # What a retry sends on is what the attempt was called with.
             request.update(args=list(args), kwargs=kwargs)
         try:
-            with interruption.allowed(record.task_id):
-                result = self.run(*args, **kwargs)
+            result = interruption.run(record.task_id, self.run, *args, **kwargs)
         except Cancelled as cancelled:
             why = "cancelled by its caller"
             remove_artifacts(record)

@@ -24,7 +24,7 @@ GRACE = timedelta(seconds=10)
 
 
 class Cancellations:
-    """Asks first, and kills after a grace period. In the threads pool it can only wait."""
+    """Asks first, and kills after a grace period. In the threads pool it can only ask."""
 
     def __init__(self) -> None:
         self._asked: dict[str, tuple[float, TaskRecord]] = {}
@@ -37,9 +37,11 @@ class Cancellations:
         if record.cancel_requested_at is None or request.owner in self._asked:
             return
         self._asked[request.owner] = (monotonic(), record)
-        if request.worker_pid and request.worker_pid != os.getpid():
-            log.info("task %s is asked to end", request.id)
-            interruption.ask(request.worker_pid, request.id)
+        if request.worker_pid and not interruption.ask(request.worker_pid, request.id):
+            # Its thread is not at the task's own code, perhaps not yet.
+            del self._asked[request.owner]
+            return
+        log.info("task %s is asked to end", request.id)
 
     def enforce(self, consumer: Any, running: list[RecordedRequest]) -> None:
         """Kill the tasks that have not ended within their grace period."""

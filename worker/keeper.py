@@ -29,6 +29,7 @@ from worker import forks
 from worker.cancellation import Cancellations
 from worker.health import Health
 from worker.heartbeat import Heartbeat
+from worker.limits import Limits
 from worker.protection import Protection
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Keeper:
         self._leased: dict[str, float] = {}
         self._asked_at = 0.0
         self._cancellations = Cancellations()
+        self._limits = Limits()
         self._protection = Protection.from_environment()
         self._health = Health()
         self._heartbeat = Heartbeat()
@@ -110,6 +112,7 @@ class Keeper:
             for step in (
                 lambda: self._ask(running),
                 lambda: self._cancellations.enforce(self.consumer, running),
+                lambda: self._limits.enforce(running),
                 lambda: self._protection.update(busy=bool(running)),
                 lambda: self._heartbeat.beat(self.consumer, channel, running),
             ):

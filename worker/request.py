@@ -7,6 +7,7 @@ import os
 import signal
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.app.trace import fast_trace_task, trace_task_ret
+from celery.concurrency.thread import ApplyResult as ThreadResult
 from celery.exceptions import Ignore, Reject, Retry, TaskRevokedError
 from celery.signals import task_revoked
 from celery.worker.request import Request
@@ -61,6 +63,8 @@ class RecordedRequest(Request):
     claims: Claims | None = None
     worker_pid: int | None = None
     acknowledged: bool = False
+    #: Its place in the line of a pool of threads.
+    _future: Future[Any] | None = None
     _already_revoked = False
     _ended_at: float | None = None
 
@@ -100,7 +104,10 @@ class RecordedRequest(Request):
     def execute_using_pool(self, pool: Any, **options: Any) -> Any:
         """As Celery's; the child reports the outcome instead of writing it."""
         if self.claims is None:
-            return super().execute_using_pool(pool, **options)
+            result = super().execute_using_pool(pool, **options)
+            if isinstance(result, ThreadResult):
+                self._future = result.f
+            return result
         self.claims.leave(self)
         if self.revoked() or not self.phase.enter(Phase.BEGUN, unless=(Phase.GIVEN_BACK,)):
             raise TaskRevokedError(self.id)
@@ -311,8 +318,14 @@ class RecordedRequest(Request):
             with suppress(ProcessLookupError):
                 os.kill(self.worker_pid, signal.SIGKILL)
 
+    def leave_line(self) -> bool:
+        """Have no thread of the pool begin with it; False if one has already."""
+        return self._future is None or self._future.cancel()
+
     def give_back(self) -> None:
         """Hand the message back to the queue, visible at once, before a child begins with it."""
+        if not self.leave_line():
+            return
         was = self.phase.enter(Phase.GIVEN_BACK, unless=(Phase.BEGUN,))
         if was in (None, Phase.GIVEN_BACK):
             return

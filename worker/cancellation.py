@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from celery.worker.state import active_requests
 
-from celeriac import interruption
+from celeriac import interruption, states
 from celeriac.records import LeaseLostError, TaskRecord
+from celeriac.services import services
 from celeriac.task import TypedTask, remove_artifacts
 
 if TYPE_CHECKING:
@@ -56,8 +58,7 @@ class Cancellations:
             log.warning("task %s has ignored its cancellation and is killed", request.id)
             self._asked[request.owner] = (float("inf"), record)
             # On the event loop: it marks the record, acknowledges, and replaces the child.
-            consumer.hub.call_soon(_kill, request, consumer.pool)
-            remove_artifacts(record)
+            consumer.hub.call_soon(_kill, request, consumer.pool, record)
 
     def lost(self, request: RecordedRequest, lost: LeaseLostError) -> None:
         """End an attempt whose task another worker has taken over."""
@@ -68,9 +69,23 @@ class Cancellations:
         request.kill_child()
 
 
-def _kill(request: RecordedRequest, pool: Any) -> None:
-    if request in active_requests:
-        request.terminate(pool, "KILL")
+def _kill(request: RecordedRequest, pool: Any, record: TaskRecord) -> None:
+    if request not in active_requests or request.claims is None:
+        return  # it has ended meanwhile, and what it saved belongs to its result
+    request.terminate(pool, "KILL")
+    request.claims.writers.write(partial(_clean_up, record), _on_cleaned_up)
+
+
+def _clean_up(record: TaskRecord) -> None:
+    """Remove what a killed attempt has saved, unless it did well in the last moment."""
+    now_is = services().records.get(record.task_id)
+    if now_is is None or now_is.state == states.REVOKED:
+        remove_artifacts(record)
+
+
+def _on_cleaned_up(answer: Exception | None) -> None:
+    if answer is not None:
+        log.warning("what a killed task has saved is left to cleanup: %s", answer)
 
 
 def _grace(request: RecordedRequest) -> float:

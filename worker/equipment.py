@@ -11,6 +11,7 @@ from worker.claims import ClaimsStep
 from worker.keeper import KeeperStep, keeper
 from worker.pools import ChoosePool
 from worker.prefetch import PrefetchStep
+from worker.timers import SweepStep
 
 
 def equip(app: CeleriacApp) -> CeleriacApp:
@@ -25,6 +26,7 @@ def equip(app: CeleriacApp) -> CeleriacApp:
     app.steps["consumer"].add(KeeperStep)
     app.steps["consumer"].add(PrefetchStep)
     app.steps["consumer"].add(ClaimsStep)
+    app.steps["consumer"].add(SweepStep)
     worker_process_init.connect(children.prepare, weak=False)
     worker_shutting_down.connect(drain.begin, weak=False)
     worker_shutdown.connect(keeper.end, weak=False)

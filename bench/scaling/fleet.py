@@ -141,6 +141,8 @@ class Fleet:
         """What happens in the ``STEP`` seconds from now."""
         while self._delayed and self._delayed[0] <= self._now:
             self._waiting.append(heapq.heappop(self._delayed))
+        # A worker asks for protection within a second of receiving, so ECS finds it asked for when
+        # it next looks. One that ECS chooses in that very second hands its task back.
         self._follow_desired()
         self._receive()
         for worker in self.workers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
@@ -11,8 +12,17 @@ from bench.scaling.__main__ import LAGS
 from bench.scaling.cloudwatch import USUAL, Lag
 from bench.scaling.fleet import START_SECONDS
 from bench.scaling.loads import HOUR, LOADS, MINUTE, Load, departures
-from bench.scaling.simulation import GROWN, KILLED, SHRUNK, Outcome, outcomes, plan_of, play
-from infra.cdk.scaling import WAKE_MINUTES
+from bench.scaling.simulation import (
+    GROWN,
+    KILLED,
+    LEFT_ALONE,
+    SHRUNK,
+    Outcome,
+    outcomes,
+    plan_of,
+    play,
+)
+from infra.cdk.scaling import WAKE_MINUTES, Scaling, StepPolicy
 from tasks.contract import Catalogue, Queue, TaskContext, task
 from tests.infra.conftest import SAMPLE, Note
 
@@ -117,6 +127,23 @@ def test_protection_is_what_keeps_busy_workers(load: Load) -> None:
 
     assert KILLED not in play(Queue.DEFAULT, plan, load).violations
     assert KILLED in play(Queue.DEFAULT, plan, load, protected=False).violations
+
+
+class Deaf(Scaling):
+    """A fleet that nothing wakes."""
+
+    @property
+    def wake(self) -> StepPolicy:
+        return replace(super().wake, threshold=2)
+
+
+def test_a_message_that_is_left_alone_is_found_out() -> None:
+    """Where neither policy nor API wakes a fleet, the simulation says so."""
+    plan = Deaf(**vars(plan_of(Queue.FILES, SAMPLE)))
+    (one,) = (each for each in LOADS if each.name == "one message")
+
+    assert play(Queue.FILES, plan, one, nudged=False).violations == (LEFT_ALONE,)
+    assert play(Queue.FILES, plan, one, nudged=True).violations == ()
 
 
 @NUDGED

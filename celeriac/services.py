@@ -85,7 +85,9 @@ class Services:
 
     @cached_property
     def ecs(self) -> ECSClient:
-        return cast("ECSClient", client("ecs"))
+        # Only ever asked beside something that has been done already, and mustn't be held up.
+        hasty = {"mode": "standard", "total_max_attempts": 1}
+        return cast("ECSClient", client("ecs", connect_timeout=1, read_timeout=3, retries=hasty))
 
     @cached_property
     def artifacts(self) -> Artifacts:

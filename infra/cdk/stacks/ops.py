@@ -17,7 +17,7 @@ from infra.cdk.constructs.queue_metrics import QueueMetrics
 from infra.cdk.constructs.task_metrics import task_metric
 from infra.cdk.durations import duration
 from infra.cdk.environments import Environment
-from infra.cdk.scaling import PERIOD, WAKE
+from infra.cdk.scaling import NO_WORKER, PERIOD
 from infra.cdk.stacks.api import FUNCTION_TIMEOUT, Api
 from infra.cdk.stacks.data import Data
 from infra.cdk.stacks.workers import Workers
@@ -134,7 +134,7 @@ class Ops(Stack):
             says=f"Tasks of the {name} queue wait, and for 5 minutes no worker has run.",
             do="Read the service's events: the image, its roles or the network keep it down.",
             metric=aws_cloudwatch.MathExpression(
-                expression=WAKE,
+                expression=NO_WORKER,
                 using_metrics={"visible": metrics.visible(), "running": metrics.running()},
                 period=duration(timedelta(minutes=1)),
             ),

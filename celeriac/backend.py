@@ -125,6 +125,9 @@ class RecordBackend(CanvasBackend):
             Reject: the record can't be written now; or this is the attempt itself, or who speaks
                 for it, and its message is left to the one that holds the task now.
         """
+        if request is not None and request.id != task_id:
+            # One task says something of another: what it holds itself doesn't count there.
+            request = None
         if isinstance(result, Reject) and isinstance(result.reason, Exception):
             # What goes to the dead-letter queue fails for its reason, not for being rejected.
             result = result.reason
@@ -146,7 +149,11 @@ class RecordBackend(CanvasBackend):
             # Written already, before the next attempt's message was sent.
             return
         if state not in states.TERMINAL:
-            if owner is not None:
+            if owner is None:
+                log.warning(
+                    "%s of task %s isn't stored: only its holder can say so", state, task_id
+                )
+            else:
                 services().records.report(task_id, owner, state, meta=self.encode(result))
             return
         record: TaskRecord | None = request.get("record") if request else None

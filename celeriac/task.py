@@ -38,6 +38,8 @@ MOST_LOST = 3
 FAULT_PAUSE = timedelta(seconds=5)
 #: After a lease has ended, for clocks that differ.
 LEASE_MARGIN = timedelta(seconds=1)
+#: The signatures that replace a task by several, of which only the last takes over its id.
+CANVAS = frozenset({"chain", "group", "chord"})
 
 
 class TimeLimitExceeded(Exception):
@@ -143,8 +145,8 @@ class RecordedTask(Task):
             result = interruption.run(record.task_id, self.run, *args, **kwargs)
         except Cancelled as cancelled:
             why = "cancelled by its caller"
-            remove_artifacts(record)
             self.backend.mark_as_revoked(record.task_id, reason=why, request=request)
+            remove_artifacts(record)
             raise Ignore(why) from cancelled
         except LeaseLostError as lost:
             # Whoever holds the task now has its message too: this one is not to be touched.
@@ -175,8 +177,12 @@ class RecordedTask(Task):
         if self.request.is_eager:
             return super().on_replace(sig)
         try:
-            services().records.hand_on(self.request.id, self.request.owner)
+            handed_on = services().records.hand_on(self.request.id, self.request.owner)
             return super().on_replace(sig)
+        except Ignore:
+            if sig.subtask_type in CANVAS:
+                _await(handed_on)
+            raise
         except (UnavailableError, ClientError, BotoCoreError) as error:
             if not isinstance(error, UnavailableError) and not transient(error):
                 raise
@@ -334,11 +340,33 @@ def give_up(task_id: str, owner: str, *, lost: bool = False) -> None:
         log.warning("the lease of task %s ends by itself: %s", task_id, error)
 
 
+def _await(handed_on: TaskRecord) -> None:
+    """Have the record of a task wait for the canvas that replaces it, and was sent just now.
+
+    record          STARTED ── hand_on ──► PENDING ── await_canvas ─────────── resend ──► STARTED
+    canvas                          first step sent ─┘   …   last step sent, its id the task's ─┘
+    a crash                       ✗ here: the message comes back, and the task runs once more
+    """
+    try:
+        services().records.await_canvas(handed_on)
+    except Exception as error:
+        if not transient(error):
+            raise
+        # To run the task once more would be worse: that is what not knowing may lead to.
+        log.warning("that task %s awaits its canvas isn't noted: %s", handed_on.task_id, error)
+
+
 def remove_artifacts(record: TaskRecord) -> None:
-    """Remove what an attempt that came to nothing has saved."""
+    """Remove what an attempt that came to nothing has saved; what can't be removed now expires."""
     artifacts = services().artifacts
     prefix = f"tasks/{record.task_id}/{record.attempt}/"
-    artifacts.delete(record.tenant, [each.key for each in artifacts.list(record.tenant, prefix)])
+    try:
+        saved = [each.key for each in artifacts.list(record.tenant, prefix)]
+        artifacts.delete(record.tenant, saved)
+    except Exception as error:
+        if not transient(error):
+            raise
+        log.warning("artifacts of task %s are left until they expire: %s", record.task_id, error)
 
 
 def _hide_own(request: Any) -> None:

@@ -22,6 +22,7 @@ from celeriac import clock, interruption, telemetry
 from celeriac.calls import Call
 from celeriac.context import RunningContext
 from celeriac.errors import UnavailableError, transient
+from celeriac.following import with_ids
 from celeriac.messages import attempt_of
 from celeriac.records import Claimed, ClaimLost, LeaseLostError, LostClaim, TaskRecord
 from celeriac.services import services
@@ -98,6 +99,21 @@ def comes_back() -> Iterator[None]:
         raise Reject(Hidden(f"AWS can't be reached now: {error}", FAULT_PAUSE), True) from error
 
 
+@contextmanager
+def told() -> Iterator[None]:
+    """As ``comes_back``, for telling others of a task's end: its time limit may strike meanwhile.
+
+    Raises:
+        Reject: the message comes back, and the next delivery tells them.
+    """
+    try:
+        with comes_back():
+            yield
+    except SoftTimeLimitExceeded as struck:
+        why = "the time limit struck while others were told of the task's end"
+        raise Reject(Hidden(why, FAULT_PAUSE), True) from struck
+
+
 class RecordedTask(Task):
     """A Celery task that runs only under a lease on its record."""
 
@@ -152,7 +168,8 @@ class RecordedTask(Task):
             # Whoever holds the task now has its message too: this one is not to be touched.
             raise Reject(Hidden(str(lost), None), requeue=True) from lost
         # From here on it isn't the task's own code that fails.
-        request.update(has_run=True)
+        callbacks = with_ids(request.callbacks, record.task_id, "callback")
+        request.update(has_run=True, callbacks=callbacks)
         return result
 
     def retry(self, *args: Any, exc: BaseException | None = None, **options: Any) -> Any:
@@ -242,7 +259,8 @@ class RecordedTask(Task):
             raise Reject(Hidden(lost.why.value, left + LEASE_MARGIN), requeue=True)
         if record.terminal:
             # The worker that ended it may have died before its chord or chain heard of it.
-            self.backend.tell_again(self.request, record)
+            with told():
+                self.backend.tell_again(self.request, record)
         elif lost.why is LostClaim.STALE and record.attempt > attempt_of(self.request):
             # Its retry was recorded, and its worker may have died before sending the message.
             self.app.resend(record)

@@ -91,19 +91,22 @@ class RecordBackend(CanvasBackend):
         request: Any = None,
         store_result: bool = True,
         state: str = states.REVOKED,
-    ) -> None:
+    ) -> bool:
         """End the task as revoked, and tell its chord and its chain, which is revoked with it.
+
+        Whether it was this that ended it.
 
         Raises:
             Reject: AWS is out of reach; the message comes back, and they are told then.
         """
         error = TaskRevokedError(reason)
-        if not self._store(task_id, error, state, None, request) or not request:
-            return
-        with told(), on_behalf_of(request):
-            if request.chord:
-                self.on_chord_part_return(request, state, error)
-            self._fail_chain(request.chain, error, state=state)
+        ended = self._store(task_id, error, state, None, request)
+        if ended and request:
+            with told(), on_behalf_of(request):
+                if request.chord:
+                    self.on_chord_part_return(request, state, error)
+                self._fail_chain(request.chain, error, state=state)
+        return ended
 
     def store_result(
         self,
@@ -127,8 +130,8 @@ class RecordBackend(CanvasBackend):
         """Whether the state was written down: False if another attempt holds the task.
 
         Raises:
-            Reject: the record can't be written now; or this is the attempt itself, and its
-                message is left to the one that holds the task now.
+            Reject: the record can't be written now; or this is the attempt itself, or who speaks
+                for it, and its message is left to the one that holds the task now.
         """
         if request is not None and request.id != task_id:
             # One task says something of another: what it holds itself doesn't count there.
@@ -141,7 +144,7 @@ class RecordBackend(CanvasBackend):
                 self._write(task_id, result, state, traceback, request)
         except LeaseLostError as lost:
             log.warning("%s is not stored: %s", state, lost)
-            if request is not None and request.get("record") is not None:
+            if request is not None and request.get("owner") is not None:
                 raise Reject(Hidden(str(lost), None), requeue=True) from lost
             return False
         return True

@@ -112,6 +112,7 @@ def _overdue_at(record: TaskRecord) -> Millis | None:
 def _created_since(since: Millis) -> Iterator[TaskRecord]:
     settings = services().settings
     tenants = {settings.tenant} | {key.tenant for key in services().keys.list()}
+    tenants |= services().tenants.all()
     for tenant in sorted(tenants):
         cursor = None
         while True:

@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 #: A task that has killed so many workers isn't given another.
 MOST_LOST = 3
-#: How long a message stays hidden when its record can't be read or written.
+#: How long a message stays hidden when its record can't be read or written. Longer when that has
+#: been so for some time: see ``worker.request``.
 FAULT_PAUSE = timedelta(seconds=5)
 #: After a lease has ended, for clocks that differ.
 LEASE_MARGIN = timedelta(seconds=1)
@@ -118,6 +119,11 @@ class RecordedTask(Task):
 
     abstract = True
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # Whatever its author says: a message that is acknowledged early is lost with its worker.
+        cls.acks_late = True
+
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Claim the task, or leave it to whoever has it.
 
@@ -126,10 +132,11 @@ class RecordedTask(Task):
             Reject: another worker may be at it; the message comes back later.
         """
         if not self.request.is_eager:
-            # The main process may have claimed it ahead.
+            # The main process may have claimed it ahead; too long ago, if this machine slept.
             claimed = self.request.get("claimed")
             _hide_own(self.request)
-            record = self._fit(claimed) if claimed else self._claim(task_id)
+            held = claimed is not None and (claimed.lease_until or 0) > clock.now()
+            record = self._fit(claimed) if held else self._claim(task_id)
             self.request.update(record=record)
         super().before_start(task_id, args, kwargs)
 
@@ -151,8 +158,7 @@ class RecordedTask(Task):
             # What a retry sends on is what the attempt was called with.
             request.update(args=list(args), kwargs=kwargs)
         try:
-            with interruption.allowed(record.task_id):
-                result = self.run(*args, **kwargs)
+            result = interruption.run(record.task_id, self.run, *args, **kwargs)
         except Cancelled as cancelled:
             why = "cancelled by its caller"
             self.backend.mark_as_revoked(record.task_id, reason=why, request=request)
@@ -212,9 +218,13 @@ class RecordedTask(Task):
             if isinstance(answer, Claimed):
                 return self._fit(answer.record)
             self._leave(answer)
+        except Reject:
+            raise
         except Exception as error:
+            # Whatever it is, a permission that is missing or a time limit that strikes here, the
+            # task hasn't run: acknowledged, it would be lost.
             if not transient(error):
-                raise
+                log.exception("task %s can't be claimed", task_id)
             why = Hidden(f"the record can't be claimed now: {error}", FAULT_PAUSE)
             raise Reject(why, requeue=True) from error
         log.info("task %s is not run: %s", task_id, answer.why.value)

@@ -12,6 +12,7 @@ from celery.app.task import Context
 from celery.exceptions import Reject
 from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
+from kombu.asynchronous import set_event_loop
 from kombu.exceptions import ContentDisallowed, DecodeError
 
 from celeriac import states, telemetry
@@ -42,6 +43,16 @@ class Consumer(CeleryConsumer):
         #: Gives a request to the pool, once it has room.
         self.run = self.on_task_request
         self.on_task_request = self._take
+
+    def connect(self) -> Any:
+        """As Celery's, for an event loop that was reset because a connection was lost.
+
+        kombu then forgets which loop is the current one (kombu/asynchronous/hub.py, Hub.reset), and
+        a channel made without one never polls.
+        """
+        if self.hub is not None:
+            set_event_loop(self.hub)
+        return super().connect()
 
     def _take(self, request: RecordedRequest) -> None:
         if self.claims is None:

@@ -46,6 +46,8 @@ UNUSED_BY_API: Mapping[str, str] = {
 
 #: Why workers are granted what neither a rehearsal nor the fault tests ask of them.
 UNUSED_BY_WORKERS: Mapping[str, str] = {
+    "ecs:DescribeServices": "Sending to another queue, which may have no worker.",
+    "ecs:UpdateService": "Waking that queue's workers.",
     "ecs:UpdateTaskProtection": "ECS's agent asks for it, in its task's name.",
     "s3:AbortMultipartUpload": "An upload of a large file that broke off.",
     "s3:GetObject": "Large inputs, and the files that tasks read: any type may.",

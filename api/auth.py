@@ -1,4 +1,4 @@
-"""Who calls, by API key: ``Authorization: Bearer <key>`` (RFC 6750)."""
+"""Who calls, by ``Authorization: Bearer`` (RFC 6750): an API key, or a token of ``api.tokens``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
+from api import tokens
+from api.caller import Caller
+from api.engine import Engine
 from api.problems import Problem, ProblemType
 from celeriac.errors import unavailable
 from celeriac.keys import ApiKey, Scope
@@ -17,15 +20,21 @@ from celeriac.services import services
 _bearer = HTTPBearer(
     scheme_name="ApiKey",
     auto_error=False,
-    description="An API key, as `python -m celeriac keys create` prints it.",
+    description="An API key, as `python -m celeriac keys create` prints it. Where the deployment "
+    "takes tokens, an access token in its place.",
 )
 
 
-async def identify(request: Request) -> ApiKey:
-    """The key that a request carries.
+async def identify(request: Request) -> Caller:
+    """Whose request it is.
 
-    Raises ``Problem`` (401) without a valid one, and ``UnavailableError``.
+    Raises ``Problem`` (401, 403) without a valid key or token, and ``UnavailableError``.
     """
+    engine: Engine = request.app.state.engine
+    caller = tokens.bearer(request.scope, engine.settings)
+    if caller is not None:
+        await run_in_threadpool(_note, caller.tenant)
+        return caller
     credentials = await _bearer(request)
     if credentials is None:
         raise Problem(
@@ -40,7 +49,12 @@ async def identify(request: Request) -> ApiKey:
             "This API key is not valid. It may have been revoked: ask for a new one.",
             headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
         )
-    return key
+    return Caller(credential=f"the key {key.name!r}", tenant=key.tenant, scopes=key.scopes)
+
+
+def _note(tenant: str) -> None:
+    with unavailable("DynamoDB"):
+        services().tenants.note(tenant)
 
 
 def _find(secret: str) -> ApiKey | None:
@@ -48,28 +62,27 @@ def _find(secret: str) -> ApiKey | None:
         return services().keys.find(secret)
 
 
-def _needs(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
+def _needs(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     async def caller(
         request: Request,
         _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-    ) -> ApiKey:
+    ) -> Caller:
         # Identified by KeyedRoute, before the body was read.
-        key: ApiKey = request.state.caller
-        if not key.allows(scope):
+        found: Caller = request.state.caller
+        if not found.allows(scope):
+            name = f"{found.scope_prefix}{scope}"
             raise Problem(
                 ProblemType.MISSING_SCOPE,
-                f"This needs the scope {scope.value!r}, and the key {key.name!r} lacks it.",
-                headers={
-                    "WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope.value}"'
-                },
-                scope=scope.value,
+                f"This needs the scope {name!r}, and {found.credential} lacks it.",
+                headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{name}"'},
+                scope=name,
             )
-        return key
+        return found
 
     return caller
 
 
-Submitter = Annotated[ApiKey, Depends(_needs(Scope.SUBMIT))]
-Reader = Annotated[ApiKey, Depends(_needs(Scope.READ))]
-Canceller = Annotated[ApiKey, Depends(_needs(Scope.CANCEL))]
-Administrator = Annotated[ApiKey, Depends(_needs(Scope.ADMIN))]
+Submitter = Annotated[Caller, Depends(_needs(Scope.SUBMIT))]
+Reader = Annotated[Caller, Depends(_needs(Scope.READ))]
+Canceller = Annotated[Caller, Depends(_needs(Scope.CANCEL))]
+Administrator = Annotated[Caller, Depends(_needs(Scope.ADMIN))]

@@ -1,4 +1,4 @@
-"""Routes that need an API key: the caller is known before the body is read."""
+"""Routes that need an API key, or a token: the caller is known before the body is read."""
 
 from __future__ import annotations
 

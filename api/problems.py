@@ -33,7 +33,12 @@ class ProblemType(Enum):
     BAD_CURSOR = (400, "Bad cursor", "Use a next_cursor as a list gave it, or leave it out.")
     BAD_REQUEST = (400, "Bad request", "Send a well-formed HTTP request.")
     UNAUTHORIZED = (401, "API key needed", "Send Authorization: Bearer <key> with a valid key.")
-    MISSING_SCOPE = (403, "Scope missing", "Use a key that has the scope the detail names.")
+    MISSING_SCOPE = (403, "Scope missing", "Use a key or token with the scope the detail names.")
+    TOKEN_WITHOUT_TENANT = (
+        403,
+        "Token without a tenant",
+        "Ask who issues your tokens for the claim that the detail names.",
+    )
     NOT_FOUND = (404, "No such path", "See /docs for what there is.")
     UNKNOWN_TASK_TYPE = (404, "Unknown task type", "GET /catalogue lists the task types.")
     TASK_NOT_FOUND = (404, "No such task", "Check the id. Tasks expire after some days.")
@@ -75,7 +80,12 @@ class ProblemType(Enum):
 
 
 #: What every operation that takes a key may answer.
-KEYED = (ProblemType.UNAUTHORIZED, ProblemType.MISSING_SCOPE, ProblemType.UNAVAILABLE)
+KEYED = (
+    ProblemType.UNAUTHORIZED,
+    ProblemType.MISSING_SCOPE,
+    ProblemType.TOKEN_WITHOUT_TENANT,
+    ProblemType.UNAVAILABLE,
+)
 
 
 class WrongValue(BaseModel):

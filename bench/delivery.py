@@ -40,7 +40,7 @@ START_SECONDS = 60
 STOCK_QUEUE = "stock"
 STOCK_TABLE = "celery"
 #: Long enough not to run out, at so many tasks a second.
-MOST_PER_SECOND = {"ours": 450, "stock": 120}
+MOST_PER_SECOND = {"ours": 700, "stock": 120}
 
 
 @dataclass(frozen=True)

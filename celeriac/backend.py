@@ -26,7 +26,7 @@ from celeriac.records import (
 )
 from celeriac.sending import on_behalf_of
 from celeriac.services import services
-from celeriac.task import Hidden, comes_back, put_off
+from celeriac.task import Hidden, comes_back, put_off, told
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class RecordBackend(CanvasBackend):
         kept = store_result and not getattr(request, "ignore_result", False)
         stored = self._store(task_id, result if kept else None, state, None, request)
         if stored and request and request.chord:
-            with comes_back():
+            with told():
                 self.on_chord_part_return(request, state, result)
 
     def mark_as_failure(
@@ -76,11 +76,11 @@ class RecordBackend(CanvasBackend):
             raise put_off(request, exc)
         if not self._store(task_id, exc, state, traceback, request) or not request:
             return
-        with comes_back(), on_behalf_of(request):
+        with told(), on_behalf_of(request):
             # As Celery's own, which would store the result once more.
             if request.chord:
                 self.on_chord_part_return(request, state, exc)
-            self._fail_chain(request.chain, exc, traceback, store_result=store_result, state=state)
+            self._fail_chain(request.chain, exc, traceback, state=state)
             if call_errbacks and request.errbacks:
                 self._call_task_errbacks(request, exc, traceback)
 
@@ -91,12 +91,22 @@ class RecordBackend(CanvasBackend):
         request: Any = None,
         store_result: bool = True,
         state: str = states.REVOKED,
-    ) -> None:
-        """End the task as revoked, and tell its chord."""
+    ) -> bool:
+        """End the task as revoked, and tell its chord and its chain, which is revoked with it.
+
+        Whether it was this that ended it.
+
+        Raises:
+            Reject: AWS is out of reach; the message comes back, and they are told then.
+        """
         error = TaskRevokedError(reason)
-        if self._store(task_id, error, state, None, request) and request and request.chord:
-            with comes_back():
-                self.on_chord_part_return(request, state, error)
+        ended = self._store(task_id, error, state, None, request)
+        if ended and request:
+            with told(), on_behalf_of(request):
+                if request.chord:
+                    self.on_chord_part_return(request, state, error)
+                self._fail_chain(request.chain, error, state=state)
+        return ended
 
     def store_result(
         self,
@@ -120,9 +130,12 @@ class RecordBackend(CanvasBackend):
         """Whether the state was written down: False if another attempt holds the task.
 
         Raises:
-            Reject: the record can't be written now; or this is the attempt itself, and its
-                message is left to the one that holds the task now.
+            Reject: the record can't be written now; or this is the attempt itself, or who speaks
+                for it, and its message is left to the one that holds the task now.
         """
+        if request is not None and request.id != task_id:
+            # One task says something of another: what it holds itself doesn't count there.
+            request = None
         if isinstance(result, Reject) and isinstance(result.reason, Exception):
             # What goes to the dead-letter queue fails for its reason, not for being rejected.
             result = result.reason
@@ -131,7 +144,7 @@ class RecordBackend(CanvasBackend):
                 self._write(task_id, result, state, traceback, request)
         except LeaseLostError as lost:
             log.warning("%s is not stored: %s", state, lost)
-            if request is not None and request.get("record") is not None:
+            if request is not None and request.get("owner") is not None:
                 raise Reject(Hidden(str(lost), None), requeue=True) from lost
             return False
         return True
@@ -144,7 +157,11 @@ class RecordBackend(CanvasBackend):
             # Written already, before the next attempt's message was sent.
             return
         if state not in states.TERMINAL:
-            if owner is not None:
+            if owner is None:
+                log.warning(
+                    "%s of task %s isn't stored: only its holder can say so", state, task_id
+                )
+            else:
                 services().records.report(task_id, owner, state, meta=self.encode(result))
             return
         record: TaskRecord | None = request.get("record") if request else None
@@ -305,10 +322,15 @@ class RecordBackend(CanvasBackend):
     def tell_again(self, request: Any, record: TaskRecord) -> None:
         """Repeat what follows a task's end, for the worker that may have died before it.
 
-        Not its errbacks: they have no ids that would tell a second call from the first.
+        Of its errbacks those that are sent: one that is called had its call when the task ended.
         """
         if request.chord:
             self.on_chord_part_return(request, record.state, None)
-        if record.state == states.FAILURE and request.chain:
-            with on_behalf_of(request):
-                self._fail_chain(request.chain, self._meta(record)["result"])
+        if record.state not in states.UNSUCCESSFUL:
+            return
+        with on_behalf_of(request):
+            if request.chain:
+                self._fail_chain(request.chain, self._meta(record)["result"], state=record.state)
+                self._rejoin(request.chain, record.state)
+            if record.state == states.FAILURE and request.errbacks:
+                self._send_errbacks(request)

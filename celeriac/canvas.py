@@ -6,16 +6,24 @@ the body.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
+from billiard.einfo import ExceptionInfo
+from celery.app.task import Context
 from celery.backends.base import BaseBackend, _create_chord_error_with_cause
-from celery.canvas import Signature, maybe_signature
+from celery.canvas import Signature, group, maybe_signature
+from celery.exceptions import NotRegistered, SoftTimeLimitExceeded
 from celery.result import GroupResult, allow_join_result, result_from_tuple
+from kombu.utils.functional import maybe_list
 
 from celeriac import clock, states
 from celeriac.errors import transient
+from celeriac.following import with_ids
 from celeriac.sending import on_behalf_of
 from celeriac.services import services
 
@@ -73,6 +81,61 @@ class CanvasBackend(BaseBackend):
         """As Celery's, which would leave a group at the end of a failed chain waiting for ever."""
         super()._fail_chain(list(_steps(chain or ())), *args, **options)
 
+    def _rejoin(self, chain: Iterable[Mapping[str, Any]], state: str) -> None:
+        """Count the steps of a failed chain that are members of chords as done, once more.
+
+        Celery takes it that a step which has failed was counted; its worker may have died before.
+        """
+        for each in _parts(chain):
+            if each["options"].get("chord"):
+                self.on_chord_part_return(_request_of(each), state, None)
+
+    def _call_task_errbacks(self, request: Any, exc: Any, traceback: Any) -> None:
+        """As Celery's: call the errbacks that take the error, and send the others."""
+        super()._call_task_errbacks(self._with_errbacks(request), exc, traceback)
+
+    def _send_errbacks(self, request: Any) -> None:
+        """Send once more the errbacks that are sent. Harmless, since their ids are derived."""
+        request = self._with_errbacks(request)
+        request.errbacks = [each for each in request.errbacks if not self._is_called(each)]
+        if request.errbacks:
+            super()._call_task_errbacks(request, None, None)
+
+    def _with_errbacks(self, request: Any) -> Any:
+        """A request whose errbacks have ids of their own."""
+        errbacks = map(self.app.signature, maybe_list(request.errbacks) or ())
+        changed = copy(request)
+        changed.errbacks = with_ids(errbacks, request.id, "errback")
+        return changed
+
+    def _is_called(self, errback: Mapping[str, Any]) -> bool:
+        """Whether Celery calls an errback where the task has failed, as its own code decides it."""
+        signature = self.app.signature(errback)
+        try:
+            header = getattr(signature.type, "__header__", None)
+        except NotRegistered:
+            return False
+        if header is None or isinstance(header, partial):
+            return False
+        return bool(self._errback_arity_greater(signature, 1))
+
+    def chord_error_from_stack(self, callback: Signature, exc: Any = None) -> Any:
+        """Fail the body of a chord, and tell those who wait for it and its errbacks.
+
+        As Celery's, which would neither tell a chord that the body is a member of, nor repeat what
+        it couldn't send.
+        """
+        if isinstance(callback, group):
+            return super().chord_error_from_stack(callback, exc)
+        request = _request_of(callback)
+        ended = services().records.get(request.id)
+        if ended is not None and ended.terminal:
+            self.tell_again(request, ended)
+        else:
+            traceback = ExceptionInfo((type(exc), exc, sys.exc_info()[2])).traceback
+            self.mark_as_failure(request.id, exc, traceback, request=request)
+        return None
+
     def _send_body(self, body: Signature, header: GroupResult) -> None:
         try:
             with allow_join_result():
@@ -81,7 +144,7 @@ class CanvasBackend(BaseBackend):
                 )
         except Exception as error:
             culprit = _failed_member(header)
-            if culprit is None and transient(error):
+            if culprit is None and _passes(error):
                 # No member failed: their results can't be read now.
                 raise
             reason = f"Dependency {culprit} raised {error!r}" if culprit else repr(error)
@@ -90,7 +153,7 @@ class CanvasBackend(BaseBackend):
             try:
                 body.delay(results)
             except Exception as error:
-                if transient(error):
+                if _passes(error):
                     raise
                 reason = f"Callback error: {error!r}"
                 self.chord_error_from_stack(body, _create_chord_error_with_cause(reason, error))
@@ -99,6 +162,14 @@ class CanvasBackend(BaseBackend):
     def _expires_at(self) -> int:
         ttl: timedelta = self.app.conf.celeriac_record_ttl
         return (clock.now() + clock.millis(ttl)) // 1000
+
+
+def _passes(error: Exception) -> bool:
+    """Whether joining a chord may do well at another time: this is no failure of the chord's.
+
+    The time limit that strikes is that of the member which happens to be the last.
+    """
+    return transient(error) or isinstance(error, SoftTimeLimitExceeded)
 
 
 def _failed_member(header: GroupResult) -> str | None:
@@ -125,3 +196,26 @@ def _steps(signatures: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any
         yield each
         if each.get("subtask_type") in {"group", "chain"}:
             yield from _steps(each["kwargs"]["tasks"])
+
+
+def _parts(signatures: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """The same, and the bodies of chords among them."""
+    for each in _steps(signatures):
+        yield each
+        if each.get("subtask_type") == "chord":
+            yield from _parts([each["kwargs"]["body"]])
+
+
+def _request_of(signature: Mapping[str, Any]) -> Context:
+    """The request of a task that was never sent, for those who are told of its end."""
+    options = signature["options"]
+    return Context(
+        {
+            **signature,
+            **options,
+            "id": options.get("task_id"),
+            "group": options.get("group_id"),
+            "errbacks": options.get("link_error"),
+            "delivery_info": {},
+        }
+    )

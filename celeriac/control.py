@@ -107,7 +107,6 @@ def _stats(worker: Worker) -> dict[str, Any]:
         "uptime": (clock.now() - worker.started_at) // 1000,
         "prefetch_count": worker.prefetch,
         "pool": {"max-concurrency": worker.concurrency},
-        "reserved": worker.reserved,
         "processed": worker.processed,
         "failed": worker.failed,
     }
@@ -125,11 +124,19 @@ def _active(worker: Worker) -> list[dict[str, Any]]:
     ]
 
 
+def _reserved(worker: Worker) -> list[dict[str, Any]]:
+    return [
+        {"id": each.task_id, "name": each.type, "hostname": worker.hostname}
+        for each in worker.reserved
+    ]
+
+
 #: What a worker would answer; the shapes are Celery's (celery/worker/control.py).
 ANSWERS: dict[str, Callable[[Worker], Any]] = {
     "ping": lambda _: {"ok": "pong"},
     "active": _active,
     "active_queues": lambda worker: [{"name": name} for name in worker.queues],
+    "reserved": _reserved,
     "registered": lambda worker: list(worker.registered),
     # Delays are SQS's and EventBridge's, never a worker's to keep.
     "scheduled": lambda _: [],

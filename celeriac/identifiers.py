@@ -1,4 +1,4 @@
-"""Task ids: in the order of their creation, or derived from an idempotency key."""
+"""Task ids: in the order of their creation, or derived from an idempotency key or another task."""
 
 from __future__ import annotations
 
@@ -25,3 +25,9 @@ def derived_task_id(tenant: str, type_name: str, idempotency_key: str) -> str:
     # The lengths keep ("a", "bc") and ("ab", "c") apart.
     name = f"{len(tenant)}:{tenant}{len(type_name)}:{type_name}{idempotency_key}"
     return str(uuid.uuid5(NAMESPACE, name))
+
+
+def following_task_id(task_id: str, role: str, place: int) -> str:
+    """The one id of the task that follows another as its callback, say, of this place (UUIDv5)."""
+    # No name of ``derived_task_id`` begins with a letter.
+    return str(uuid.uuid5(NAMESPACE, f"{role} {place} of {task_id}"))

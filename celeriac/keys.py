@@ -46,9 +46,6 @@ class ApiKey:
     scopes: frozenset[Scope]
     created_at: Millis
 
-    def allows(self, scope: Scope) -> bool:
-        return scope in self.scopes or Scope.ADMIN in self.scopes
-
 
 class TenantNameError(ValueError):
     """A tenant can't be called this."""

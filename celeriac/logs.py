@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from select import PIPE_BUF
 from typing import Any
 
 from celery import current_task
@@ -16,8 +17,15 @@ from celeriac.messages import attempt_of
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "data"}
 
 
+_CUT = "..."
+
+
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, the task, and what ``extra`` gave."""
+    """One JSON object a line: time, level, logger, message, the task, and what ``extra`` gave.
+
+    A line, with its end, has at most PIPE_BUF bytes (4 KiB), which a pipe takes as a whole: all
+    processes of a worker share one, and of a longer line it may take a piece, then another's line.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -33,7 +41,24 @@ class JsonFormatter(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return _fitted(line)
+
+
+def _fitted(line: dict[str, Any]) -> str:
+    """The line as text, the longest of its values cut as far as it must be.
+
+    A traceback loses its beginning, since its end says what went wrong; all else loses its end.
+    """
+    while (excess := len(text := json.dumps(line, default=str)) + len("\n") - PIPE_BUF) > 0:
+        name = max(line, key=lambda each: len(str(line[each])))
+        value = str(line.pop(name))
+        # Escaped, a character takes one byte to twelve: keep the share that has room. But no less
+        # than half, since the next longest may be as long.
+        size = len(json.dumps(value))
+        keep = int(len(value) * max(1 - excess / size, 0.5)) - len(_CUT)
+        if keep > 0:
+            line[name] = _CUT + value[-keep:] if name == "exception" else value[:keep] + _CUT
+    return text
 
 
 def _message(record: logging.LogRecord) -> str:

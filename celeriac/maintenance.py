@@ -86,10 +86,11 @@ def repair(grace: timedelta, lookback: timedelta) -> Repaired:
             if depths[record.queue]:
                 continue
         try:
-            celery_app().resend(record)
+            sent = celery_app().resend(record)
         except ValueMissingError:
             repaired.unsendable.append(record.task_id)
-        else:
+            continue
+        if sent:
             (repaired.restarted if record.running else repaired.resent).append(record.task_id)
     services().dynamodb.put_item(
         TableName=services().settings.table_name,
@@ -99,8 +100,8 @@ def repair(grace: timedelta, lookback: timedelta) -> Repaired:
 
 
 def _overdue_at(record: TaskRecord) -> Millis | None:
-    """When a worker should have had the task; None for one that has ended."""
-    if record.terminal:
+    """When a worker should have had the task; None if it has ended, or waits for other tasks."""
+    if record.terminal or record.awaits:
         return None
     if record.state in states.WAITING:
         return max(record.created_at, record.due_at or 0)
@@ -110,6 +111,7 @@ def _overdue_at(record: TaskRecord) -> Millis | None:
 def _created_since(since: Millis) -> Iterator[TaskRecord]:
     settings = services().settings
     tenants = {settings.tenant} | {key.tenant for key in services().keys.list()}
+    tenants |= services().tenants.all()
     for tenant in sorted(tenants):
         cursor = None
         while True:

@@ -331,7 +331,8 @@ class CeleriacApp(Celery):
     def resend(self, record: TaskRecord) -> bool:
         """Send an unfinished task's message again, as it was. A second message is harmless.
 
-        False if the task was thought to be waiting, and isn't: there is nothing to send.
+        False if there is nothing to send: the task was thought to be waiting, and isn't; or it
+        waits for the canvas that replaces it.
 
         Raises:
             UnavailableError: AWS didn't answer.

@@ -17,6 +17,7 @@ from celeriac.groups import Groups
 from celeriac.keys import Keys
 from celeriac.records import DynamoRecords, RecordStore
 from celeriac.settings import Settings, settings
+from celeriac.tenants import Tenants
 from celeriac.values import AwsValues, ValueStore
 from celeriac.workers import Workers
 
@@ -84,7 +85,9 @@ class Services:
 
     @cached_property
     def ecs(self) -> ECSClient:
-        return cast("ECSClient", client("ecs"))
+        # Only ever asked beside something that has been done already, and mustn't be held up.
+        hasty = {"mode": "standard", "total_max_attempts": 1}
+        return cast("ECSClient", client("ecs", connect_timeout=1, read_timeout=3, retries=hasty))
 
     @cached_property
     def artifacts(self) -> Artifacts:
@@ -107,6 +110,10 @@ class Services:
     @cached_property
     def workers(self) -> Workers:
         return Workers(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def tenants(self) -> Tenants:
+        return Tenants(self.dynamodb, self.settings.table_name)
 
     @cached_property
     def keys(self) -> Keys:

@@ -87,8 +87,8 @@ class Settings(BaseSettings):
     )
     cluster_name: str | None = Field(
         None,
-        description="The ECS cluster whose sleeping services the API wakes; a service is named "
-        "as its queue. `null` where workers don't run on ECS.",
+        description="The ECS cluster whose sleeping services the API and workers wake; a service "
+        "is named as its queue. `null` where workers don't run on ECS.",
     )
     worker_log_group: str | None = Field(
         None, description="The CloudWatch log group of the workers; `null` where there is none."
@@ -161,6 +161,16 @@ class Settings(BaseSettings):
         timedelta(seconds=60),
         ge=timedelta(0),
         description="How long an API process trusts a key it has looked up.",
+    )
+    token_tenant_claim: str | None = Field(
+        None,
+        description="The claim that names a caller's tenant, in tokens that API Gateway's "
+        "authorizer has verified. `null` takes no tokens: callers have keys.",
+    )
+    token_scope_prefix: str = Field(
+        "",
+        description="What stands before `submit`, `read`, `cancel` and `admin` in a token's "
+        "scopes, such as a Cognito resource server's `tasks/`.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="What is logged, at least."

@@ -22,6 +22,7 @@ from celeriac import clock, interruption, telemetry
 from celeriac.calls import Call
 from celeriac.context import RunningContext
 from celeriac.errors import UnavailableError, transient
+from celeriac.following import with_ids
 from celeriac.messages import attempt_of
 from celeriac.records import Claimed, ClaimLost, LeaseLostError, LostClaim, TaskRecord
 from celeriac.services import services
@@ -33,10 +34,13 @@ log = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 #: A task that has killed so many workers isn't given another.
 MOST_LOST = 3
-#: How long a message stays hidden when its record can't be read or written.
+#: How long a message stays hidden when its record can't be read or written. Longer when that has
+#: been so for some time: see ``worker.request``.
 FAULT_PAUSE = timedelta(seconds=5)
 #: After a lease has ended, for clocks that differ.
 LEASE_MARGIN = timedelta(seconds=1)
+#: The signatures that replace a task by several, of which only the last takes over its id.
+CANVAS = frozenset({"chain", "group", "chord"})
 
 
 class TimeLimitExceeded(Exception):
@@ -95,10 +99,30 @@ def comes_back() -> Iterator[None]:
         raise Reject(Hidden(f"AWS can't be reached now: {error}", FAULT_PAUSE), True) from error
 
 
+@contextmanager
+def told() -> Iterator[None]:
+    """As ``comes_back``, for telling others of a task's end: its time limit may strike meanwhile.
+
+    Raises:
+        Reject: the message comes back, and the next delivery tells them.
+    """
+    try:
+        with comes_back():
+            yield
+    except SoftTimeLimitExceeded as struck:
+        why = "the time limit struck while others were told of the task's end"
+        raise Reject(Hidden(why, FAULT_PAUSE), True) from struck
+
+
 class RecordedTask(Task):
     """A Celery task that runs only under a lease on its record."""
 
     abstract = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # Whatever its author says: a message that is acknowledged early is lost with its worker.
+        cls.acks_late = True
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Claim the task, or leave it to whoever has it.
@@ -108,10 +132,11 @@ class RecordedTask(Task):
             Reject: another worker may be at it; the message comes back later.
         """
         if not self.request.is_eager:
-            # The main process may have claimed it ahead.
+            # The main process may have claimed it ahead; too long ago, if this machine slept.
             claimed = self.request.get("claimed")
             _hide_own(self.request)
-            record = self._fit(claimed) if claimed else self._claim(task_id)
+            held = claimed is not None and (claimed.lease_until or 0) > clock.now()
+            record = self._fit(claimed) if held else self._claim(task_id)
             self.request.update(record=record)
         super().before_start(task_id, args, kwargs)
 
@@ -133,18 +158,18 @@ class RecordedTask(Task):
             # What a retry sends on is what the attempt was called with.
             request.update(args=list(args), kwargs=kwargs)
         try:
-            with interruption.allowed(record.task_id):
-                result = self.run(*args, **kwargs)
+            result = interruption.run(record.task_id, self.run, *args, **kwargs)
         except Cancelled as cancelled:
             why = "cancelled by its caller"
-            remove_artifacts(record)
             self.backend.mark_as_revoked(record.task_id, reason=why, request=request)
+            remove_artifacts(record)
             raise Ignore(why) from cancelled
         except LeaseLostError as lost:
             # Whoever holds the task now has its message too: this one is not to be touched.
             raise Reject(Hidden(str(lost), None), requeue=True) from lost
         # From here on it isn't the task's own code that fails.
-        request.update(has_run=True)
+        callbacks = with_ids(request.callbacks, record.task_id, "callback")
+        request.update(has_run=True, callbacks=callbacks)
         return result
 
     def retry(self, *args: Any, exc: BaseException | None = None, **options: Any) -> Any:
@@ -169,8 +194,12 @@ class RecordedTask(Task):
         if self.request.is_eager:
             return super().on_replace(sig)
         try:
-            services().records.hand_on(self.request.id, self.request.owner)
+            handed_on = services().records.hand_on(self.request.id, self.request.owner)
             return super().on_replace(sig)
+        except Ignore:
+            if sig.subtask_type in CANVAS:
+                _await(handed_on)
+            raise
         except (UnavailableError, ClientError, BotoCoreError) as error:
             if not isinstance(error, UnavailableError) and not transient(error):
                 raise
@@ -189,9 +218,13 @@ class RecordedTask(Task):
             if isinstance(answer, Claimed):
                 return self._fit(answer.record)
             self._leave(answer)
+        except Reject:
+            raise
         except Exception as error:
+            # Whatever it is, a permission that is missing or a time limit that strikes here, the
+            # task hasn't run: acknowledged, it would be lost.
             if not transient(error):
-                raise
+                log.exception("task %s can't be claimed", task_id)
             why = Hidden(f"the record can't be claimed now: {error}", FAULT_PAUSE)
             raise Reject(why, requeue=True) from error
         log.info("task %s is not run: %s", task_id, answer.why.value)
@@ -226,7 +259,8 @@ class RecordedTask(Task):
             raise Reject(Hidden(lost.why.value, left + LEASE_MARGIN), requeue=True)
         if record.terminal:
             # The worker that ended it may have died before its chord or chain heard of it.
-            self.backend.tell_again(self.request, record)
+            with told():
+                self.backend.tell_again(self.request, record)
         elif lost.why is LostClaim.STALE and record.attempt > attempt_of(self.request):
             # Its retry was recorded, and its worker may have died before sending the message.
             self.app.resend(record)
@@ -324,11 +358,33 @@ def give_up(task_id: str, owner: str, *, lost: bool = False) -> None:
         log.warning("the lease of task %s ends by itself: %s", task_id, error)
 
 
+def _await(handed_on: TaskRecord) -> None:
+    """Have the record of a task wait for the canvas that replaces it, and was sent just now.
+
+    record          STARTED ── hand_on ──► PENDING ── await_canvas ─────────── resend ──► STARTED
+    canvas                          first step sent ─┘   …   last step sent, its id the task's ─┘
+    a crash                       ✗ here: the message comes back, and the task runs once more
+    """
+    try:
+        services().records.await_canvas(handed_on)
+    except Exception as error:
+        if not transient(error):
+            raise
+        # To run the task once more would be worse: that is what not knowing may lead to.
+        log.warning("that task %s awaits its canvas isn't noted: %s", handed_on.task_id, error)
+
+
 def remove_artifacts(record: TaskRecord) -> None:
-    """Remove what an attempt that came to nothing has saved."""
+    """Remove what an attempt that came to nothing has saved; what can't be removed now expires."""
     artifacts = services().artifacts
     prefix = f"tasks/{record.task_id}/{record.attempt}/"
-    artifacts.delete(record.tenant, [each.key for each in artifacts.list(record.tenant, prefix)])
+    try:
+        saved = [each.key for each in artifacts.list(record.tenant, prefix)]
+        artifacts.delete(record.tenant, saved)
+    except Exception as error:
+        if not transient(error):
+            raise
+        log.warning("artifacts of task %s are left until they expire: %s", record.task_id, error)
 
 
 def _hide_own(request: Any) -> None:

@@ -1,7 +1,8 @@
 """Wakes the workers of a queue that have all gone to sleep.
 
 A fleet that has nothing to do scales to none. SQS's metrics, which would bring it back, lag by
-minutes after hours of idling; so whoever submits a task looks, and starts the first worker.
+minutes after hours of idling; so who sends a task looks, and starts the first worker: the API for
+what it accepts, and a worker for what it sends to another queue.
 docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-monitoring-using-cloudwatch.html
 """
 
@@ -13,7 +14,10 @@ from time import monotonic
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from celeriac import clock
+from celeriac.records import TaskRecord
 from celeriac.services import services
+from celeriac.transport.delays import LONGEST_DELAY
 
 log = logging.getLogger(__name__)
 
@@ -23,13 +27,25 @@ INTERVAL = timedelta(seconds=30)
 _looked_at: dict[str, float] = {}
 
 
-def wake(queue_name: str) -> None:
+def wake_for(record: TaskRecord) -> None:
+    """Start a worker for a task that waits, if its queue has none."""
+    if not record.terminal:
+        wake(record.queue, record.due_at or record.created_at)
+
+
+def wake(queue_name: str, due_at: clock.Millis = 0) -> None:
     """Start one worker for a queue that has none. Does nothing where workers don't run on ECS.
+
+    A task that SQS delays is worth a worker already: its message keeps that worker, so that it
+    starts when it is due. One that is due later has a schedule, and no message until then: a
+    worker would be gone again.
 
     The alarm on waiting messages would start it too, only later: so a fault is logged, and the
     task that was accepted stays accepted.
     """
     cluster = services().settings.cluster_name
+    if due_at - clock.now() > clock.millis(LONGEST_DELAY):
+        return
     now = monotonic()
     last = _looked_at.get(queue_name)
     if cluster is None or (last is not None and now - last < INTERVAL.total_seconds()):

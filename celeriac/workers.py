@@ -1,7 +1,7 @@
 """Which workers there are, and what they are at: from the heartbeats that they write.
 
 A worker replaces its own item every ``INTERVAL``, so it costs one write unit each time, and one
-more for each further KiB of running tasks. A worker that ends removes its item; one that was killed
+more for each further KiB of tasks. A worker that ends removes its item; one that was killed
 falls silent, and isn't listed after ``SILENT_AFTER``.
 """
 
@@ -36,12 +36,20 @@ class RunningTask:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReservedTask:
+    """A task whose message a worker holds, and that hasn't begun."""
+
+    task_id: str
+    type: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Worker:
     """A worker as it last described itself. Times are milliseconds since 1970 (UTC).
 
-    ``prefetch`` is how many messages it may hold, ``reserved`` how many it holds for tasks that
-    haven't begun. ``processed`` counts the tasks it has taken since it started, ``failed`` those
-    that ended in FAILURE. ``registered`` are the names of the task types it knows.
+    ``prefetch`` is how many messages it may hold. ``processed`` counts the tasks it has taken since
+    it started, ``failed`` those that ended in FAILURE. ``registered`` are the names of the task
+    types it knows.
     """
 
     id: str
@@ -54,7 +62,7 @@ class Worker:
     seen_at: Millis
     stopping: bool
     active: tuple[RunningTask, ...]
-    reserved: int
+    reserved: tuple[ReservedTask, ...]
     processed: int
     failed: int
     registered: tuple[str, ...]
@@ -74,6 +82,7 @@ class Workers:
         del values["id"]
         # As lists, not maps: the names of their keys would be billed for each task.
         values["active"] = [[each.task_id, each.type, each.since] for each in worker.active]
+        values["reserved"] = [[each.task_id, each.type] for each in worker.reserved]
         values["queues"] = list(worker.queues)
         values["registered"] = list(worker.registered)
         silent_at = worker.seen_at + clock.millis(SILENT_AFTER)
@@ -112,6 +121,9 @@ def _from_item(item: Mapping[str, Any]) -> Worker:
     values["active"] = tuple(
         RunningTask(task_id=task_id, type=type_, since=since)
         for task_id, type_, since in values["active"]
+    )
+    values["reserved"] = tuple(
+        ReservedTask(task_id=task_id, type=type_) for task_id, type_ in values["reserved"]
     )
     values["queues"] = tuple(values["queues"])
     values["registered"] = tuple(values["registered"])

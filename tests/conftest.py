@@ -21,8 +21,13 @@ OWN_AWS = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, those that share an AWS run in one process, one by one."""
+    """Where tests run side by side, those that share an AWS run in one process, one by one.
+
+    A test that names a group of its own keeps it.
+    """
     for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
         file = item.path.relative_to(item.config.rootpath / "tests")
         group = "faults" if file.parts[0] == "faults" else file.stem
         item.add_marker(pytest.mark.xdist_group(group))

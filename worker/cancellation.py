@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from celery.worker.state import active_requests
 
-from celeriac import interruption
+from celeriac import interruption, states
 from celeriac.records import LeaseLostError, TaskRecord
+from celeriac.services import services
 from celeriac.task import TypedTask, remove_artifacts
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ GRACE = timedelta(seconds=10)
 
 
 class Cancellations:
-    """Asks first, and kills after a grace period. In the threads pool it can only wait."""
+    """Asks first, and kills after a grace period. In the threads pool it can only ask."""
 
     def __init__(self) -> None:
         self._asked: dict[str, tuple[float, TaskRecord]] = {}
@@ -37,9 +39,11 @@ class Cancellations:
         if record.cancel_requested_at is None or request.owner in self._asked:
             return
         self._asked[request.owner] = (monotonic(), record)
-        if request.worker_pid and request.worker_pid != os.getpid():
-            log.info("task %s is asked to end", request.id)
-            interruption.ask(request.worker_pid, request.id)
+        if request.worker_pid and not interruption.ask(request.worker_pid, request.id):
+            # Its thread is not at the task's own code, perhaps not yet.
+            del self._asked[request.owner]
+            return
+        log.info("task %s is asked to end", request.id)
 
     def enforce(self, consumer: Any, running: list[RecordedRequest]) -> None:
         """Kill the tasks that have not ended within their grace period."""
@@ -54,8 +58,7 @@ class Cancellations:
             log.warning("task %s has ignored its cancellation and is killed", request.id)
             self._asked[request.owner] = (float("inf"), record)
             # On the event loop: it marks the record, acknowledges, and replaces the child.
-            consumer.hub.call_soon(_kill, request, consumer.pool)
-            remove_artifacts(record)
+            consumer.hub.call_soon(_kill, request, consumer.pool, record)
 
     def lost(self, request: RecordedRequest, lost: LeaseLostError) -> None:
         """End an attempt whose task another worker has taken over."""
@@ -66,9 +69,23 @@ class Cancellations:
         request.kill_child()
 
 
-def _kill(request: RecordedRequest, pool: Any) -> None:
-    if request in active_requests:
-        request.terminate(pool, "KILL")
+def _kill(request: RecordedRequest, pool: Any, record: TaskRecord) -> None:
+    if request not in active_requests or request.claims is None:
+        return  # it has ended meanwhile, and what it saved belongs to its result
+    request.terminate(pool, "KILL")
+    request.claims.writers.write(partial(_clean_up, record), _on_cleaned_up)
+
+
+def _clean_up(record: TaskRecord) -> None:
+    """Remove what a killed attempt has saved, unless it did well in the last moment."""
+    now_is = services().records.get(record.task_id)
+    if now_is is None or now_is.state == states.REVOKED:
+        remove_artifacts(record)
+
+
+def _on_cleaned_up(answer: Exception | None) -> None:
+    if answer is not None:
+        log.warning("what a killed task has saved is left to cleanup: %s", answer)
 
 
 def _grace(request: RecordedRequest) -> float:

@@ -98,6 +98,9 @@ class Claims:
     ) -> None:
         if isinstance(answer, Exception) and not transient(answer):
             log.error("task %s can't be claimed ahead", request.id, exc_info=answer)
+        if not isinstance(answer, Claimed):
+            # Its process asks again. Until then it can be given back as if it had never been asked.
+            request.phase.enter(Phase.WAITING, unless=(Phase.GIVEN_BACK,))
         if request.given_back:
             request.show()
             self.leave(request)

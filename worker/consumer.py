@@ -8,13 +8,17 @@ from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from celery.app.task import Context
+from celery.exceptions import Reject
 from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
+from kombu.asynchronous import set_event_loop
+from kombu.exceptions import ContentDisallowed, DecodeError
 
 from celeriac import states, telemetry
-from celeriac.errors import transient
 from celeriac.records import Failure, LeaseLostError
 from celeriac.services import services
+from celeriac.task import FAULT_PAUSE, comes_back
 from worker.claims import beginning
 
 if TYPE_CHECKING:
@@ -39,6 +43,16 @@ class Consumer(CeleryConsumer):
         #: Gives a request to the pool, once it has room.
         self.run = self.on_task_request
         self.on_task_request = self._take
+
+    def connect(self) -> Any:
+        """As Celery's, for an event loop that was reset because a connection was lost.
+
+        kombu then forgets which loop is the current one (kombu/asynchronous/hub.py, Hub.reset), and
+        a channel made without one never polls.
+        """
+        if self.hub is not None:
+            set_event_loop(self.hub)
+        return super().connect()
 
     def _take(self, request: RecordedRequest) -> None:
         if self.claims is None:
@@ -87,18 +101,39 @@ class Consumer(CeleryConsumer):
         self._bury(message, "invalid-message", f"The message is not a valid task: {exc}")
 
     def _bury(self, message: Any, type: str, why: str) -> None:
-        log.error("a message goes to the dead-letter queue: %s", why)
         task_id = (message.headers or {}).get("id")
         if isinstance(task_id, str):
-            failure = Failure(type=type, message=why)
             try:
-                ended = services().records.finish(task_id, None, states.FAILURE, failure=failure)
-                telemetry.ended(ended)
-            except LeaseLostError as lost:
-                log.info("%s", lost)
-            except Exception as error:  # an exception here would end the event loop
-                if transient(error):
-                    log.warning("the record of task %s is not marked: %s", task_id, error)
-                else:
-                    log.exception("the record of a buried message is not marked")
+                with comes_back():
+                    self._fail(message, task_id, Failure(type=type, message=why))
+            except Reject as rejected:
+                log.warning("a message is buried later: %s: %s", why, rejected.reason)
+                message.channel.hide(message.delivery_tag, FAULT_PAUSE)
+                message.reject(requeue=True)
+                return
+            except Exception:  # it would end the event loop
+                log.exception("the end of a buried message's task isn't written, or told")
+        log.error("a message goes to the dead-letter queue: %s", why)
         message.reject(requeue=False)
+
+    def _fail(self, message: Any, task_id: str, failure: Failure) -> None:
+        """End the task of a message that nobody can run, and tell those who wait for it."""
+        try:
+            record = services().records.finish(task_id, None, states.FAILURE, failure=failure)
+            telemetry.ended(record)
+        except LeaseLostError as lost:
+            log.info("%s", lost)
+            if lost.now_is is None or not lost.now_is.terminal:
+                return
+            # Ended by a worker that may have died before it told anybody.
+            record = lost.now_is
+        self.app.backend.tell_again(Context(message.headers, **_embedded(message)), record)
+
+
+def _embedded(message: Any) -> dict[str, Any]:
+    """What a message says of the canvas that its task belongs to, if it can be read."""
+    try:
+        _, _, embedded = message.payload
+    except (DecodeError, ContentDisallowed, TypeError, ValueError):
+        return {}
+    return embedded if isinstance(embedded, dict) else {}

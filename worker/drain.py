@@ -63,6 +63,9 @@ def _give_back_waiting(channel: Channel) -> None:
     stays = {request.tag for request in keeper.running()}
     claimed = []
     for request in waiting():
+        if not request.leave_line():
+            stays.add(request.tag)
+            continue
         was = request.phase.enter(Phase.GIVEN_BACK, unless=(Phase.BEGUN,))
         if was is Phase.CLAIMED:
             claimed.append(request)

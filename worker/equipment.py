@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from celery.signals import worker_process_init, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    after_task_publish,
+    worker_process_init,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
 from celeriac.app import CeleriacApp
 from celeriac.task import RecordedTask
@@ -11,6 +16,8 @@ from worker.claims import ClaimsStep
 from worker.keeper import KeeperStep, keeper
 from worker.pools import ChoosePool
 from worker.prefetch import PrefetchStep
+from worker.timers import SweepStep
+from worker.waking import wake_others
 
 
 def equip(app: CeleriacApp) -> CeleriacApp:
@@ -25,6 +32,8 @@ def equip(app: CeleriacApp) -> CeleriacApp:
     app.steps["consumer"].add(KeeperStep)
     app.steps["consumer"].add(PrefetchStep)
     app.steps["consumer"].add(ClaimsStep)
+    app.steps["consumer"].add(SweepStep)
+    after_task_publish.connect(wake_others, weak=False)
     worker_process_init.connect(children.prepare, weak=False)
     worker_shutting_down.connect(drain.begin, weak=False)
     worker_shutdown.connect(keeper.end, weak=False)

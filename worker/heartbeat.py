@@ -15,8 +15,9 @@ from celery.worker import state
 from celeriac import clock
 from celeriac.services import services
 from celeriac.transport.held import worker_id
-from celeriac.workers import INTERVAL, RunningTask, Worker
+from celeriac.workers import INTERVAL, ReservedTask, RunningTask, Worker
 from worker import tally
+from worker.claims import waiting
 
 if TYPE_CHECKING:
     from celeriac.transport import Channel
@@ -58,7 +59,9 @@ class Heartbeat:
             seen_at=now,
             stopping=state.should_stop is not None or state.should_terminate is not None,
             active=tuple(_running_task(request, now) for request in running),
-            reserved=max(0, len(channel.held) - len(running)),
+            reserved=tuple(
+                ReservedTask(task_id=request.id, type=request.name) for request in waiting()
+            ),
             processed=state.all_total_count[0],
             failed=tally.failed,
             registered=tuple(

@@ -1,8 +1,9 @@
 """Keeps hold of what this worker has: the messages' visibility and the tasks' leases.
 
-A thread of the main process, so that nothing it waits for holds up the event loop, and so that it
-goes on while the event loop has ended and running tasks are drained. Visibility and lease are
-short, about a minute; what a dead worker held is free again within that time.
+Two threads of the main process, one for each, so that what one waits for holds up neither the
+event loop nor the other, and so that they go on while the event loop has ended and running tasks
+are drained. Visibility and lease are short, about a minute; what a dead worker held is free again
+within that time.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,6 +29,7 @@ from worker import forks
 from worker.cancellation import Cancellations
 from worker.health import Health
 from worker.heartbeat import Heartbeat
+from worker.limits import Limits
 from worker.protection import Protection
 
 if TYPE_CHECKING:
@@ -50,10 +53,11 @@ class Keeper:
         self._leased: dict[str, float] = {}
         self._asked_at = 0.0
         self._cancellations = Cancellations()
+        self._limits = Limits()
         self._protection = Protection.from_environment()
         self._health = Health()
         self._heartbeat = Heartbeat()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._busy = threading.Lock()
 
     @property
@@ -65,10 +69,17 @@ class Keeper:
     def attach(self, consumer: Any) -> None:
         """Keep what this consumer receives; a worker that reconnects has a new one."""
         self.consumer = consumer
-        if self._thread is None:
+        if not self._threads:
             forks.install()
-            self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-            self._thread.start()
+            self._threads = [
+                threading.Thread(target=_each_second, args=(tick,), name=name, daemon=True)
+                for name, tick in (
+                    ("visibility", self._keep_messages),
+                    ("keeper", self._keep_tasks),
+                )
+            ]
+            for thread in self._threads:
+                thread.start()
 
     def running(self) -> list[RecordedRequest]:
         """The requests that a child is at."""
@@ -80,36 +91,38 @@ class Keeper:
 
     def end(self, **_: Any) -> None:
         """Take leave: the worker has nothing left to keep."""
-        with self._busy, forks.held_off():
+        with self._busy:
             self._try(self._heartbeat.end)
 
-    def _run(self) -> None:
-        done = threading.Event()
-        while not done.wait(TICK.total_seconds()):
-            with self._busy, forks.held_off():
-                self._tick()
-
-    def _tick(self) -> None:
+    def _keep_messages(self) -> None:
         channel = self.channel
         if channel is None:
             return
         running = self.running()
-        visibility = settings().visibility
-        for step in (
-            lambda: self._renew_visibility(channel, running, visibility),
-            lambda: self._renew_leases(running, visibility),
-            lambda: self._ask(running),
-            lambda: self._cancellations.enforce(self.consumer, running),
-            lambda: self._protection.update(busy=bool(running)),
-            lambda: self._health.write(channel, running),
-            lambda: self._heartbeat.beat(self.consumer, channel, running),
-        ):
-            self._try(step)
+        self._try(lambda: self._renew_visibility(channel, running, settings().visibility))
+        self._try(lambda: self._health.write(channel, running))
+
+    def _keep_tasks(self) -> None:
+        channel = self.channel
+        if channel is None:
+            return
+        with self._busy:
+            running = self.running()
+            self._renew_leases(running, settings().visibility)
+            for step in (
+                lambda: self._ask(running),
+                lambda: self._cancellations.enforce(self.consumer, running),
+                lambda: self._limits.enforce(running),
+                lambda: self._protection.update(busy=bool(running)),
+                lambda: self._heartbeat.beat(self.consumer, channel, running),
+            ):
+                self._try(step)
 
     def _try(self, step: Callable[[], None]) -> None:
         """One fault mustn't keep the other steps from being taken."""
         try:
-            step()
+            with forks.held_off():
+                step()
         except Exception as error:
             if not transient(error):
                 log.exception("the keeper goes on after")
@@ -160,19 +173,22 @@ class Keeper:
         self._leased = {owner: at for owner, at in self._leased.items() if owner in owners}
         for request in running:
             since = self._leased.get(request.owner, request.time_start or now)
-            if now - since < _interval(visibility):
-                continue
-            try:
-                record = services().records.renew(
-                    request.id, request.owner, clock.now() + clock.millis(visibility)
-                )
-            except LeaseLostError as lost:
-                # Under our own name it has just ended, and its child is about to say so.
-                if lost.now_is is None or lost.now_is.lease_owner != request.owner:
-                    self._cancellations.lost(request, lost)
-            else:
-                self._leased[request.owner] = now
-                self._cancellations.consider(request, record)
+            if now - since >= _interval(visibility):
+                self._try(partial(self._renew_lease, request, visibility))
+
+    def _renew_lease(self, request: RecordedRequest, visibility: timedelta) -> None:
+        now = time()
+        try:
+            record = services().records.renew(
+                request.id, request.owner, clock.now() + clock.millis(visibility)
+            )
+        except LeaseLostError as lost:
+            # Under our own name it has just ended, and its child is about to say so.
+            if lost.now_is is None or lost.now_is.lease_owner != request.owner:
+                self._cancellations.lost(request, lost)
+        else:
+            self._leased[request.owner] = now
+            self._cancellations.consider(request, record)
 
     def _ask(self, running: list[RecordedRequest]) -> None:
         now = time()
@@ -192,6 +208,12 @@ class Keeper:
             record = records.get(request.id)
             if record is not None:
                 self._cancellations.consider(request, record)
+
+
+def _each_second(tick: Callable[[], None]) -> None:
+    done = threading.Event()
+    while not done.wait(TICK.total_seconds()):
+        tick()
 
 
 def _interval(visibility: timedelta) -> float:

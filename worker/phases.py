@@ -1,8 +1,9 @@
 """How far a request is on its way to a process.
 
-    WAITING ──► CLAIMING ──► CLAIMED ──► BEGUN
+    WAITING ◄─► CLAIMING ──► CLAIMED ──► BEGUN
        └────────────┴───────────┴──────► GIVEN_BACK
 
+A claim that is refused, or fails, has it wait again: its process claims it, from WAITING to BEGUN.
 The event loop, its writers and the thread that drains act on a request at once. What has begun is
 not given back, and what was given back doesn't begin: otherwise it would run twice.
 """

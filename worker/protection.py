@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import urllib.request
+from collections.abc import Callable
 from datetime import timedelta
 from time import monotonic
 
@@ -24,8 +25,9 @@ TIMEOUT = timedelta(seconds=2)
 class Protection:
     """Protects this ECS task while it is busy. Does nothing outside ECS."""
 
-    def __init__(self, agent_uri: str | None) -> None:
+    def __init__(self, agent_uri: str | None, clock: Callable[[], float] = monotonic) -> None:
         self._agent_uri = agent_uri
+        self._clock = clock
         self._protected_at: float | None = None
         self._busy_at = float("-inf")
 
@@ -42,7 +44,7 @@ class Protection:
         """
         if self._agent_uri is None:
             return
-        now = monotonic()
+        now = self._clock()
         if busy:
             self._busy_at = now
         if now - self._busy_at <= IDLE.total_seconds():

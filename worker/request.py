@@ -7,8 +7,9 @@ import os
 import signal
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from time import time
 from typing import Any
@@ -16,7 +17,9 @@ from typing import Any
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.app.trace import fast_trace_task, trace_task_ret
+from celery.concurrency.thread import ApplyResult as ThreadResult
 from celery.exceptions import Ignore, Reject, Retry, TaskRevokedError
+from celery.signals import task_revoked
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
@@ -34,6 +37,24 @@ from worker.writers import Writers
 
 log = logging.getLogger(__name__)
 
+#: After so many receives of a message, each further one is put off for twice as long.
+PROMPT_RECEIVES = 5
+#: With these, the 20 receives that SQS allows span more than two hours.
+LONGEST_HIDING = timedelta(minutes=15)
+
+#: What a pool tells of an attempt that isn't a fault of storing its outcome.
+_TOLD_BY_POOL = (
+    Ignore,
+    KeyboardInterrupt,
+    MemoryError,
+    Reject,
+    Retry,
+    SystemExit,
+    Terminated,
+    TimeLimitExceeded,
+    WorkerLostError,
+)
+
 
 class RecordedRequest(Request):
     """Says to the record what a child that was killed can't say itself."""
@@ -42,6 +63,8 @@ class RecordedRequest(Request):
     claims: Claims | None = None
     worker_pid: int | None = None
     acknowledged: bool = False
+    #: Its place in the line of a pool of threads.
+    _future: Future[Any] | None = None
     _already_revoked = False
     _ended_at: float | None = None
 
@@ -81,7 +104,10 @@ class RecordedRequest(Request):
     def execute_using_pool(self, pool: Any, **options: Any) -> Any:
         """As Celery's; the child reports the outcome instead of writing it."""
         if self.claims is None:
-            return super().execute_using_pool(pool, **options)
+            result = super().execute_using_pool(pool, **options)
+            if isinstance(result, ThreadResult):
+                self._future = result.f
+            return result
         self.claims.leave(self)
         if self.revoked() or not self.phase.enter(Phase.BEGUN, unless=(Phase.GIVEN_BACK,)):
             raise TaskRevokedError(self.id)
@@ -143,7 +169,39 @@ class RecordedRequest(Request):
                 super().on_success((0, report.shown, seconds))
 
     def revoked(self) -> bool:
-        return self.given_back or bool(super().revoked())
+        """Whether it isn't to run: given back, or expired before anybody began with it."""
+        if self.given_back or self._already_revoked:
+            return True
+        if self.expires and datetime.now(self.expires.tzinfo) > self.expires:
+            return self._expire()
+        return bool(super().revoked())
+
+    def _expire(self) -> bool:
+        """End it as revoked, unless somebody has begun with it: then its claim decides.
+
+        worker A    claim ✓ ─ (expires) ─ runs on, or is lost
+        worker B                  revoke ✗   claim ✗ held, or ✓ taken over
+        """
+        with self._let_go(), self._speaking():
+            if not self.task.backend.mark_as_revoked(self.id, "expired", request=self._context):
+                return False
+            task_ready(self)
+            self.acknowledge()
+            task_revoked.send(
+                self.task, request=self._context, terminated=False, signum=None, expired=True
+            )
+        self._already_revoked = True
+        return True
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Inside, what is told to the backend of a task that nobody has claimed has no owner."""
+        unclaimed = not self.time_start and "claimed" not in self.request_dict
+        self._context.update(owner=None if unclaimed else self.owner)
+        try:
+            yield
+        finally:
+            self._context.update(owner=self.owner)
 
     def on_failure(
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
@@ -152,8 +210,10 @@ class RecordedRequest(Request):
             self._on_failure(exc_info, send_failed_event, return_ok)
 
     def _on_failure(self, exc_info: Any, send_failed_event: bool, return_ok: bool) -> None:
-        error = exc_info.exception
-        error = getattr(error, "exc", error)
+        error = _raised(exc_info)
+        if not return_ok and not isinstance(error, _TOLD_BY_POOL):
+            # Its outcome couldn't be written. Celery would acknowledge it all the same.
+            raise error
         if isinstance(error, MemoryError) and return_ok:
             # Celery would end this whole process. The task has failed, and its record says so.
             tally.note_failure()
@@ -162,19 +222,21 @@ class RecordedRequest(Request):
             return
         if isinstance(error, TimeLimitExceeded):
             return  # billiard tells on_timeout next, which sees to it
-        if isinstance(error, Reject) and isinstance(error.reason, Hidden):
-            log.info("task %s is left alone: %s", self.id, error.reason)
-            if error.reason.duration is None:
-                self.forget()
-                return
-            self.channel.hide(self.tag, error.reason.duration)
-        elif isinstance(error, Reject) and error.requeue:
-            # The task's own code wants it delivered anew: whoever receives it can claim it at once.
-            give_up(self.id, self.owner)
-        if isinstance(error, WorkerLostError) and not self._already_revoked:
+        match error:
+            case Reject(reason=Hidden() as hidden):
+                log.info("task %s is left alone: %s", self.id, hidden)
+                if hidden.duration is None:
+                    self.forget()
+                    return
+                self._hide(hidden.duration)
+            case Reject(requeue=True):
+                # The task's own code wants it delivered anew: whoever receives it can claim it.
+                give_up(self.id, self.owner)
+        lost = isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
+        if lost and not self._already_revoked:
             # Claimable at once, and the loss is counted.
             give_up(self.id, self.owner, lost=True)
-        if _is_failure(exc_info.exception):
+        if _is_failure(error):
             tally.note_failure()
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
@@ -193,17 +255,17 @@ class RecordedRequest(Request):
     def _announce_revoked(
         self, reason: str, terminated: bool, signum: str | None, expired: bool
     ) -> None:
-        if not self.time_start and "claimed" not in self.request_dict:
-            # Nobody has claimed it: its record waits, and has no owner.
-            self._context.update(owner=None)
-        with self._let_go():
+        with self._let_go(), self._speaking():
             super()._announce_revoked(reason, terminated, signum, expired)
         # Even if it couldn't be written down: the message comes back, and the next delivery sees.
         self._already_revoked = True
 
     @contextmanager
     def _let_go(self) -> Iterator[None]:
-        """Whatever fails inside, the message comes back: it isn't held, and renewed, for ever."""
+        """Whatever fails inside, the message comes back: it isn't held, and renewed, for ever.
+
+        One that another worker holds now is left to it.
+        """
         try:
             yield
         except Exception as error:
@@ -211,9 +273,37 @@ class RecordedRequest(Request):
                 log.warning("task %s is left to a later delivery: %s", self.id, error.reason)
             else:
                 log.exception("task %s is left to a later delivery after", self.id)
+            match error:
+                case Reject(reason=Hidden(duration=None)):
+                    self.forget()
+                    return
             task_ready(self)
-            self.channel.hide(self.tag, FAULT_PAUSE)
+            if self.claims is not None:
+                # Claimable when it comes back, and no worker counts as lost.
+                self.claims.writers.write(partial(give_up, self.id, self.owner), self._on_given_up)
+            self._hide(FAULT_PAUSE)
             self.reject(requeue=True)
+
+    def _on_given_up(self, answer: Exception | None) -> None:
+        if answer is not None:
+            log.error("the lease of task %s ends by itself", self.id, exc_info=answer)
+
+    def _hide(self, duration: timedelta) -> None:
+        """Let the message stay hidden for so long when it is rejected next.
+
+        Longer once it has been received often: SQS takes what is received 20 times for poison, and
+        it is not the message's fault that AWS is out of reach, or that another worker is at it.
+        """
+        held = self.channel.held.get(self.tag)
+        doublings = max(0, (held.receives if held else 1) - PROMPT_RECEIVES)
+        self.channel.hide(self.tag, min(duration * 2**doublings, LONGEST_HIDING))
+
+    def _success_was_stored(self) -> bool:
+        """Never acknowledge for that: the process may have been lost before it told its chord.
+
+        The next delivery finds that the task has ended, and tells what is left to tell.
+        """
+        return False
 
     def forget(self) -> None:
         """Let go of the message without a word to SQS: it is another worker's now."""
@@ -228,10 +318,16 @@ class RecordedRequest(Request):
             with suppress(ProcessLookupError):
                 os.kill(self.worker_pid, signal.SIGKILL)
 
+    def leave_line(self) -> bool:
+        """Have no thread of the pool begin with it; False if one has already."""
+        return self._future is None or self._future.cancel()
+
     def give_back(self) -> None:
         """Hand the message back to the queue, visible at once, before a child begins with it."""
+        if not self.leave_line():
+            return
         was = self.phase.enter(Phase.GIVEN_BACK, unless=(Phase.BEGUN,))
-        if was is Phase.GIVEN_BACK:
+        if was in (None, Phase.GIVEN_BACK):
             return
         if was is Phase.CLAIMED and self.claims is not None:
             # Visible before its lease has ended, it would be hidden again for as long as that.
@@ -270,7 +366,7 @@ class RecordedRequest(Request):
             telemetry.retried(record)
             self.app.publish_kept(record)
         except LeaseLostError as lost:
-            log.info("%s", lost)
+            raise Reject(Hidden(str(lost), None), requeue=True) from lost
         except (UnavailableError, ValueMissingError) as error:
             # The message comes back, finds RETRY, and has the next one sent.
             log.warning("the retry of task %s is not sent: %s", self.id, error)
@@ -279,10 +375,14 @@ class RecordedRequest(Request):
         return True
 
 
+def _raised(exc_info: Any) -> Any:
+    """What a child has raised, without what billiard wraps it in to send it."""
+    error = exc_info.exception
+    return error.exc if isinstance(error, ExceptionWithTraceback) else error
+
+
 def _is_failure(error: Any) -> bool:
     """Whether what a child raised ends the task in FAILURE."""
-    if isinstance(error, ExceptionWithTraceback):
-        error = error.exc
     match error:
         case Reject(requeue=requeue):
             return not requeue

@@ -16,12 +16,13 @@ from api.engine import TheEngine
 from api.error_handlers import invalid_payload, problem_of
 from api.keyed_route import KeyedRoute
 from api.problems import Problem, ProblemDocument, ProblemType, documented
-from api.routes.submit import KEY_FORM, LONGEST_DELAY, MOST_TAGS, PROBLEMS, Tag
+from api.routes.submit import KEY_FORM, MOST_TAGS, PROBLEMS, Tag
 from api.views import TaskSummary, summarize
 from celeriac.batch import Item, Refusal, submit_many
 from celeriac.errors import UnavailableError
 from celeriac.submission import Submission
-from celeriac.waking import wake
+from celeriac.transport.delays import LONGEST_DELAY
+from celeriac.waking import wake_for
 from tasks.contract import TaskType
 
 #: Accepted within a second or two: a caller needn't fear API Gateway's time-out of 29 s.
@@ -98,7 +99,7 @@ def _add_operation(router: APIRouter, task_type: TaskType[Any, Any], name: str) 
             app=engine.celery,
             types=engine.catalogue,
         )
-        return _answer(task_type, [each.payload for each in batch.items], answers)
+        return _answer([each.payload for each in batch.items], answers)
 
     operation.__annotations__["batch"] = Annotated[_batch_model(task_type), Body()]
     router.add_api_route(
@@ -132,16 +133,15 @@ def _batch_model(task_type: TaskType[Any, Any]) -> type[BaseModel]:
 
 
 def _answer(
-    task_type: TaskType[Any, Any],
     payloads: Sequence[Any],
     answers: Sequence[Submission | Refusal],
 ) -> JSONResponse:
     down = [each for each in answers if isinstance(each, UnavailableError)]
     if len(down) == len(answers):
         raise down[0]
-    accepted = [each.record for each in answers if isinstance(each, Submission)]
-    if any(not record.terminal for record in accepted):
-        wake(task_type.queue.queue_name)
+    for each in answers:
+        if isinstance(each, Submission):
+            wake_for(each.record)
     data = [
         _accepted(answer) if isinstance(answer, Submission) else _refused(answer, payload)
         for answer, payload in zip(answers, payloads, strict=True)

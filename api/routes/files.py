@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.auth import Reader, Submitter
 from api.engine import TheEngine
 from api.keyed_route import KeyedRoute
-from api.problems import Problem, ProblemType, WrongValue, documented
+from api.problems import KEYED, Problem, ProblemType, WrongValue, documented
 from api.views import file_path
 from celeriac import clock
 from celeriac.artifacts import ArtifactNotFoundError
@@ -83,13 +83,11 @@ class FileTicket(BaseModel):
             "headers": {"Location": {"schema": {"type": "string"}}},
         },
         **documented(
+            *KEYED,
             ProblemType.MALFORMED_JSON,
-            ProblemType.UNAUTHORIZED,
-            ProblemType.MISSING_SCOPE,
             ProblemType.TOO_LARGE,
             ProblemType.UNSUPPORTED_MEDIA_TYPE,
             ProblemType.INVALID,
-            ProblemType.UNAVAILABLE,
         ),
     },
 )
@@ -135,11 +133,9 @@ def create_file(new: NewFile, caller: Submitter, engine: TheEngine) -> JSONRespo
             "headers": {"Location": {"schema": {"type": "string"}}},
         },
         **documented(
-            ProblemType.UNAUTHORIZED,
-            ProblemType.MISSING_SCOPE,
+            *KEYED,
             ProblemType.FILE_NOT_FOUND,
             ProblemType.INVALID,
-            ProblemType.UNAVAILABLE,
         ),
     },
 )

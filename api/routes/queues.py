@@ -9,14 +9,15 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from api.auth import Administrator, Reader
+from api.caller import Caller
 from api.engine import TheEngine
 from api.keyed_route import KeyedRoute
-from api.problems import Problem, ProblemType, documented
+from api.problems import KEYED, Problem, ProblemType, documented
 from api.views import ErrorView
 from celeriac import clock, dead_letters, queues
 from celeriac.dead_letters import DeadLetter, Fate
 from celeriac.errors import unavailable
-from celeriac.keys import ApiKey, Scope
+from celeriac.keys import Scope
 from celeriac.queues import QueueNotFoundError, QueueStatus, queue_named
 from celeriac.waking import wake
 from tasks.contract import Queue
@@ -26,8 +27,7 @@ router = APIRouter(route_class=KeyedRoute, tags=["queues"])
 #: An HTTP API of API Gateway gives up after 30 s; a batch under way takes its time to end.
 LONGEST_WORK = timedelta(seconds=15)
 
-_READING = (ProblemType.UNAUTHORIZED, ProblemType.MISSING_SCOPE, ProblemType.UNAVAILABLE)
-_ONE = (*_READING, ProblemType.NOT_FOUND, ProblemType.INVALID)
+_ONE = (*KEYED, ProblemType.NOT_FOUND, ProblemType.INVALID)
 
 
 class QueueView(BaseModel):
@@ -115,7 +115,7 @@ KnownQueue = Annotated[Queue, Depends(_known_queue)]
     "/queues",
     operation_id="list-queues",
     summary="List the queues",
-    responses={200: {"description": "All queues."}, **documented(*_READING)},
+    responses={200: {"description": "All queues."}, **documented(*KEYED)},
 )
 def list_queues(_: Reader) -> QueuePage:
     """How full each queue is, whoever's tasks they are."""
@@ -199,7 +199,7 @@ def _fields(status: QueueStatus) -> dict[str, object]:
     }
 
 
-def _may_see(caller: ApiKey, letter: DeadLetter) -> bool:
+def _may_see(caller: Caller, letter: DeadLetter) -> bool:
     return caller.allows(Scope.ADMIN) or letter.tenant == caller.tenant
 
 

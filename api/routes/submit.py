@@ -12,27 +12,23 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from api.auth import Submitter
 from api.engine import TheEngine
 from api.keyed_route import KeyedRoute
-from api.problems import ProblemType, documented
+from api.problems import KEYED, ProblemType, documented
 from api.views import task_path, task_view_of, view
 from celeriac import clock, states
 from celeriac.submission import Submission, outcome_of, submit
-from celeriac.waking import wake
+from celeriac.transport.delays import LONGEST_DELAY
+from celeriac.waking import wake_for
 from tasks.contract import TaskType
 
-# SQS keeps a message back for 15 minutes at most.
-# docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-LONGEST_DELAY = timedelta(minutes=15)
 MOST_TAGS = 8
 
 PROBLEMS = (
+    *KEYED,
     ProblemType.MALFORMED_JSON,
-    ProblemType.UNAUTHORIZED,
-    ProblemType.MISSING_SCOPE,
     ProblemType.TOO_LARGE,
     ProblemType.UNSUPPORTED_MEDIA_TYPE,
     ProblemType.INVALID,
     ProblemType.IDEMPOTENCY_CONFLICT,
-    ProblemType.UNAVAILABLE,
 )
 
 #: The headers of an answer that accepted a task, for the documentation.
@@ -84,8 +80,7 @@ class SubmitOptions(BaseModel):
 def accepted(submission: Submission, request: Request) -> JSONResponse:
     """202 and where to look next. Wakes the queue's workers, should they all sleep."""
     record = submission.record
-    if not record.terminal:
-        wake(record.queue)
+    wake_for(record)
     wait = max(0, (record.due_at or 0) - clock.now())
     headers = {
         "Location": request.scope.get("root_path", "") + task_path(record.task_id),

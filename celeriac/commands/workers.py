@@ -11,7 +11,7 @@ import typer
 from celeriac.commands.output import AsJson, ago, moment, show, show_json
 from celeriac.errors import unavailable
 from celeriac.services import services
-from celeriac.workers import SILENT_AFTER, RunningTask, Worker
+from celeriac.workers import SILENT_AFTER, ReservedTask, RunningTask, Worker
 
 app = typer.Typer(no_args_is_help=True, help="The workers that are alive, and what they are at.")
 
@@ -38,7 +38,7 @@ def list_workers(as_json: AsJson = False) -> None:
                 each.pid,
                 " ".join(each.queues),
                 f"{len(each.active)}/{each.concurrency}",
-                each.reserved,
+                f"{len(each.reserved)}/{each.prefetch}",
                 ago(each.started_at),
                 f"{ago(each.seen_at)} ago",
                 "stopping" if each.stopping else None,
@@ -70,15 +70,15 @@ def active(as_json: AsJson = False) -> None:
 
 @app.command()
 def reserved(as_json: AsJson = False) -> None:
-    """Show how many messages each worker holds for tasks that haven't begun."""
-    workers = _workers()
+    """Show the tasks whose messages workers hold, and that haven't begun."""
+    waiting = [(worker, task) for worker in _workers() for task in worker.reserved]
     if as_json:
-        show_json({each.id: {"reserved": each.reserved, "most": each.prefetch} for each in workers})
+        show_json([{**_reserved_view(task), "worker": worker.id} for worker, task in waiting])
         return
     show(
-        ["worker", "pid", "reserved", "may hold"],
-        ((each.hostname, each.pid, each.reserved, each.prefetch) for each in workers),
-        nothing=NOBODY,
+        ["task", "type", "worker", "pid"],
+        ((task.task_id, task.type, worker.hostname, worker.pid) for worker, task in waiting),
+        nothing="No worker holds a task that hasn't begun.",
     )
 
 
@@ -135,6 +135,10 @@ def _task_view(task: RunningTask) -> dict[str, Any]:
     return {"task_id": task.task_id, "type": task.type, "since": moment(task.since)}
 
 
+def _reserved_view(task: ReservedTask) -> dict[str, Any]:
+    return {"task_id": task.task_id, "type": task.type}
+
+
 def _view(worker: Worker) -> dict[str, Any]:
     return {
         "id": worker.id,
@@ -147,7 +151,7 @@ def _view(worker: Worker) -> dict[str, Any]:
         "seen_at": moment(worker.seen_at),
         "stopping": worker.stopping,
         "active": [_task_view(task) for task in worker.active],
-        "reserved": worker.reserved,
+        "reserved": [_reserved_view(each) for each in worker.reserved],
         "processed": worker.processed,
         "failed": worker.failed,
     }

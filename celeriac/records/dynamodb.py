@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 from celeriac import clock, states
 from celeriac.clock import Clock, Millis
 from celeriac.records.expressions import (
+    NOT_AWAITING,
     NOT_CANCELLED,
     RUNNING,
     WAITING,
@@ -30,6 +31,7 @@ from celeriac.records.expressions import (
     attempt_is,
     held_by,
     lease_passed,
+    version_is,
 )
 from celeriac.records.items import (
     RECORD,
@@ -146,7 +148,9 @@ class DynamoRecords:
     ) -> TaskRecord | None:
         try:
             changes = {"type": type, "queue": queue, "input": input}
-            return self._update(task_id, WAITING, changes, add={"resent": 1})
+            if type is None:
+                return self._update(task_id, WAITING & NOT_AWAITING, changes, add={"resent": 1})
+            return self._update(task_id, WAITING, changes, add={"resent": 1}, remove=("awaits",))
         except _Refused:
             return None
 
@@ -166,7 +170,8 @@ class DynamoRecords:
             leftovers += ("ahead",)
         ours = attempt_is(attempt)
         try:
-            return Claimed(self._update(task_id, WAITING & ours, changes, remove=leftovers))
+            waits = WAITING & NOT_AWAITING & ours
+            return Claimed(self._update(task_id, waits, changes, remove=leftovers))
         except _Refused as refused:
             found = refused.found
         judgement = judge(found, attempt, owner, now)
@@ -266,6 +271,17 @@ class DynamoRecords:
             add={"attempt": 1},
             copies={"first_attempt": "attempt + :add_attempt"},
         )
+
+    def await_canvas(self, handed_on: TaskRecord) -> TaskRecord | None:
+        unchanged = WAITING & version_is(handed_on.version)
+        try:
+            return self._update(handed_on.task_id, unchanged, {"awaits": True})
+        except _Refused as refused:
+            found = refused.found
+            if found and (found.version, found.awaits) == (handed_on.version + 1, True):
+                # Our own write, whose answer was lost on the way.
+                return found
+            return None
 
     def finish(
         self,

@@ -35,11 +35,16 @@ _SETTLED = _state_in(states.WAITING | states.TERMINAL)
 # A record that is absent is not running: NOT alone would hold for it.
 RUNNING = Condition(f"attribute_exists(pk) AND NOT {_SETTLED.text}", _SETTLED.values)
 
+NOT_AWAITING = Condition("attribute_not_exists(awaits)", {})
 NOT_CANCELLED = Condition("attribute_not_exists(cancel_requested_at)", {})
 
 
 def attempt_is(attempt: int) -> Condition:
     return Condition("attempt = :attempt", {":attempt": attempt})
+
+
+def version_is(version: int) -> Condition:
+    return Condition("version = :version", {":version": version})
 
 
 def held_by(owner: str) -> Condition:

@@ -65,10 +65,11 @@ class MemoryRecords:
     ) -> TaskRecord | None:
         with self._lock:
             found = self.get(task_id)
-            if found is None or found.state not in states.WAITING:
+            if found is None or found.state not in states.WAITING or (found.awaits and not type):
                 return None
             return self._write(
                 found,
+                awaits=False,
                 resent=found.resent + 1,
                 type=type or found.type,
                 queue=queue or found.queue,
@@ -81,7 +82,8 @@ class MemoryRecords:
         with self._lock:
             found = self.get(task_id)
             lost = 0
-            if not (found and found.state in states.WAITING and found.attempt == attempt):
+            waiting = found and found.state in states.WAITING and not found.awaits
+            if not (found and waiting and found.attempt == attempt):
                 judgement = judge(found, attempt, owner, self._now())
                 if isinstance(judgement, ClaimLost) and judgement.why is LostClaim.CANCELLED:
                     ended = self._write(
@@ -183,6 +185,17 @@ class MemoryRecords:
                 progress=None,
                 meta=None,
             )
+
+    def await_canvas(self, handed_on: TaskRecord) -> TaskRecord | None:
+        with self._lock:
+            found = self.get(handed_on.task_id)
+            if found and (found.version, found.awaits) == (handed_on.version + 1, True):
+                return found
+            if found is None or found.version != handed_on.version:
+                return None
+            if found.state not in states.WAITING:
+                return None
+            return self._write(found, awaits=True)
 
     def finish(
         self,

@@ -72,6 +72,8 @@ class TaskRecord:
     attempt: int = 1
     #: The attempt it began with: a later one if it replaces another task under its id.
     first_attempt: int = 1
+    #: Replaced by a canvas that has been sent, and that will send its last part under this id.
+    awaits: bool = False
     #: Changes with every write: the record's entity tag.
     version: int = 1
     tags: tuple[str, ...] = ()

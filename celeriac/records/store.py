@@ -159,7 +159,8 @@ class RecordStore(Protocol):
         """Note that a waiting task's message is sent again; None if it isn't waiting.
 
         Comes before the sending, so that a ``discard`` by the first sender fails. What replaces a
-        task under its id gives its own type, queue and input.
+        task under its id gives its own type, queue and input; until then a task that ``awaits`` it
+        has no message to be sent again.
         """
 
     def claim(
@@ -218,6 +219,13 @@ class RecordStore(Protocol):
 
         Counts as another attempt, so that a second delivery of the old message claims nothing.
         Raises ``LeaseLostError``.
+        """
+
+    def await_canvas(self, handed_on: TaskRecord) -> TaskRecord | None:
+        """Note that what replaces a task is a canvas, and has been sent; its last part comes later.
+
+        Until then nothing can be claimed or sent again under the task's id. None if anything has
+        happened to the record since it was handed on: that part may have been sent already.
         """
 
     def finish(

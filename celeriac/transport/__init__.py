@@ -4,7 +4,9 @@ Stock kombu dies of a 503, waits for ever on an unanswered poll, and acknowledge
 call a message. What is different here, through kombu's own extension points:
 
     channel.py           sending; consuming as fast as the pool takes, and no faster
+    polls.py             which queue is polled next, and for how many messages
     requests.py          calls of SQS on the event loop, with time-outs; every failure an answer
+    settling.py          what becomes of a received message: deleted, visible again, set aside
     batches.py           acknowledgements and visibility changes, ten to a call
     outbox.py            messages that go out together, ten to a call
     held.py              what this worker has received and not yet acknowledged

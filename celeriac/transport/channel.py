@@ -16,8 +16,9 @@ from kombu.transport import SQS, virtual
 
 from celeriac.transport.batches import BATCH_LIMIT
 from celeriac.transport.delays import LONGEST_DELAY, send_later
-from celeriac.transport.held import Held
+from celeriac.transport.held import Held, HeldMessage
 from celeriac.transport.outbox import current as current_outbox
+from celeriac.transport.polls import Polls
 from celeriac.transport.settling import Settling
 
 log = logging.getLogger(__name__)
@@ -26,11 +27,6 @@ log = logging.getLogger(__name__)
 #: 10 s of a fault's end.
 LONGEST_PAUSE = timedelta(seconds=5)
 FIRST_PAUSE = timedelta(milliseconds=100)
-#: How long a poll waits that follows messages, or a fault. One that is never answered is noticed
-#: only some seconds after its wait is over, so a busy worker's are short. An idle one's are as
-#: long as SQS allows: they cost money and hold up nothing.
-BUSY_WAIT = timedelta(seconds=3)
-
 #: How long a worker that ends waits for the answers to its acknowledgements.
 LAST_ANSWERS = timedelta(seconds=1)
 
@@ -60,9 +56,7 @@ class Channel(SQS.Channel):
         super().__init__(*args, **kwargs)
         self.held = Held()
         self.last_poll_at = monotonic()
-        self._polling: set[str] = set()
-        self._full: set[str] = set()
-        self._busy: set[str] = set()
+        self._polls = Polls(timedelta(seconds=self.wait_time_seconds))
         self._failed_polls = 0
         self._draining = False
         self._hide: dict[str, timedelta] = {}
@@ -124,57 +118,43 @@ class Channel(SQS.Channel):
     # -- receiving
 
     def _schedule_queue(self, queue: str) -> None:
-        """Poll a queue, unless a poll is under way or there is no room for messages.
-
-        An idle slot never waits for a poll interval: a full channel is woken by the next
-        acknowledgement, and a long poll that ends is followed by the next at once.
-        """
-        if self._draining or queue not in self._active_queues or queue in self._polling:
+        """Poll a queue, if it is its turn."""
+        if self._draining or queue not in self._active_queues:
             return
-        room = self._room()
-        if room < 1:
-            self._full.add(queue)
+        queues = len(self._active_queues)
+        room = self.qos.can_consume_max_estimate()
+        poll = self._polls.begin(queue, queues * BATCH_LIMIT if room is None else room, queues)
+        if poll is None:
             return
-        self._polling.add(queue)
-        wait = self.wait_time_seconds
-        if queue in self._busy:
-            wait = min(wait, int(BUSY_WAIT.total_seconds()))
         self._requests.call(
             "ReceiveMessage",
             {
                 "QueueUrl": self._new_queue(queue),
-                "MaxNumberOfMessages": room,
-                "WaitTimeSeconds": wait,
+                "MaxNumberOfMessages": poll.messages,
+                "WaitTimeSeconds": int(poll.wait.total_seconds()),
                 "MessageSystemAttributeNames": _ATTRIBUTES,
             },
             lambda answer: self._on_polled(queue, answer),
-            wait=timedelta(seconds=wait),
+            wait=poll.wait,
         )
 
-    def _room(self) -> int:
-        """How many messages a poll may ask for, with the polls under way in mind."""
-        free = self.qos.can_consume_max_estimate()
-        if free is None:
-            return BATCH_LIMIT
-        if free == 0:
-            return 0
-        queues = max(len(self._active_queues), 1)
-        return int(min(max(free // queues, 1), BATCH_LIMIT))
+    def _poll_in_line(self) -> None:
+        for queue in self._polls.take_line():
+            self._schedule_queue(queue)
 
     def _on_polled(self, queue: str, answer: Any) -> None:
-        self._polling.discard(queue)
+        messages = answer.body.get("Messages", [])
+        self._polls.end(queue, messages=len(messages), failed=not answer.ok)
         if not answer.ok:
             self._failed_polls += 1
-            self._busy.add(queue)
             ceiling = FIRST_PAUSE.total_seconds() * 2 ** min(self._failed_polls, 10)
             pause = random.uniform(0.5, 1) * min(LONGEST_PAUSE.total_seconds(), ceiling)
             log.warning("%s; polling %s again in %.1f s", answer.error, queue, pause)
             self.hub.call_later(pause, self._schedule_queue, queue)
+            self._poll_in_line()
             return
         self._failed_polls = 0
         self.last_poll_at = monotonic()
-        messages = answer.body.get("Messages", [])
-        (self._busy.add if messages else self._busy.discard)(queue)
         callback = self.connection._callbacks.get(queue)  # noqa: SLF001 - as the base class does
         url = self._new_queue(queue)
         if messages and (callback is None or self._draining):
@@ -183,7 +163,8 @@ class Channel(SQS.Channel):
             return
         for message in messages:
             self._deliver(queue, url, message, callback)
-        self._schedule_queue(queue)
+        self._polls.line_up(queue)
+        self._poll_in_line()
 
     def _deliver(
         self, queue: str, url: str, message: dict[str, Any], callback: Callable[[Any], None]
@@ -221,10 +202,8 @@ class Channel(SQS.Channel):
             self.wake()
 
     def wake(self) -> None:
-        """There is room again: poll the queues that had none."""
-        full, self._full = self._full, set()
-        for queue in full:
-            self.hub.call_soon(self._schedule_queue, queue)
+        """There is room again: poll the queues that wait for some."""
+        self.hub.call_soon(self._poll_in_line)
 
     # -- acknowledging and giving back
 
@@ -233,7 +212,7 @@ class Channel(SQS.Channel):
 
         A lost acknowledgement costs one redelivery, which the claim drops.
         """
-        held = self.held.remove(delivery_tag)
+        held, _ = self._let_go(delivery_tag)
         virtual.Channel.basic_ack(self, delivery_tag, multiple)
         if held is None:
             return
@@ -242,8 +221,7 @@ class Channel(SQS.Channel):
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Make the message visible again, or move it to the dead-letter queue."""
-        held = self.held.remove(delivery_tag)
-        hidden_for = self._hide.pop(delivery_tag, timedelta(0))
+        held, hidden_for = self._let_go(delivery_tag)
         virtual.Channel.basic_reject(self, delivery_tag, requeue=requeue)
         if held is None:
             return
@@ -255,7 +233,13 @@ class Channel(SQS.Channel):
 
     def hide(self, delivery_tag: str, duration: timedelta) -> None:
         """Let a message that is rejected next, and comes back, stay hidden for so long."""
-        self._hide[delivery_tag] = duration
+        if self.held.get(delivery_tag) is not None:
+            self._hide[delivery_tag] = duration
+
+    def _let_go(self, delivery_tag: str) -> tuple[HeldMessage | None, timedelta]:
+        """Hold a message no longer; what it was, and for how long it was to be hidden."""
+        hidden_for = self._hide.pop(delivery_tag, timedelta(0))
+        return self.held.remove(delivery_tag), hidden_for
 
     def _release_messages(self, queue: str, qname: str, messages: list[dict[str, Any]]) -> None:
         self.settling.show((queue, each["ReceiptHandle"]) for each in messages)
@@ -273,7 +257,7 @@ class Channel(SQS.Channel):
 
     def forget(self, delivery_tag: str) -> None:
         """Let go of a message without a word to SQS."""
-        self.held.remove(delivery_tag)
+        self._let_go(delivery_tag)
         self.qos.ack(delivery_tag)
         self._wake_if_consuming()
 
@@ -284,7 +268,7 @@ class Channel(SQS.Channel):
         """
         shown = []
         for tag in delivery_tags:
-            held = self.held.remove(tag)
+            held, _ = self._let_go(tag)
             if held is not None:
                 # Only what is held: another mark would count against the room there is.
                 self.qos.ack(tag)

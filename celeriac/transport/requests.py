@@ -1,7 +1,8 @@
 """Calls of SQS on kombu's event loop. A failed call is an answer too; nothing raises or hangs.
 
-kombu 5.7.0 hands a time-out to its curl client, which never sets it, and answers a 5xx with an
-empty list that its caller can't take (``asynchronous/http/curl.py``, ``aws/connection.py``).
+kombu 5.7.0 hands a time-out to its curl client, which never sets it, takes curl's milliseconds for
+seconds, and answers a 5xx with an empty list that its caller can't take
+(``asynchronous/http/curl.py``, ``aws/connection.py``).
 """
 
 from __future__ import annotations
@@ -44,7 +45,13 @@ class Answer:
 
 
 class Curl(CurlClient):
-    """kombu's curl client, with the time-outs that its requests carry."""
+    """kombu's curl client, with the time-outs that its requests carry.
+
+    The event loop closes it when the worker has to connect anew. It does nothing from then on.
+    """
+
+    #: The event loop's timer for the one moment at which curl wants to be called next.
+    _next_check: Any = None
 
     def _setup_request(self, curl: Any, request: Any, buffer: Any, headers: Any) -> None:
         super()._setup_request(curl, request, buffer, headers)
@@ -53,12 +60,34 @@ class Curl(CurlClient):
         # A signal for the resolver's time-out would hit Celery's own handlers.
         curl.setopt(pycurl.NOSIGNAL, 1)
 
+    def _set_timeout(self, milliseconds: int) -> None:
+        """Call curl after so long, and not when it wanted to be before; -1 is never.
+
+        Here kombu takes the number for seconds, and adds a timer each time. What curl asks for
+        with each request (3000: is it connected?) would stay with the event loop for 50 minutes.
+        """
+        if self._next_check is not None:
+            self._next_check.cancel()
+            self._next_check = None
+        if milliseconds >= 0 and not self._closed:
+            self._next_check = self.hub.call_later(milliseconds / 1000, self._timeout_check)
+
+    def _timeout_check(self, *args: Any) -> None:
+        if not self._closed:
+            super()._timeout_check(*args)
+
+    def close(self) -> None:
+        super().close()
+        self._set_timeout(-1)
+
     def finish(self, patience: timedelta) -> None:
         """Take the answers that have come, wait a little for those that come at once, hang up.
 
         For when the event loop has ended. A long poll left open could still be given a message,
         which nobody would then read.
         """
+        if self._closed:
+            return
         give_up_at = monotonic() + patience.total_seconds()
         while True:
             self._timeout_check()

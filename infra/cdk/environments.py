@@ -19,10 +19,17 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
 
 @dataclass(frozen=True, kw_only=True)
 class Jwt:
-    """Who signs the tokens that the API accepts in place of its own keys."""
+    """Who signs the tokens that the API takes in place of its own keys, and what they say.
+
+    ``tenant_claim`` names the claim that says whose tasks a caller sees. ``scope_prefix`` stands
+    before ``submit``, ``read``, ``cancel`` and ``admin`` in a token's scopes: Cognito puts its
+    resource server's name there, as in ``tasks/submit``.
+    """
 
     issuer: str
     audience: tuple[str, ...]
+    tenant_claim: str
+    scope_prefix: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +66,9 @@ class Environment:
     unless ``smtp_secret_arn`` names a secret of Secrets Manager that holds an SMTP server's URL,
     which takes a network with a way to the internet.
 
-    ``oldest_age`` is the objective for how long a message may wait; an alarm watches it, and fleets
+    ``runbook`` is the URL that the alarms' mails lead to, if it isn't the repository's own page.
+
+    ``oldest_age`` is the objective for how long a message may wait; alarms watch it, and fleets
     grow to meet it. ``idle`` is how long a queue has been empty before its last worker stops.
     """
 
@@ -69,7 +78,7 @@ class Environment:
     mail_from: str | None = None
     smtp_secret_arn: str | None = None
     alarm_email: str | None = None
-    runbook: str = "docs/runbook.md"
+    runbook: str | None = None
     log_retention: timedelta = timedelta(days=30)
     record_ttl: timedelta = timedelta(days=7)
     oldest_age: timedelta = timedelta(minutes=5)
@@ -95,6 +104,16 @@ class Environment:
                 "server. Leave smtp_secret_arn out, so that mail goes by SES, or choose another "
                 "network."
             )
+
+    @property
+    def runbook_url(self) -> str:
+        """Where the runbook can be read; with neither a URL nor ``github``, where it is kept."""
+        page = "docs/runbook.md"
+        if self.runbook:
+            return self.runbook
+        return (
+            f"https://github.com/{self.github.repository}/blob/main/{page}" if self.github else page
+        )
 
     @property
     def prefix(self) -> str:

@@ -6,13 +6,14 @@ writes its own from here. What API and workers both need is written once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aws_cdk import Stack, aws_iam
 
 from infra.cdk.accepted import accept
 from infra.cdk.stacks.data import Data
+from tasks.contract import Queue
 
 ITEM_ACTIONS = (
     "dynamodb:BatchGetItem",
@@ -91,6 +92,17 @@ def grant_schedules(role: aws_iam.Role, data: Data) -> None:
         [data.schedules.role.role_arn],
         conditions={"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
     )
+
+
+def grant_waking(role: aws_iam.Role, prefix: str, queues: Iterable[Queue]) -> None:
+    """Start the first worker of these queues' services."""
+    services = [
+        Stack.of(role).format_arn(
+            service="ecs", resource="service", resource_name=f"{prefix}/{queue.queue_name}"
+        )
+        for queue in queues
+    ]
+    grant(role, "WakeWorkers", ["ecs:DescribeServices", "ecs:UpdateService"], services)
 
 
 def _as_reported(role: aws_iam.Role, arn: str) -> str:

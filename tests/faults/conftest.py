@@ -1,4 +1,8 @@
-"""One stand-in for all fault tests; workers of its own for each."""
+"""One stand-in for all fault tests of a process; workers of its own for each.
+
+They wait more than they compute. So where tests run side by side, two processes share them: the
+files that take longest are ``LASTING``.
+"""
 
 from __future__ import annotations
 

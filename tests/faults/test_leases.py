@@ -25,6 +25,24 @@ def test_a_task_longer_than_its_visibility_runs_once(stack: Stack, tasks: Module
     assert record.lost == 0
 
 
+def test_messages_stay_hidden_while_dynamodb_does_not_answer(
+    stack: Stack, aws: Standin, tasks: ModuleType
+) -> None:
+    """What waits for DynamoDB doesn't keep the worker from telling SQS that it is at work."""
+    stack.start_worker(1)
+    seconds = 3 * VISIBILITY.total_seconds()
+    task_id = stack.submit("effect", "hidden", seconds=seconds)
+    wait_for(lambda: tasks.counted("hidden") == 1, "the task to run")
+    aws.inject(Fault("hold", service="dynamodb"))
+    ends_at = time.monotonic() + seconds
+    while time.monotonic() < ends_at:
+        assert stack.depth() == {"visible": 0, "in_flight": 1, "delayed": 0}
+        time.sleep(0.25)  # between two looks
+    aws.heal()
+    stack.wait_for_state(task_id, states.SUCCESS, seconds=60)
+    assert tasks.counted("hidden") == 1
+
+
 def test_a_killed_workers_task_runs_elsewhere_within_visibility_and_half_a_minute(
     stack: Stack, tasks: ModuleType
 ) -> None:

@@ -19,9 +19,13 @@ import pytest
 from bench.standin import Fault, Standin
 from celeriac import states
 from celeriac import workers as heartbeats
-from tests.faults.stack import Stack, WorkerProcess
+from celeriac.services import services
+from celeriac.submission import cancel
+from tests.faults.stack import LASTING, Stack, WorkerProcess
 from tests.integration.processes import wait_for
 from worker import health
+
+pytestmark = pytest.mark.xdist_group(LASTING)
 
 
 def test_an_idle_worker_polls_at_most_three_times_a_minute_per_queue(
@@ -33,7 +37,8 @@ def test_an_idle_worker_polls_at_most_three_times_a_minute_per_queue(
     stack.start_worker(1, CELERIAC_QUEUES="default,email", AWS_ACCESS_KEY_ID="AKIATWOQUEUES0000000")
     window = timedelta(seconds=41)
     began_at = time.monotonic()
-    wait_for(lambda: aws.calls()["sqs.ReceiveMessage"] == queues, "the first polls")
+    # With room for one message it takes a look at each, and then waits at both.
+    wait_for(lambda: aws.calls()["sqs.ReceiveMessage"] == 2 * queues, "the first polls")
     aws.reset_stats()
     time.sleep(window.total_seconds() - (time.monotonic() - began_at))
     calls = aws.calls()
@@ -131,3 +136,26 @@ def test_the_threads_pool_runs_tasks_and_keeps_its_leases(stack: Stack, tasks: M
     ids = [stack.submit("effect", "threads", seconds=12) for _ in range(4)]
     stack.wait_for_all(ids, seconds=30)
     assert tasks.counted("threads") == 4
+
+
+def test_a_task_in_a_thread_can_be_cancelled_while_it_runs(stack: Stack, tasks: ModuleType) -> None:
+    """It is told by an exception, as in a process; its thread takes the next task."""
+    stack.start_worker(1, pool="threads")
+    task_id = stack.submit("saving", "threads-cancelled", seconds=60)
+    wait_for(lambda: tasks.counted("threads-cancelled") == 1, "the task to run")
+    cancel(task_id, "default")
+    stack.wait_for_state(task_id, states.REVOKED, seconds=10)
+    assert not list(services().artifacts.list("default", f"tasks/{task_id}/"))
+    stack.wait_for_state(stack.submit("effect"), states.SUCCESS)
+    wait_for(lambda: not any(stack.depth().values()), "the messages to be acknowledged")
+
+
+def test_a_time_limit_strikes_in_a_thread_too(stack: Stack, tasks: ModuleType) -> None:
+    """The attempt has failed, as its type's policy has it; its thread takes the next task."""
+    stack.start_worker(1, pool="threads")
+    task_id = stack.submit("dawdling", "threads-dawdling", seconds=60)
+    record = stack.wait_for_state(task_id, states.FAILURE, seconds=10)
+    assert record.failure is not None
+    assert record.failure.type == "TimeLimitExceeded"
+    stack.wait_for_state(stack.submit("effect"), states.SUCCESS)
+    assert tasks.counted("threads-dawdling") == 1

@@ -149,6 +149,10 @@ def test_a_task_that_is_replaced_hands_its_id_on(
     with pytest.raises(LeaseLostError):
         records.finish(record.task_id, "me", states.SUCCESS)
     assert waiting.first_attempt == 2
+    assert records.await_canvas(waiting) == records.get(record.task_id)
+    assert records.resend(record.task_id) is None
+    assert isinstance(records.claim(record.task_id, 2, "next", LATER), ClaimLost)
+    assert records.resend(record.task_id, type="sow", queue="files", input="=2")
     assert isinstance(records.claim(record.task_id, 2, "next", LATER), Claimed)
 
 

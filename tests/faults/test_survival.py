@@ -17,7 +17,10 @@ from celeriac import states
 from celeriac.errors import UnavailableError
 from celeriac.records.items import marshal, unmarshal
 from celeriac.services import services
-from tests.faults.stack import Stack, effect_key
+from tests.faults.stack import LASTING, LOSE_CONNECTION, Stack, effect_key
+from tests.integration.processes import wait_for
+
+pytestmark = pytest.mark.xdist_group(LASTING)
 
 #: ``make soak`` asks for more.
 TASKS = int(os.environ.get("SOAK_TASKS", "2000"))
@@ -125,6 +128,22 @@ def test_throughput_returns_within_ten_seconds_of_each_receive_faults_end(
         aws.outage(timedelta(seconds=FAULT_SECONDS))
         time.sleep(FAULT_SECONDS + 0.5)  # the time of the outage, which nothing announces
         expect_throughput(stack)
+    assert worker.process.poll() is None
+
+
+def test_a_worker_goes_on_after_its_event_loop_has_lost_a_connection(
+    stack: Stack, tasks: ModuleType
+) -> None:
+    """Celery connects anew in the same process: what runs goes on, and polling too."""
+    worker = stack.start_worker(2)
+    for round in ("first", "second"):
+        running = [stack.submit("effect", f"{round}-running", seconds=3) for _ in range(2)]
+        wait_for(lambda: tasks.counted(f"{round}-running") == 2, "both tasks to run")  # noqa: B023
+        waiting = [stack.submit("effect", f"{round}-waiting") for _ in range(4)]
+        os.kill(worker.pid, LOSE_CONNECTION)
+        stack.wait_for_all([*running, *waiting], seconds=RECOVERY_SECONDS + 5)
+        assert tasks.counted(f"{round}-running") == 2
+        assert tasks.counted(f"{round}-waiting") == 4
     assert worker.process.poll() is None
 
 

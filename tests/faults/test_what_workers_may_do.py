@@ -20,8 +20,10 @@ from infra.rehearsal.calls import Asked, asked_by
 from infra.rehearsal.permissions import USED_IN_FAULT_TESTS, check
 from infra.rehearsal.templates import Templates
 from tasks.contract import Queue, catalogue
-from tests.faults.stack import WORKER_KEY, Stack
+from tests.faults.stack import LASTING, WORKER_KEY, Stack
 
+#: Each process that runs fault tests looks at its own workers' calls.
+PROCESSES = ["faults", pytest.param(LASTING, marks=pytest.mark.xdist_group(LASTING))]
 SCHEDULES = "schedules"
 
 
@@ -46,10 +48,14 @@ def asked(calls: list[dict[str, str]]) -> list[Asked]:
     return [each for call in calls for each in asked_by(call)]
 
 
-def test_every_call_of_a_worker_is_allowed(asked: list[Asked], templates: Templates) -> None:
+@pytest.mark.parametrize("process", PROCESSES)
+def test_every_call_of_a_worker_is_allowed(
+    process: str, asked: list[Asked], templates: Templates
+) -> None:
     """Recovery and hand-over need no permission that a quiet day doesn't show."""
     policies = {WORKER_KEY: templates.worker_policies(Queue.DEFAULT)}
 
+    assert asked
     assert check(plain(asked), policies, {}).denied == []
 
 

@@ -27,7 +27,12 @@ OPTIONS: dict[str, Any] = {
     SMTP: "arn:aws:secretsmanager:us-east-1:123456789012:secret:celeriac-smtp-a1b2c3",
     "alarm_email": "on-call@celeriac.dev",
     "snap_start": True,
-    "jwt": Jwt(issuer="https://login.celeriac.dev/", audience=("tasks",)),
+    "jwt": Jwt(
+        issuer="https://login.celeriac.dev/",
+        audience=("tasks",),
+        tenant_claim="custom:tenant",
+        scope_prefix="tasks/",
+    ),
     "domain": Domain(name="api.celeriac.dev", zone_name="celeriac.dev", zone_id="Z0123456789"),
     "github": GitHub(repository="celeriac/celeriac", create_provider=True),
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from celeriac.settings import Settings
 from infra.cdk.deployment import DeploymentSettings
 from infra.cdk.stacks.api import output_id
-from tests.infra.conftest import Synthesized, as_list, statements
+from tests.infra.conftest import ROOT, Synthesized, as_list, statements
 
 ON_ECS = Settings(cluster_name="celeriac-dev", worker_log_group="/celeriac/dev/workers")
 
@@ -59,6 +60,10 @@ def test_requests_are_throttled_and_logged(dev: Synthesized) -> None:
 
     assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] == 50
     assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"] == 100
+    [group, _] = stage["AccessLogSettings"]["DestinationArn"]["Fn::GetAtt"]
+    log = dev.template("api")["Resources"][group]
+    assert log["Properties"]["RetentionInDays"] == dev.environment.log_retention.days
+    assert log["DeletionPolicy"] == "Delete"
     line = json.loads(stage["AccessLogSettings"]["Format"])
     assert line["requestId"] == "$context.requestId"
     assert not any("header" in value or "query" in value.lower() for value in line.values())
@@ -74,30 +79,79 @@ def test_without_options_every_request_reaches_the_function(dev: Synthesized) ->
     assert dev.all("api", "AWS::ApiGatewayV2::DomainName") == []
 
 
-def test_a_jwt_authorizer_guards_all_but_the_public_pages(with_options: Synthesized) -> None:
-    """Issuer and audience are the environment's; health asks for no token."""
+def test_a_jwt_authorizer_reads_the_header_that_callers_send(with_options: Synthesized) -> None:
+    """Issuer and audience are the environment's, and events are of the format that is read."""
     authorizer = with_options.one("api", "AWS::ApiGatewayV2::Authorizer")
-    routes = {
-        each["RouteKey"]: each["AuthorizationType"]
-        for each in with_options.properties("api", "AWS::ApiGatewayV2::Route")
-    }
+    integration = with_options.one("api", "AWS::ApiGatewayV2::Integration")
 
+    assert authorizer["AuthorizerType"] == "JWT"
+    assert authorizer["IdentitySource"] == ["$request.header.Authorization"]
     assert authorizer["JwtConfiguration"] == {
         "Issuer": "https://login.celeriac.dev/",
         "Audience": ["tasks"],
     }
+    assert integration["PayloadFormatVersion"] == "2.0"
+
+
+def test_the_function_is_told_what_tokens_say(dev: Synthesized, with_options: Synthesized) -> None:
+    """Which claim is the tenant, and what scopes begin with; without tokens no claim counts."""
+    taking = with_options.one("api", "AWS::Lambda::Function")["Environment"]["Variables"]
+    variables = dev.one("api", "AWS::Lambda::Function")["Environment"]["Variables"]
+
+    assert taking["CELERIAC_TOKEN_TENANT_CLAIM"] == "custom:tenant"
+    assert taking["CELERIAC_TOKEN_SCOPE_PREFIX"] == "tasks/"
+    assert "CELERIAC_TOKEN_TENANT_CLAIM" not in variables
+
+
+def test_no_token_is_asked_for_where_no_key_is(with_options: Synthesized) -> None:
+    """Each operation that needs no key has a public route; all others are the authorizer's."""
+    routes = {
+        each["RouteKey"]: each["AuthorizationType"]
+        for each in with_options.properties("api", "AWS::ApiGatewayV2::Route")
+    }
+    public = {key.removeprefix("ANY ") for key, kind in routes.items() if kind == "NONE"}
+    document = json.loads((ROOT / "docs" / "openapi.json").read_text())
+    guarded = {
+        path: any("security" in operation for operation in operations.values())
+        for path, operations in document["paths"].items()
+    }
+
     assert routes["$default"] == "JWT"
-    assert routes["ANY /health"] == "NONE"
-    assert routes["ANY /health/{proxy+}"] == "NONE"
+    assert {"/docs", "/openapi.json"} <= public
+    assert {"/problems", "/problems/{slug}"} <= guarded.keys()
+    for path, needs_key in guarded.items():
+        greedy = re.sub(r"(?<=/)[^/]+$", "{proxy+}", path)
+        assert (path in public or greedy in public) is not needs_key, path
 
 
 def test_a_custom_domain_is_the_only_door(with_options: Synthesized) -> None:
-    """Certificate, records for both address families, and AWS's own name is closed."""
+    """The name leads to this API's stage, with a certificate, and AWS's own name is closed."""
+    resources = with_options.template("api")["Resources"]
     assert with_options.one("api", "AWS::ApiGatewayV2::Api")["DisableExecuteApiEndpoint"] is True
+    mapping = with_options.one("api", "AWS::ApiGatewayV2::ApiMapping")
+    assert resources[mapping["DomainName"]["Ref"]]["Type"] == "AWS::ApiGatewayV2::DomainName"
+    assert resources[mapping["ApiId"]["Ref"]]["Type"] == "AWS::ApiGatewayV2::Api"
+    assert mapping["Stage"] == with_options.one("api", "AWS::ApiGatewayV2::Stage")["StageName"]
+    assert "ApiMappingKey" not in mapping
     domain = with_options.one("api", "AWS::ApiGatewayV2::DomainName")
     assert domain["DomainName"] == "api.celeriac.dev"
     assert domain["DomainNameConfigurations"][0]["SecurityPolicy"] == "TLS_1_2"
+    [certificate] = domain["DomainNameConfigurations"]
+    assert resources[certificate["CertificateArn"]["Ref"]]["Type"] == (
+        "AWS::CertificateManager::Certificate"
+    )
+
+
+def test_the_api_answers_over_both_address_families(
+    dev: Synthesized, with_options: Synthesized
+) -> None:
+    """An AAAA record is worth something only where the domain has such an address."""
+    for synthesized in (dev, with_options):
+        assert synthesized.one("api", "AWS::ApiGatewayV2::Api")["IpAddressType"] == "dualstack"
+    domain = with_options.one("api", "AWS::ApiGatewayV2::DomainName")
     records = with_options.properties("api", "AWS::Route53::RecordSet")
+
+    assert domain["DomainNameConfigurations"][0]["IpAddressType"] == "dualstack"
     assert {each["Type"] for each in records} == {"A", "AAAA"}
     assert all(each["Name"] == "api.celeriac.dev." for each in records)
 
@@ -114,6 +168,11 @@ def test_snap_start_is_called_by_an_alias(dev: Synthesized, with_options: Synthe
 
     assert function["SnapStart"] == {"ApplyOn": "PublishedVersions"}
     assert integration["IntegrationUri"] == {"Ref": alias}
+    permissions = with_options.properties("api", "AWS::Lambda::Permission")
+    assert permissions
+    for each in permissions:
+        assert each["FunctionName"] == {"Ref": alias}
+        assert each["Principal"] == "apigateway.amazonaws.com"
     assert "SnapStart" not in dev.one("api", "AWS::Lambda::Function")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from infra.cdk.environments import DEV
 from tests.infra.conftest import ROOT, Synthesized
-from tests.infra.test_ops import dashboard
+from tests.infra.readings import dashboard
 
 NEW_QUEUE = "    MAINTENANCE = ("
 NEW_MEMBER = '    VIDEO = ("video", Fleet(cpu=2048, memory=8192, processes=1, max_workers=3))\n'
@@ -93,13 +93,14 @@ def test_a_new_task_type_sets_the_backlog_its_fleet_takes(grown: Synthesized) ->
 
 
 def test_both_are_watched_and_shown(grown: Synthesized) -> None:
-    """The queue's alarms, the type's alarm, a row of the dashboard and a line in it."""
+    """The queue's alarms, the type's alarms, a row of the dashboard and a line in it."""
     names = {each["AlarmName"] for each in grown.properties("ops", "AWS::CloudWatch::Alarm")}
     assert {
         "celeriac-dev-video-oldest-age",
         "celeriac-dev-video-dead-letter",
         "celeriac-dev-video-no-worker",
         "celeriac-dev-cut-video-failure-rate",
+        "celeriac-dev-cut-video-late",
     } <= names
     text = str(dashboard(grown))
     assert "video: messages and workers" in text

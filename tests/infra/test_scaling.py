@@ -1,4 +1,4 @@
-"""The numbers of the scaling policies, and that the template has just those."""
+"""The scaling policies: what they come to, and that the template has just those."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.cdk.scaling import GROW, MOST_STEPS, WAKE, scaling, sizes_up_to
+from bench.scaling.autoscaling import SteppedPolicy
+from bench.scaling.expressions import evaluate
+from infra.cdk.scaling import GROW, MOST_STEPS, Scaling, StepPolicy, scaling, sizes_below
 from tasks.contract import Queue
 from tests.infra.conftest import SAMPLE, Synthesized
 
@@ -26,8 +28,31 @@ def alarm(dev: Synthesized, queue: Queue, kind: str) -> dict[str, Any]:
     )
 
 
-def expression(queries: list[dict[str, Any]]) -> str:
-    return next(each["Expression"] for each in queries if "Expression" in each)
+def expressions(queries: list[dict[str, Any]]) -> list[str]:
+    return [each["Expression"] for each in queries if "Expression" in each]
+
+
+def plan_of(dev: Synthesized, queue: Queue) -> Scaling:
+    environment = dev.environment
+    return scaling(queue, SAMPLE, oldest_age=environment.oldest_age, idle=environment.idle)
+
+
+def fleet_of(most: int, processes: int = 4) -> Scaling:
+    return Scaling(
+        max_workers=most,
+        processes=processes,
+        backlog_per_worker=10,
+        fit_window=timedelta(minutes=5),
+        sizes=sizes_below(most),
+    )
+
+
+def watched(plan: StepPolicy, **points: float | None) -> float | None:
+    """What a policy's alarm sees where the counts are these."""
+    known: dict[str, float | None] = {**dict.fromkeys(plan.counts), **points}
+    for name, expression in plan.expressions.items():
+        known[name] = evaluate(expression, known)
+    return known[name]
 
 
 @pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
@@ -43,84 +68,156 @@ def test_a_fleet_is_between_nothing_and_its_most(dev: Synthesized, queue: Queue)
 
 
 @pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
-def test_the_first_message_wakes_one_worker(dev: Synthesized, queue: Queue) -> None:
-    """One visible message with nobody running asks for exactly one worker, within a minute."""
-    wake, step = alarm(dev, queue, "wake"), policy(dev, queue, "wake")
-    configuration = step["StepScalingPolicyConfiguration"]
+@pytest.mark.parametrize("kind", ["wake", "fit"])
+def test_the_template_has_what_is_played(dev: Synthesized, queue: Queue, kind: str) -> None:
+    """Alarm and policy are made of the very plan that the simulation carries out."""
+    plan: StepPolicy = getattr(plan_of(dev, queue), kind)
+    found = alarm(dev, queue, kind)
+    configuration = policy(dev, queue, kind)["StepScalingPolicyConfiguration"]
+    bounds = ("MetricIntervalLowerBound", "MetricIntervalUpperBound", "ScalingAdjustment")
 
-    assert expression(wake["Metrics"]) == WAKE
-    assert (wake["Threshold"], wake["EvaluationPeriods"]) == (1, 1)
-    assert configuration["AdjustmentType"] == "ExactCapacity"
-    assert configuration["StepAdjustments"] == [
-        {"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}
+    assert sorted(expressions(found["Metrics"])) == sorted(plan.expressions.values())
+    (returned,) = (each for each in found["Metrics"] if each["ReturnData"])
+    assert returned["Expression"] == list(plan.expressions.values())[-1]
+    assert {each["MetricStat"]["Period"] for each in found["Metrics"] if "MetricStat" in each} == {
+        plan.window.total_seconds()
+    }
+    assert (found["Threshold"], found["EvaluationPeriods"]) == (plan.threshold, plan.windows)
+    assert found["ComparisonOperator"] == (
+        "LessThanThreshold" if plan.below else "GreaterThanOrEqualToThreshold"
+    )
+    assert found["TreatMissingData"] == "notBreaching"
+    assert len(found["AlarmActions"]) == 1
+    assert configuration["AdjustmentType"] == plan.adjustment
+    assert configuration["Cooldown"] == plan.cooldown.total_seconds()
+    assert [
+        tuple(step.get(name) for name in bounds) for step in configuration["StepAdjustments"]
+    ] == [(step.lower, step.upper, step.adjustment) for step in plan.steps]
+
+
+@pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
+def test_each_name_in_an_expression_is_the_metric_it_says(dev: Synthesized, queue: Queue) -> None:
+    """Visible, in flight and delayed are SQS's counts, and running the number of CPU samples."""
+    wanted = {
+        "visible": ("ApproximateNumberOfMessagesVisible", "Maximum"),
+        "in_flight": ("ApproximateNumberOfMessagesNotVisible", "Maximum"),
+        "delayed": ("ApproximateNumberOfMessagesDelayed", "Maximum"),
+        "running": ("CPUUtilization", "SampleCount"),
+    }
+    tracking = policy(dev, queue, "grow")["TargetTrackingScalingPolicyConfiguration"]
+    queries = [
+        *alarm(dev, queue, "wake")["Metrics"],
+        *alarm(dev, queue, "fit")["Metrics"],
+        *tracking["CustomizedMetricSpecification"]["Metrics"],
     ]
-    assert len(wake["AlarmActions"]) == 1
+    found = {
+        (each["Id"], each["MetricStat"]["Metric"]["MetricName"], each["MetricStat"]["Stat"])
+        for each in queries
+        if "MetricStat" in each
+    }
+
+    assert found == {(name, *metric) for name, metric in wanted.items()}
 
 
 @pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
 def test_a_backlog_grows_the_fleet_and_never_shrinks_it(dev: Synthesized, queue: Queue) -> None:
     """Growth tracks the messages waiting for each running worker, at the computed target."""
-    plan = scaling(queue, SAMPLE, oldest_age=dev.environment.oldest_age, idle=dev.environment.idle)
     tracking = policy(dev, queue, "grow")["TargetTrackingScalingPolicyConfiguration"]
 
-    assert tracking["TargetValue"] == plan.backlog_per_worker
+    assert tracking["TargetValue"] == plan_of(dev, queue).backlog_per_worker
     assert tracking["DisableScaleIn"] is True
-    assert expression(tracking["CustomizedMetricSpecification"]["Metrics"]) == GROW
+    assert expressions(tracking["CustomizedMetricSpecification"]["Metrics"]) == [GROW]
 
 
-@pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
-def test_workers_leave_only_when_what_is_left_fits_fewer(dev: Synthesized, queue: Queue) -> None:
-    """Fit counts what is visible, in flight and delayed, over all of the idle time."""
-    plan = scaling(queue, SAMPLE, oldest_age=dev.environment.oldest_age, idle=dev.environment.idle)
-    fit = alarm(dev, queue, "fit")
-    steps = policy(dev, queue, "fit")["StepScalingPolicyConfiguration"]["StepAdjustments"]
-    names = {
-        each["MetricStat"]["Metric"]["MetricName"]
-        for each in fit["Metrics"]
-        if "MetricStat" in each
-    }
-
-    assert expression(fit["Metrics"]) == plan.fit
-    assert names == {
-        "ApproximateNumberOfMessagesVisible",
-        "ApproximateNumberOfMessagesNotVisible",
-        "ApproximateNumberOfMessagesDelayed",
-        "CPUUtilization",
-    }
-    (period,) = {each["MetricStat"]["Period"] for each in fit["Metrics"] if "MetricStat" in each}
-    assert timedelta(seconds=period * fit["EvaluationPeriods"]) == dev.environment.idle
-    assert fit["Threshold"] == queue.fleet.max_workers
-    assert [each["ScalingAdjustment"] for each in steps] == list(plan.sizes)
+def test_growth_waits_for_a_count_that_is_late() -> None:
+    """Without a count of workers there is no backlog of each, and not one of nought either."""
+    assert evaluate(GROW, {"visible": 100.0, "running": None}) is None
+    assert evaluate(GROW, {"visible": 100.0, "running": 4.0}) == 25
 
 
-@pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
-def test_each_number_of_needed_workers_meets_one_step(dev: Synthesized, queue: Queue) -> None:
-    """The steps leave no gap: any number of needed workers below the most is answered by enough."""
-    steps = policy(dev, queue, "fit")["StepScalingPolicyConfiguration"]["StepAdjustments"]
-    most = queue.fleet.max_workers
-    plan = scaling(queue, SAMPLE, oldest_age=dev.environment.oldest_age, idle=dev.environment.idle)
+def test_the_first_message_wakes_a_worker() -> None:
+    """Any message is too much for nobody; what runs may have its share waiting."""
+    wake = fleet_of(10).wake
 
-    for needed in range(most):
-        answers = [
-            step["ScalingAdjustment"]
-            for step in steps
-            if step.get("MetricIntervalLowerBound", -most - 1)
-            < needed - most
-            <= step["MetricIntervalUpperBound"]
-        ]
-        assert answers == [plan.size_for(needed)]
-        assert answers[0] >= needed
+    assert watched(wake, visible=1, running=None) == 1
+    assert watched(wake, visible=0, running=None) == 0
+    assert watched(wake, visible=10, running=1) == 0
+    assert watched(wake, visible=None, running=None) is None
 
 
-@given(most=st.integers(1, 5000), needed=st.integers(0, 5000))
-def test_any_fleet_fits_the_steps_that_aws_allows(most: int, needed: int) -> None:
-    """At most 20 sizes, from none to the most, and always one that is enough."""
-    sizes = sizes_up_to(most)
+def test_waking_cannot_shrink_a_fleet(dev: Synthesized) -> None:
+    """It adds to what there is, so that a count which is late costs one worker, and no fleet."""
+    for queue in Queue:
+        wake = plan_of(dev, queue).wake
+        assert wake.adjustment == "ChangeInCapacity"
+        assert [step.adjustment for step in wake.steps] == [1]
+
+
+def test_workers_leave_only_after_all_of_the_idle_time(dev: Synthesized) -> None:
+    """Fit's windows together are ``idle``."""
+    for queue in Queue:
+        fit = plan_of(dev, queue).fit
+        assert fit.window * fit.windows == dev.environment.idle
+
+
+@given(most=st.integers(1, 5000))
+def test_any_fleet_fits_the_steps_that_aws_allows(most: int) -> None:
+    """At most 20 sizes, from none to fewer than the most; the small ones are all there."""
+    sizes = sizes_below(most)
 
     assert len(sizes) <= MOST_STEPS
-    assert (sizes[0], sizes[-1]) == (0, most)
     assert list(sizes) == sorted(set(sizes))
-    assert needed > most or any(size >= needed for size in sizes)
+    assert sizes[:10] == tuple(range(min(most, 10)))
+    assert sizes[-1] < most
+
+
+@given(
+    most=st.integers(1, 5000),
+    processes=st.integers(1, 16),
+    running=st.integers(0, 5000),
+    visible=st.integers(0, 100_000),
+    in_flight=st.integers(0, 100_000),
+    delayed=st.integers(0, 10),
+)
+def test_fit_takes_away_and_leaves_enough(
+    most: int, processes: int, running: int, visible: int, in_flight: int, delayed: int
+) -> None:
+    """It acts only where its one step is fewer workers than run, and as many as the work fills."""
+    fit = fleet_of(most, processes).fit
+    running = min(running, most)
+
+    value = watched(
+        fit, visible=visible, in_flight=in_flight, delayed=delayed, running=running * 5 or None
+    )
+
+    assert value is not None
+    if value < fit.threshold:
+        size = SteppedPolicy(fit).step(value).adjustment
+        assert size < running
+        assert size * processes >= visible + in_flight
+        assert size >= min(1, visible + in_flight + delayed)
+
+
+@given(most=st.integers(2, 5000), share=st.floats(0, 1))
+def test_a_fleet_with_little_to_do_keeps_one_worker(most: int, share: float) -> None:
+    """Of any number that runs, one stays for one message, in flight or only delayed."""
+    running = 2 + int(share * (most - 2))
+    for counts in ({"visible": 0.0, "in_flight": 1.0, "delayed": 0.0}, {"delayed": 1.0}):
+        known = {"visible": 0.0, "in_flight": 0.0, **counts}
+        fit = fleet_of(most).fit
+        value = watched(fit, running=running * 5, **known)
+        assert value is not None
+        assert SteppedPolicy(fit).step(value).adjustment == 1
+
+
+@pytest.mark.parametrize("late", [("running",), ("visible", "in_flight", "delayed")])
+def test_fit_takes_nobody_away_on_counts_that_are_late(late: tuple[str, ...]) -> None:
+    """Whichever counts of a whole window are missing, the alarm is quiet."""
+    fit = fleet_of(10).fit
+    idle: dict[str, float | None] = {"visible": 0, "in_flight": 0, "delayed": 0, "running": 50}
+
+    assert watched(fit, **idle) == 0
+    assert watched(fit, **{**idle, **dict.fromkeys(late)}) == fit.threshold
 
 
 def test_long_tasks_get_a_smaller_backlog_each_worker() -> None:

@@ -64,6 +64,8 @@ def test_containers_can_be_stopped_checked_and_not_written_to(dev: Synthesized) 
         (mount,) = container["MountPoints"]
         assert (mount["ContainerPath"], mount["ReadOnly"]) == ("/tmp", False)
         assert container["LogConfiguration"]["LogDriver"] == "awslogs"
+        assert container["LogConfiguration"]["Options"]["mode"] == "non-blocking"
+        assert container["LogConfiguration"]["Options"]["max-buffer-size"] == "26214400b"
 
 
 def test_all_workers_share_one_arm_image(dev: Synthesized) -> None:
@@ -122,7 +124,7 @@ def test_the_endpoints_network_has_no_way_out(synthesize: Synthesize) -> None:
 
     assert closed.all("workers", "AWS::EC2::NatGateway") == []
     assert closed.all("workers", "AWS::EC2::InternetGateway") == []
-    always = {"sqs", "ecr.api", "ecr.dkr", "logs", "scheduler", "s3", "dynamodb"}
+    always = {"sqs", "ecr.api", "ecr.dkr", "ecs", "logs", "scheduler", "s3", "dynamodb"}
     assert endpoints(closed) == always
     assert endpoints(mailing) == always | {"email"}
 
@@ -191,6 +193,22 @@ def test_a_worker_receives_from_its_own_queue_only(dev: Synthesized) -> None:
     assert all(len(resources) == 1 for resources in receiving)
     assert len({str(resources) for resources in receiving}) == len(Queue)
     assert all(len(resources) == 2 * len(Queue) for resources in sending)
+
+
+def test_a_worker_wakes_every_queue_but_its_own(dev: Synthesized) -> None:
+    """Each role names the services of the other queues, one by one."""
+    named = [
+        str(statement["Resource"])
+        for statement in statements(dev.properties("workers", "AWS::IAM::Policy"))
+        if "ecs:UpdateService" in as_list(statement["Action"])
+    ]
+    missing = [
+        [each for each in Queue if f"service/celeriac-dev/{each.queue_name}'" not in resources]
+        for resources in named
+    ]
+
+    assert sorted(each.name for (each,) in missing) == sorted(each.name for each in Queue)
+    assert not any("*" in resources for resources in named)
 
 
 @pytest.mark.parametrize("stack", ["data", "workers", "api", "delivery"])

@@ -123,6 +123,18 @@ def test_an_ended_task_is_not_repaired(context: FakeContext) -> None:
     assert messages() == 0
 
 
+def test_a_task_that_awaits_its_canvas_is_not_repaired(context: FakeContext) -> None:
+    """What is to be sent under its id comes from the canvas that has replaced it."""
+    record = a_task_without_a_message()
+    services().records.claim(record.task_id, 1, "a worker", clock.now() + 60_000)
+    services().records.await_canvas(services().records.hand_on(record.task_id, "a worker"))
+
+    result = cleanup(NOW, context)
+
+    assert (result.messages_resent, result.workers_lost) == ([], [])
+    assert messages() == 0
+
+
 def test_a_task_in_a_long_queue_is_sent_again_once_only(context: FakeContext) -> None:
     """While its queue holds messages, a task that was resent before is not resent again."""
     record = a_task_without_a_message()

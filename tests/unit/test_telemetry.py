@@ -52,12 +52,12 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("deployed")
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_each_moment_is_one_line_with_the_catalogued_dimensions(
-    moment: str, capsys: pytest.CaptureFixture[str]
+    moment: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A moment of a task's life is one log line, in the namespace and with all dimensions."""
     MOMENTS[moment]()
 
-    [line] = capsys.readouterr().out.splitlines()
+    [line] = capfd.readouterr().out.splitlines()
     emitted = json.loads(line)
     [directive] = emitted["_aws"]["CloudWatchMetrics"]
     expected = task_dimensions(environment="staging", queue="files", task_type="process-file")
@@ -67,12 +67,12 @@ def test_each_moment_is_one_line_with_the_catalogued_dimensions(
 
 
 @pytest.mark.usefixtures("deployed")
-def test_every_metric_is_emitted_with_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_metric_is_emitted_with_its_unit(capfd: pytest.CaptureFixture[str]) -> None:
     """What the catalogue of metrics names is what a task's life emits: no more, no less."""
     for moment in MOMENTS.values():
         moment()
 
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     emitted = {
         (metric["Name"], metric["Unit"])
         for line in lines
@@ -82,29 +82,29 @@ def test_every_metric_is_emitted_with_its_unit(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.usefixtures("deployed")
-def test_a_retry_of_a_cancelled_task_is_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_retry_of_a_cancelled_task_is_its_end(capfd: pytest.CaptureFixture[str]) -> None:
     """An attempt that fails after the cancellation isn't tried again, nor counted as if it were."""
     telemetry.retried(in_state(states.REVOKED))
 
-    emitted = json.loads(capsys.readouterr().out)
+    emitted = json.loads(capfd.readouterr().out)
     assert "TaskRevoked" in emitted
     assert "TaskRetried" not in emitted
 
 
 @pytest.mark.usefixtures("deployed")
-def test_times_are_in_milliseconds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_times_are_in_milliseconds(capfd: pytest.CaptureFixture[str]) -> None:
     """An attempt that could have begun 250 ms ago has waited for so long."""
     MOMENTS["started"]()
 
-    [waited] = json.loads(capsys.readouterr().out)["QueueWait"]
+    [waited] = json.loads(capfd.readouterr().out)["QueueWait"]
     assert 250 <= waited < 5_000
 
 
-def test_a_laptop_emits_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_laptop_emits_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     """Where nobody reads metrics, the log holds none."""
     assert not settings().deployed
 
     for moment in MOMENTS.values():
         moment()
 
-    assert capsys.readouterr().out == ""
+    assert capfd.readouterr().out == ""

@@ -1,15 +1,22 @@
-"""A task that is submitted to a queue whose workers all sleep wakes one."""
+"""A task that is sent to a queue whose workers all sleep wakes one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
+from celery import _state, chain
+from celery.signals import after_task_publish
 
-from celeriac import services, waking
+from celeriac import clock, services, waking
+from celeriac.app import CeleriacApp, make_app
 from celeriac.settings import Settings
+from tasks.contract import BaseModel, Catalogue, Queue, TaskContext, task
+from worker.equipment import equip
+from worker.waking import wake_others
 
 
 @pytest.fixture
@@ -82,3 +89,91 @@ def test_without_ecs_nothing_is_asked(aws: Settings) -> None:
     waking.wake("files")
 
     assert "ecs" not in services.services().__dict__
+
+
+def after(delay: timedelta) -> clock.Millis:
+    return clock.now() + clock.millis(delay)
+
+
+def test_a_task_that_is_due_soon_has_its_worker_at_once(ecs: Any) -> None:
+    """What SQS delays starts when it is due, since its worker is there by then."""
+    waking.wake("files", after(timedelta(minutes=10)))
+
+    assert desired(ecs) == 1
+
+
+def test_a_task_that_is_due_much_later_wakes_nobody(ecs: Any) -> None:
+    """What a schedule keeps has no message that would keep a worker until then."""
+    waking.wake("files", after(timedelta(hours=1)))
+    assert desired(ecs) == 0
+
+    waking.wake("files")
+    assert desired(ecs) == 1
+
+
+class Noted(BaseModel):
+    text: str = ""
+
+
+@task(queue=Queue.FILES, time_limit=timedelta(minutes=1))
+def note(payload: Noted, context: TaskContext) -> Noted:
+    """Note something."""
+    return payload
+
+
+@pytest.fixture
+def consuming(ecs: Any) -> Iterator[Callable[[str], CeleriacApp]]:
+    """Makes the app of a worker that consumes this queue, and is about to send."""
+    before = _state._get_current_app()
+
+    def of(queue_name: str) -> CeleriacApp:
+        app = equip(make_app(services.services().settings, Catalogue([note])))
+        app.amqp.queues.select([queue_name])
+        return app
+
+    yield of
+    after_task_publish.disconnect(wake_others)
+    _state._set_current_app(before)
+
+
+def test_a_worker_wakes_the_queue_that_it_sends_to(
+    ecs: Any, consuming: Callable[[str], CeleriacApp]
+) -> None:
+    """A step of a chain on another queue finds a worker, though no alarm has gone off."""
+    app = consuming("default")
+    chain(app.signature("note", ({},), queue="files")).apply_async()
+
+    assert desired(ecs) == 1
+
+
+def test_a_worker_has_no_need_to_wake_its_own_queue(
+    ecs: Any, consuming: Callable[[str], CeleriacApp]
+) -> None:
+    """It is awake itself."""
+    consuming("files").send_task("note", ({},))
+
+    assert desired(ecs) == 0
+
+
+def test_what_a_worker_leaves_to_a_schedule_wakes_nobody(
+    ecs: Any, consuming: Callable[[str], CeleriacApp]
+) -> None:
+    """A delay of an hour is a schedule's, and so is the waking."""
+    consuming("default").send_task("note", ({},), countdown=3600)
+
+    assert desired(ecs) == 0
+
+
+def test_a_fault_of_ecs_is_no_fault_of_the_sending(
+    ecs: Any, consuming: Callable[[str], CeleriacApp], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The message is out, whatever ECS says."""
+    app = consuming("default")
+    services.services().settings.__dict__["cluster_name"] = "gone"
+
+    sent = app.send_task("note", ({},))
+
+    assert "could not be woken" in caplog.text
+    record = services.services().records.get(sent.id)
+    assert record is not None
+    assert record.state == "PENDING"

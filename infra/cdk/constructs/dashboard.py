@@ -20,6 +20,9 @@ from tasks.contract.catalogue import AnyTaskType
 
 _DAY = timedelta(days=1)
 _WIDTH = 24
+_HEIGHT = 6
+# Four graphs and the cost share a queue's row.
+_GRAPH = 5
 
 
 class Dashboard(Construct):
@@ -46,6 +49,7 @@ class Dashboard(Construct):
         self._queues = queues
         self._dead_letters = dead_letters
         self._oldest_age = oldest_age
+        self._public_address = public_address
         self.dashboard = aws_cloudwatch.Dashboard(
             self,
             "Dashboard",
@@ -55,10 +59,14 @@ class Dashboard(Construct):
         )
         self.dashboard.add_widgets(
             aws_cloudwatch.AlarmStatusWidget(
-                title="Alarms", alarms=alarms, width=_WIDTH // 3, height=6
+                title="Alarms", alarms=alarms, width=_WIDTH // 3, height=_HEIGHT
             ),
             self._http(http),
-            self._cost(public_address=public_address),
+            self._cost(
+                "Estimated cost, dollars a day (list prices of us-east-1)",
+                list(queues),
+                width=_WIDTH // 3,
+            ),
         )
         for queue in queues:
             self.dashboard.add_widgets(
@@ -81,36 +89,42 @@ class Dashboard(Construct):
             width=_WIDTH // 3,
         )
 
-    def _cost(self, *, public_address: bool) -> aws_cloudwatch.SingleValueWidget:
+    def _cost(
+        self, title: str, queues: Sequence[Queue], *, width: int
+    ) -> aws_cloudwatch.SingleValueWidget:
+        """What these queues cost a day. A queue that slept has no samples, and counts as nothing:
+        a sum with something missing would be missing itself.
+        """
         running = {
-            f"w{number}": metrics.running(_DAY)
-            for number, metrics in enumerate(self._queues.values())
+            f"w{place}": self._queues[queue].running(_DAY) for place, queue in enumerate(queues)
         }
-        sent = {
-            f"m{number}": metrics.sent(_DAY) for number, metrics in enumerate(self._queues.values())
-        }
-        minutes = [
-            f"{name} * {worker_hour(queue, public_address=public_address) / 60:.8f}"
-            for name, queue in zip(running, self._queues, strict=True)
+        sent = {f"m{place}": self._queues[queue].sent(_DAY) for place, queue in enumerate(queues)}
+        minute_costs = [
+            worker_hour(queue, public_address=self._public_address) / 60 for queue in queues
         ]
         return aws_cloudwatch.SingleValueWidget(
-            title="Estimated cost, dollars a day (list prices of us-east-1)",
+            title=title,
             metrics=[
                 aws_cloudwatch.MathExpression(
                     label="workers",
-                    expression=" + ".join(minutes),
+                    expression=" + ".join(
+                        f"FILL({name}, 0) * {cost:.8f}"
+                        for name, cost in zip(running, minute_costs, strict=True)
+                    ),
                     using_metrics=running,
                     period=duration(_DAY),
                 ),
                 aws_cloudwatch.MathExpression(
                     label="tasks",
-                    expression=f"({' + '.join(sent)}) * {TaskCost().total:.9f}",
+                    expression=" + ".join(
+                        f"FILL({name}, 0) * {TaskCost().total:.9f}" for name in sent
+                    ),
                     using_metrics=sent,
                     period=duration(_DAY),
                 ),
             ],
-            width=_WIDTH // 3,
-            height=6,
+            width=width,
+            height=_HEIGHT,
         )
 
     def _row(self, queue: Queue, metrics: QueueMetrics) -> list[aws_cloudwatch.IWidget]:
@@ -121,10 +135,10 @@ class Dashboard(Construct):
                 title=f"{name}: messages and workers",
                 left=[metrics.visible(), metrics.in_flight(), metrics.delayed()],
                 right=[metrics.running()],
-                width=_WIDTH // 4,
+                width=_GRAPH,
             ),
             aws_cloudwatch.GraphWidget(
-                title=f"{name}: oldest message and dead letters",
+                title=f"{name}: oldest message, held ones too, and dead letters",
                 left=[metrics.oldest_age()],
                 left_annotations=[
                     aws_cloudwatch.HorizontalAnnotation(
@@ -132,18 +146,19 @@ class Dashboard(Construct):
                     )
                 ],
                 right=[self._dead_letters[queue]],
-                width=_WIDTH // 4,
+                width=_GRAPH,
             ),
             aws_cloudwatch.GraphWidget(
                 title=f"{name}: succeeded and failed",
                 left=list(chain.from_iterable(map(self._counts, types))),
-                width=_WIDTH // 4,
+                width=_GRAPH,
             ),
             aws_cloudwatch.GraphWidget(
                 title=f"{name}: wait and run time, ms",
                 left=list(chain.from_iterable(map(self._times, types))),
-                width=_WIDTH // 4,
+                width=_GRAPH,
             ),
+            self._cost(f"{name}: dollars a day", [queue], width=_WIDTH - 4 * _GRAPH),
         ]
 
     def _counts(self, task_type: AnyTaskType) -> list[aws_cloudwatch.IMetric]:

@@ -23,11 +23,13 @@ from constructs import Construct
 from infra.cdk.durations import retention
 from infra.cdk.environments import Domain, Jwt
 
-# Asked without a token where a JWT authorizer stands before the rest: health, and the pages that a
-# browser opens before anyone has signed in.
+# Asked without a token where a JWT authorizer stands before the rest: health, what problems mean,
+# and the pages that a browser opens before anyone has signed in.
 PUBLIC_PATHS = (
     "/health",
     "/health/{proxy+}",
+    "/problems",
+    "/problems/{proxy+}",
     "/docs",
     "/openapi.json",
     "/console",
@@ -69,7 +71,7 @@ class HttpApi(Construct):
     """One function behind an HTTP API: throttled, logged, on its own domain if it has one.
 
     ``function`` may be an alias. With ``jwt``, a token is asked for everywhere but on
-    ``PUBLIC_PATHS``; without, the function checks its own keys.
+    ``PUBLIC_PATHS``, and the function takes the caller from it; without, it checks its own keys.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class HttpApi(Construct):
             "Api",
             api_name=name,
             create_default_stage=False,
+            ip_address_type=aws_apigatewayv2.IpAddressType.DUAL_STACK,
             disable_execute_api_endpoint=domain is not None,
             default_integration=integration,
             default_authorizer=aws_apigatewayv2_authorizers.HttpJwtAuthorizer(
@@ -145,6 +148,7 @@ class HttpApi(Construct):
                 validation=aws_certificatemanager.CertificateValidation.from_dns(zone),
             ),
             security_policy=aws_apigatewayv2.SecurityPolicy.TLS_1_2,
+            ip_address_type=aws_apigatewayv2.IpAddressType.DUAL_STACK,
         )
         target = aws_route53.RecordTarget.from_alias(
             aws_route53_targets.ApiGatewayv2DomainProperties(

@@ -10,12 +10,14 @@ from constructs import Construct
 from infra.cdk.environments import Network
 
 # What a worker calls that has no free gateway endpoint: its queue, its image, its log, schedules,
-# and SES if it mails. Task protection and credentials come from addresses inside the task itself.
+# other queues' services, and SES if it mails. Task protection and credentials come from addresses
+# inside the task itself.
 _INTERFACES = {
     "Sqs": aws_ec2.InterfaceVpcEndpointAwsService.SQS,
     "EcrApi": aws_ec2.InterfaceVpcEndpointAwsService.ECR,
     "EcrDocker": aws_ec2.InterfaceVpcEndpointAwsService.ECR_DOCKER,
     "Logs": aws_ec2.InterfaceVpcEndpointAwsService.CLOUDWATCH_LOGS,
+    "Ecs": aws_ec2.InterfaceVpcEndpointAwsService.ECS,
     "Scheduler": aws_ec2.InterfaceVpcEndpointAwsService("scheduler"),
 }
 _MAIL = {"Mail": aws_ec2.InterfaceVpcEndpointAwsService.EMAIL}

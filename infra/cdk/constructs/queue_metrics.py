@@ -30,12 +30,18 @@ class QueueMetrics:
         return self._sqs("ApproximateNumberOfMessagesDelayed", "delayed", period)
 
     def oldest_age(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
-        """How long the oldest message has waited, in seconds."""
+        """How long ago the oldest message was sent, in seconds; one that a worker holds counts."""
         return self._sqs("ApproximateAgeOfOldestMessage", "oldest, s", period)
 
     def sent(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
         """Messages that were put in, in all."""
         return self._sqs("NumberOfMessagesSent", "sent", period, statistic=aws_cloudwatch.Stats.SUM)
+
+    def received(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
+        """Messages that workers took, in all."""
+        return self._sqs(
+            "NumberOfMessagesReceived", "received", period, statistic=aws_cloudwatch.Stats.SUM
+        )
 
     def running(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
         """CPU samples: one a minute for each running worker."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import re
 
 import jsii
 from aws_cdk import aws_applicationautoscaling, aws_cloudwatch
@@ -10,7 +10,7 @@ from constructs import Construct, IConstruct
 
 from infra.cdk.constructs.queue_metrics import QueueMetrics
 from infra.cdk.durations import duration
-from infra.cdk.scaling import COOLDOWN, FIT_WINDOWS, GROW, PERIOD, WAKE, Scaling
+from infra.cdk.scaling import COOLDOWN, GROW, Scaling, StepPolicy
 
 _Policy = aws_applicationautoscaling.CfnScalingPolicy
 
@@ -18,10 +18,9 @@ _Policy = aws_applicationautoscaling.CfnScalingPolicy
 class WorkerScaling(Construct):
     """The policies that set how many workers a service has.
 
-    Wake and fit name the size they want, so that repeating one, or waking a service that the API
-    has just woken, changes nothing. Growth is target tracking that never shrinks: it can't see
-    what is in flight, and fit can. Which workers leave is ECS's choice among those that hold no
-    task protection.
+    Only fit ever shrinks a fleet. Wake adds one, whatever there is; growth is target tracking
+    that never shrinks, since it can't see what is in flight. Which workers leave is ECS's choice
+    among those that hold no task protection.
     """
 
     def __init__(
@@ -50,29 +49,9 @@ class WorkerScaling(Construct):
             max_capacity=scaling.max_workers,
         )
         self.target.node.add_dependency(service)
-        self.wake = self._wake()
+        self.wake = self._stepped(scaling.wake)
         self.grow = self._grow()
-        self.fit = self._fit()
-
-    def _wake(self) -> aws_cloudwatch.Alarm:
-        return self._alarm(
-            "Wake",
-            reason="A message waits and no worker runs: start one.",
-            expression=aws_cloudwatch.MathExpression(
-                expression=WAKE,
-                using_metrics={
-                    "visible": self._metrics.visible(),
-                    "running": self._metrics.running(),
-                },
-                period=duration(PERIOD),
-            ),
-            comparison=aws_cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            threshold=1,
-            windows=1,
-            steps=[
-                _Policy.StepAdjustmentProperty(metric_interval_lower_bound=0, scaling_adjustment=1)
-            ],
-        )
+        self.fit = self._stepped(scaling.fit)
 
     def _grow(self) -> aws_applicationautoscaling.CfnScalingPolicy:
         visible, running = self._metrics.visible(), self._metrics.running()
@@ -105,76 +84,60 @@ class WorkerScaling(Construct):
             ),
         )
 
-    def _fit(self) -> aws_cloudwatch.Alarm:
-        window, most = self._scaling.fit_window, self._scaling.max_workers
-        return self._alarm(
-            "Fit",
-            reason="The work would fit fewer workers, or there is none: let some go.",
-            expression=aws_cloudwatch.MathExpression(
-                expression=self._scaling.fit,
-                using_metrics={
-                    "visible": self._metrics.visible(window),
-                    "in_flight": self._metrics.in_flight(window),
-                    "delayed": self._metrics.delayed(window),
-                    "samples": self._metrics.running(window),
-                },
-                period=duration(window),
-            ),
-            comparison=aws_cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-            threshold=most,
-            windows=FIT_WINDOWS,
-            steps=[
-                _Policy.StepAdjustmentProperty(
-                    metric_interval_upper_bound=-most, scaling_adjustment=0
-                ),
-                *(
-                    _Policy.StepAdjustmentProperty(
-                        metric_interval_lower_bound=below - most,
-                        metric_interval_upper_bound=size - most,
-                        scaling_adjustment=size,
-                    )
-                    for below, size in pairwise(self._scaling.sizes)
-                ),
-            ],
-        )
-
-    def _alarm(
-        self,
-        name: str,
-        *,
-        reason: str,
-        expression: aws_cloudwatch.MathExpression,
-        comparison: aws_cloudwatch.ComparisonOperator,
-        threshold: int,
-        windows: int,
-        steps: list[aws_applicationautoscaling.CfnScalingPolicy.StepAdjustmentProperty],
-    ) -> aws_cloudwatch.Alarm:
+    def _stepped(self, plan: StepPolicy) -> aws_cloudwatch.Alarm:
         policy = _Policy(
             self,
-            f"{name}Policy",
-            policy_name=f"{self._name}-{name.lower()}",
+            f"{plan.name.title()}Policy",
+            policy_name=f"{self._name}-{plan.name}",
             policy_type="StepScaling",
             scaling_target_id=self.target.ref,
             step_scaling_policy_configuration=_Policy.StepScalingPolicyConfigurationProperty(
-                adjustment_type="ExactCapacity",
-                cooldown=int(COOLDOWN.total_seconds()),
+                adjustment_type=plan.adjustment,
+                cooldown=int(plan.cooldown.total_seconds()),
                 metric_aggregation_type="Maximum",
-                step_adjustments=steps,
+                step_adjustments=[
+                    _Policy.StepAdjustmentProperty(
+                        metric_interval_lower_bound=step.lower,
+                        metric_interval_upper_bound=step.upper,
+                        scaling_adjustment=step.adjustment,
+                    )
+                    for step in plan.steps
+                ],
             ),
         )
         alarm = aws_cloudwatch.Alarm(
             self,
-            name,
-            alarm_name=f"{self._name}-{name.lower()}",
-            alarm_description=f"{reason} This alarm is the scaling policy's; nobody needs to act.",
-            metric=expression,
-            comparison_operator=comparison,
-            threshold=threshold,
-            evaluation_periods=windows,
+            plan.name.title(),
+            alarm_name=f"{self._name}-{plan.name}",
+            alarm_description=(
+                f"{plan.reason} This alarm is the scaling policy's; nobody needs to act."
+            ),
+            metric=self._watched(plan),
+            comparison_operator=(
+                aws_cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
+                if plan.below
+                else aws_cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
+            ),
+            threshold=plan.threshold,
+            evaluation_periods=plan.windows,
             treat_missing_data=aws_cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         alarm.add_alarm_action(_Scale(policy))
         return alarm
+
+    def _watched(self, plan: StepPolicy) -> aws_cloudwatch.IMetric:
+        """The last of the plan's expressions, each computed of those before it."""
+        known: dict[str, aws_cloudwatch.IMetric] = {
+            count: getattr(self._metrics, count)(plan.window) for count in plan.counts
+        }
+        for name, expression in plan.expressions.items():
+            used = set(re.findall(r"[a-z_]+", expression))
+            known[name] = aws_cloudwatch.MathExpression(
+                expression=expression,
+                using_metrics={each: metric for each, metric in known.items() if each in used},
+                period=duration(plan.window),
+            )
+        return known[name]
 
 
 @jsii.implements(aws_cloudwatch.IAlarmAction)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from fractions import Fraction
 
-from aws_cdk import Stack, aws_ecs, aws_iam, aws_logs
+from aws_cdk import Size, Stack, aws_ecs, aws_iam, aws_logs
 from constructs import Construct
 
 from infra.cdk.constructs.network import WorkerNetwork
@@ -94,8 +94,10 @@ class WorkerService(Construct):
             logging=aws_ecs.LogDriver.aws_logs(
                 stream_prefix=queue.queue_name,
                 log_group=log_group,
-                # A worker goes on when the log can't keep up, and drops lines, not tasks.
+                # A worker goes on when the log can't keep up, and drops lines, not tasks: metrics
+                # too, which are lines. So there is more room than Docker's 1 MiB.
                 mode=aws_ecs.AwsLogDriverMode.NON_BLOCKING,
+                max_buffer_size=Size.mebibytes(25),
             ),
             readonly_root_filesystem=True,
             stop_timeout=duration(min(drain_window + HAND_BACK, LONGEST_STOP)),

@@ -20,6 +20,7 @@ from infra.cdk.grants import (
     grant_artifacts,
     grant_schedules,
     grant_task_records,
+    grant_waking,
 )
 from infra.cdk.stacks.data import Data
 from tasks.contract import Queue
@@ -127,19 +128,7 @@ class Api(Stack):
             wildcard="cloudwatch:GetMetricData takes no resource.",
         )
         grant_artifacts(self.role, data, ["s3:GetObject", "s3:PutObject"])
-        grant(
-            self.role,
-            "WakeWorkers",
-            ["ecs:DescribeServices", "ecs:UpdateService"],
-            [
-                self.format_arn(
-                    service="ecs",
-                    resource="service",
-                    resource_name=f"{environment.prefix}/{queue.queue_name}",
-                )
-                for queue in Queue
-            ],
-        )
+        grant_waking(self.role, environment.prefix, Queue)
         grant_schedules(self.role, data)
 
     def _accept(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 from aws_cdk import Stack, aws_budgets, aws_cloudwatch
 from constructs import Construct
 
-from celeriac.metrics import TASK_FAILED, TASK_SUCCEEDED
+from celeriac.metrics import QUEUE_WAIT, TASK_FAILED, TASK_SUCCEEDED
+from celeriac.settings import LONGEST_WAIT
 from celeriac.topology import TABLE
 from infra.cdk.constructs.alarms import Alarms
 from infra.cdk.constructs.dashboard import Dashboard
@@ -15,7 +17,7 @@ from infra.cdk.constructs.queue_metrics import QueueMetrics
 from infra.cdk.constructs.task_metrics import task_metric
 from infra.cdk.durations import duration
 from infra.cdk.environments import Environment
-from infra.cdk.scaling import WAKE
+from infra.cdk.scaling import NO_WORKER, PERIOD
 from infra.cdk.stacks.api import FUNCTION_TIMEOUT, Api
 from infra.cdk.stacks.data import Data
 from infra.cdk.stacks.workers import Workers
@@ -27,6 +29,8 @@ _FIVE_MINUTES = timedelta(minutes=5)
 _FEWEST_TASKS = 5
 _FAILURE_PERCENT = 10
 _SERVER_ERRORS = 5
+# Longer than a long poll takes, and not yet so long that Lambda ends it.
+_SLOW = (LONGEST_WAIT + FUNCTION_TIMEOUT) / 2
 
 
 class Ops(Stack):
@@ -53,7 +57,7 @@ class Ops(Stack):
             self,
             "Alarms",
             prefix=environment.prefix,
-            runbook=environment.runbook,
+            runbook=environment.runbook_url,
             email=environment.alarm_email,
         )
         queues = {
@@ -105,11 +109,16 @@ class Ops(Stack):
         self.alarms.add(
             "oldest-age",
             subject=name,
-            says=f"A task of the {name} queue has waited longer than {environment.oldest_age}.",
-            do="Look whether its fleet is at max_workers, or its tasks got slower.",
-            metric=metrics.oldest_age(),
-            threshold=environment.oldest_age.total_seconds(),
-            windows=5,
+            says=f"The {name} queue has tasks, and none was taken for {environment.oldest_age}.",
+            do="Look whether its fleet is at max_workers and busy, or runs and takes nothing.",
+            # Not SQS's age of the oldest message: a task that runs for long has an old one.
+            metric=aws_cloudwatch.MathExpression(
+                expression="IF(visible > 0 AND received == 0, 1, 0)",
+                using_metrics={"visible": metrics.visible(), "received": metrics.received()},
+                period=duration(PERIOD),
+            ),
+            threshold=1,
+            windows=math.ceil(environment.oldest_age / PERIOD),
         )
         self.alarms.add(
             "dead-letter",
@@ -125,7 +134,7 @@ class Ops(Stack):
             says=f"Tasks of the {name} queue wait, and for 5 minutes no worker has run.",
             do="Read the service's events: the image, its roles or the network keep it down.",
             metric=aws_cloudwatch.MathExpression(
-                expression=WAKE,
+                expression=NO_WORKER,
                 using_metrics={"visible": metrics.visible(), "running": metrics.running()},
                 period=duration(timedelta(minutes=1)),
             ),
@@ -134,6 +143,20 @@ class Ops(Stack):
         )
 
     def _watch_task_type(self, task_type: AnyTaskType, environment: Environment) -> None:
+        self.alarms.add(
+            "late",
+            subject=task_type.name,
+            says=f"A {task_type.name} task began more than {environment.oldest_age} late.",
+            do="Look whether its fleet is at max_workers, or its tasks got slower.",
+            metric=task_metric(
+                QUEUE_WAIT,
+                environment=environment.name,
+                task_type=task_type,
+                statistic=aws_cloudwatch.Stats.MAXIMUM,
+                period=_FIVE_MINUTES,
+            ),
+            threshold=environment.oldest_age / timedelta(milliseconds=1),
+        )
         self.alarms.add(
             "failure-rate",
             subject=task_type.name,
@@ -178,9 +201,9 @@ class Ops(Stack):
         self.alarms.add(
             "api-slow",
             says="One call in a hundred comes near the function's time limit.",
-            do="Long polls end at 20 s: see in the log what takes longer.",
+            do=f"Long polls end at {LONGEST_WAIT.seconds} s: see in the log what takes longer.",
             metric=api.function.metric_duration(period=window, statistic="p99"),
-            threshold=0.9 * FUNCTION_TIMEOUT / timedelta(milliseconds=1),
+            threshold=_SLOW / timedelta(milliseconds=1),
         )
         self.alarms.add(
             "api-5xx",
@@ -228,14 +251,17 @@ class Ops(Stack):
             for name, metric_name in (
                 ("errors", "TargetErrorCount"),
                 ("dropped", "InvocationDroppedCount"),
+                # The one that loses a task: neither its queue nor the dead-letter queue has it.
+                ("lost", "InvocationsFailedToBeSentToDeadLetterCount"),
             )
         }
         self.alarms.add(
             "schedule-failures",
             says="A schedule could not send its task.",
-            do="Read the schedules' dead-letter queue: each message's attributes name the error.",
+            do="Read the schedules' dead-letter queue: each message's attributes name the error. "
+            "If it's empty, send the schedule's task again.",
             metric=aws_cloudwatch.MathExpression(
-                expression="FILL(errors, 0) + FILL(dropped, 0)",
+                expression=" + ".join(f"FILL({name}, 0)" for name in failures),
                 using_metrics=failures,
                 period=duration(_FIVE_MINUTES),
             ),

@@ -31,6 +31,7 @@ from infra.cdk.grants import (
     grant_artifacts,
     grant_schedules,
     grant_task_records,
+    grant_waking,
 )
 from infra.cdk.scaling import scaling
 from infra.cdk.stacks.data import Data
@@ -204,6 +205,7 @@ class Workers(Stack):
                 [pair.queue.queue_arn for pair in data.queues.values()],
             )
         grant_schedules(role, data)
+        grant_waking(role, environment.prefix, (each for each in Queue if each is not queue))
         grant(
             role,
             "TaskProtection",

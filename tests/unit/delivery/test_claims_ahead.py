@@ -16,7 +16,7 @@ from botocore.exceptions import EndpointConnectionError
 from celery.app.trace import trace_task_ret
 from celery.worker import state
 
-from celeriac import states
+from celeriac import clock, states
 from celeriac.app import CeleriacApp
 from celeriac.records import TaskRecord
 from celeriac.services import services
@@ -192,6 +192,56 @@ def test_a_claim_that_fails_is_left_to_the_process(
     assert record_of(request).state == states.STARTED
 
 
+@pytest.mark.parametrize("why", ["can't be reached", "has ended"])
+def test_what_could_not_be_claimed_ahead_can_be_given_back(
+    main: Main, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """It waits for a process like any other: held for ever, it would take up room for ever."""
+    with monkeypatch.context() as outage:
+        if why == "can't be reached":
+            outage.setattr(services().records, "claim", _unreachable)
+        else:
+            outage.setattr(main.worker, "receive", _ended_first(main))
+        [request] = main.receive()
+        main.loop.turn_until(lambda: main.ran)
+
+    request.give_back()
+    main.loop.turn_until(lambda: main.worker.visible() == 1)
+
+    assert len(main.worker.channel.held) == 0
+
+
+def test_what_a_process_was_given_is_not_given_back(main: Main) -> None:
+    """It may have begun, though it hasn't said so yet."""
+    [request] = main.receive()
+    main.loop.turn_until(lambda: main.ran)
+    request.execute_using_pool(ImmediatePool())
+
+    request.give_back()
+
+    assert main.worker.visible() == 0
+    assert main.worker.channel.held.get(request.tag) is not None
+
+
+def test_a_claim_that_has_passed_before_its_process_begins_is_made_again(
+    main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine slept; meanwhile another worker has taken the task over, and runs it."""
+    ran: list[int] = []
+    monkeypatch.setattr(main.app.tasks["double"], "run", ran.append)
+    [request] = main.receive()
+    main.loop.turn_until(lambda: main.ran)
+    later = clock.now() + 120_000
+    monkeypatch.setattr(clock, "now", lambda: later)
+    monkeypatch.setattr(services().records, "_now", lambda: later)
+    services().records.claim(request.id, 1, "another", later + 60_000)
+
+    main.run(request)
+
+    assert ran == []
+    assert record_of(request).lease_owner == "another"
+
+
 def test_nobody_else_can_say_that_a_message_is_claimed(
     main: Main, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +399,19 @@ def test_an_outcome_that_comes_when_the_loop_has_ended_is_written_at_once(main: 
 
     assert request.acknowledged
     assert record_of(request).state == states.SUCCESS
+
+
+def _ended_first(main: Main) -> Callable[[], RecordedRequest | None]:
+    """Receives a message whose task was cancelled meanwhile."""
+    receive = main.worker.receive
+
+    def received() -> RecordedRequest | None:
+        request = receive()
+        if request is not None:
+            services().records.cancel(request.id)
+        return request
+
+    return received
 
 
 def _unreachable(*_: Any, **__: Any) -> None:

@@ -8,7 +8,7 @@ from celeriac import clock, states
 from celeriac.app import CeleriacApp
 from celeriac.control import NoBroadcastError
 from celeriac.services import services
-from celeriac.workers import RunningTask, Worker
+from celeriac.workers import ReservedTask, RunningTask, Worker
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def worker(app: CeleriacApp) -> Worker:
         seen_at=now,
         stopping=False,
         active=(RunningTask(task_id="of-the-worker", type="double", since=now - 5_000),),
-        reserved=2,
+        reserved=(ReservedTask(task_id="held", type="add"),),
         processed=100,
         failed=1,
         registered=("add", "double"),
@@ -44,6 +44,8 @@ def test_inspect_answers_from_heartbeats(app: CeleriacApp, worker: Worker) -> No
     assert [each["name"] for each in inspect.active_queues()[worker.id]] == ["default", "email"]
     [running] = inspect.active()[worker.id]
     assert (running["id"], running["name"]) == ("of-the-worker", "double")
+    [held] = inspect.reserved()[worker.id]
+    assert (held["id"], held["name"]) == ("held", "add")
     stats = inspect.stats()[worker.id]
     assert (stats["pid"], stats["pool"]["max-concurrency"], stats["uptime"]) == (7, 4, 60)
 

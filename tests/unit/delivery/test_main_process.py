@@ -8,6 +8,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
+from time import monotonic
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from celery.worker import state
@@ -109,3 +112,30 @@ def test_the_drain_of_the_threads_pool_does_not_kill_the_worker_itself(
     assert record is not None
     assert (record.state, record.lease_until, killed) == (states.STARTED, 0, [])
     state.reset_state()
+
+
+def test_what_a_task_saved_that_did_well_before_it_was_killed_stays(
+    request_: RecordedRequest, child: subprocess.Popen[bytes]
+) -> None:
+    """It ended between the keeper's look and the event loop's turn: its result names its files."""
+    services().records.claim(request_.id, 1, request_.owner, 2**42)
+    request_.on_accepted(child.pid, monotonic())
+    cancelled = services().records.cancel(request_.id)
+    assert cancelled is not None
+    record = cancelled[1]
+    key = f"tasks/{request_.id}/1/kept.txt"
+    services().artifacts.put(record.tenant, key, b"kept", content_type="text/plain")
+    turns: list[tuple[Any, ...]] = []
+    consumer = SimpleNamespace(
+        hub=SimpleNamespace(call_soon=lambda *call: turns.append(call)), pool=None
+    )
+    cancellations = Cancellations()
+    cancellations._asked[request_.owner] = (float("-inf"), record)
+
+    cancellations.enforce(consumer, [request_])
+    state.task_ready(request_)
+    for call, *arguments in turns:
+        call(*arguments)
+
+    assert [each.key for each in services().artifacts.list(record.tenant, key)] == [key]
+    assert lives(child)

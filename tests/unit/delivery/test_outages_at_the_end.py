@@ -17,6 +17,7 @@ from celeriac.app import CeleriacApp
 from celeriac.records import Failure
 from celeriac.records.updates import Updates
 from celeriac.services import services
+from tasks.contract import Cancelled
 from tests.unit.delivery.single_worker import SingleWorker
 
 Refuses = Callable[[str, Any], bool]
@@ -217,3 +218,22 @@ def test_a_task_without_memory_fails_and_its_worker_goes_on(
     request.on_accepted(0, 0)
     request.on_failure(reported(MemoryError()))
     assert len(worker.channel.held) == 0
+
+
+def test_a_cancelled_task_is_revoked_even_if_its_artifacts_cannot_be_removed(
+    app: CeleriacApp, worker: SingleWorker
+) -> None:
+    """S3 is out of reach: they stay until they expire, and no failure is made of it."""
+
+    @app.task(name="cancelled", shared=False)
+    def cancelled() -> None:
+        raise Cancelled
+
+    result = app.tasks["cancelled"].delay()
+    request = worker.receive()
+    assert request is not None
+    with refused(lambda operation, _: operation == "ListObjectsV2"):
+        worker.run(request)
+
+    assert state_of(result.id) == states.REVOKED
+    assert request.acknowledged

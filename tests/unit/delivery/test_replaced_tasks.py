@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from celery import Task
+from celery import Task, chain, chord, group
+from celery.canvas import Signature
+from celery.result import AsyncResult
 
 from celeriac import states
 from celeriac.app import CeleriacApp
 from celeriac.services import services
 from tests.unit.delivery.single_worker import SingleWorker
+from tests.unit.delivery.test_outages_at_the_end import is_record_write, is_send, refused
 
 
 @pytest.fixture
@@ -67,3 +71,118 @@ def test_a_second_delivery_of_a_replaced_task_claims_nothing(
     assert (found.state, found.attempt, found.retries) == (states.PENDING, 2, 0)
     worker.run_all()
     assert replaced.get(timeout=1) == 7
+
+
+class Canvas:
+    """A task that is replaced by a canvas of several, and how often it has run."""
+
+    def __init__(self, app: CeleriacApp, make: Callable[[], Signature]) -> None:
+        self.runs = 0
+
+        @app.task(name="replaced", bind=True, shared=False)
+        def replaced(task: Task) -> Any:
+            self.runs += 1
+            raise task.replace(make())
+
+        self.result: AsyncResult[Any] = replaced.delay()
+
+
+@pytest.fixture(params=["chain", "group", "chord"])
+def canvas(app: CeleriacApp, request: pytest.FixtureRequest) -> Canvas:
+    add, total = app.tasks["add"], app.tasks["total"]
+    several: dict[str, Callable[[], Signature]] = {
+        "chain": lambda: chain(add.s(1, 1), add.s(2), add.s(3)),
+        "group": lambda: group(add.s(1), add.s(2)),
+        "chord": lambda: chord([add.s(1), add.s(2)], total.s()),
+    }
+    return Canvas(app, several[request.param])
+
+
+def run_first(worker: SingleWorker) -> None:
+    request = worker.receive()
+    assert request is not None
+    worker.run(request)
+
+
+def test_a_task_that_a_canvas_replaced_runs_once(canvas: Canvas, worker: SingleWorker) -> None:
+    """Its message is delivered a second time, while the last part, which is to have its id, waits
+    for the others."""
+    request = worker.receive()
+    assert request is not None
+    worker.begin(request)
+
+    worker.run(request)
+
+    worker.run_all()
+    assert canvas.runs == 1
+    assert canvas.result.get(timeout=1) in (7, [1, 2], 3)
+
+
+def test_a_task_that_awaits_a_canvas_is_not_sent_again(
+    canvas: Canvas, worker: SingleWorker, app: CeleriacApp
+) -> None:
+    """The canvas may take longer than the repair of lost messages waits."""
+    run_first(worker)
+    record = services().records.get(canvas.result.id)
+    assert record is not None
+
+    assert not app.resend(record)
+
+    worker.run_all()
+    assert canvas.runs == 1
+    assert canvas.result.get(timeout=1) in (7, [1, 2], 3)
+
+
+def test_a_canvas_that_could_not_be_sent_is_made_again(
+    canvas: Canvas, worker: SingleWorker
+) -> None:
+    """Nothing waits for what was never sent."""
+    with refused(is_send):
+        run_first(worker)
+
+    worker.show_all()
+    worker.run_all()
+
+    assert canvas.runs == 2
+    assert canvas.result.get(timeout=1) in (7, [1, 2], 3)
+
+
+def test_a_canvas_goes_on_if_nobody_noted_that_it_is_awaited(
+    canvas: Canvas, worker: SingleWorker
+) -> None:
+    """DynamoDB is out of reach just then: the task isn't run once more for that."""
+    with refused(
+        lambda operation, parameters: (
+            is_record_write(operation, parameters)
+            and "#awaits = :new_awaits" in parameters["UpdateExpression"]
+        )
+    ):
+        run_first(worker)
+
+    worker.show_all()
+    worker.run_all()
+
+    assert canvas.runs == 1
+    assert canvas.result.get(timeout=1) in (7, [1, 2], 3)
+
+
+def test_what_a_canvas_sends_under_its_id_is_what_is_sent_again(
+    canvas: Canvas, worker: SingleWorker, app: CeleriacApp
+) -> None:
+    """Its last part is an ordinary task: the repair of a lost message sends that."""
+    run_first(worker)
+    for _ in range(50):
+        request = worker.receive()
+        assert request is not None
+        if request.id == canvas.result.id:
+            break
+        worker.run(request)
+    request.acknowledge()
+    record = services().records.get(canvas.result.id)
+    assert record is not None
+
+    assert app.resend(record)
+
+    worker.run_all()
+    assert canvas.runs == 1
+    assert canvas.result.get(timeout=1) in (7, [1, 2], 3)

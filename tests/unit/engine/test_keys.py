@@ -70,15 +70,6 @@ def test_the_secret_is_not_stored(keys: Keys, aws: Settings) -> None:
     assert secret not in repr(key)
 
 
-@pytest.mark.parametrize("scope", Scope)
-def test_a_scope_allows_itself_and_admin_allows_all(keys: Keys, scope: Scope) -> None:
-    """Nothing else follows from anything."""
-    _, key = register(keys, scopes=[scope])
-    allowed = {each for each in Scope if key.allows(each)}
-
-    assert allowed == (set(Scope) if scope is Scope.ADMIN else {scope})
-
-
 def test_registering_again_replaces(keys: Keys) -> None:
     """The same secret is one key."""
     secret, _ = register(keys)

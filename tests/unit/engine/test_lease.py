@@ -150,6 +150,29 @@ def test_a_task_is_handed_on_to_what_replaces_it(world: World) -> None:
     assert (record.type, record.lost, record.retries) == ("sow", 0, 0)
 
 
+def test_a_task_that_awaits_a_canvas_is_its_last_parts(world: World) -> None:
+    """Nobody claims it or sends it again as what it was, until that part is sent under its id."""
+    task_id = started(world).task_id
+    waiting = world.records.await_canvas(world.records.hand_on(task_id, A))
+
+    assert waiting is not None
+    assert world.records.resend(task_id) is None
+    assert world.records.claim(task_id, 2, B, START + 60_000) == ClaimLost(LostClaim.STALE, waiting)
+    sent = world.records.resend(task_id, type="sow", queue="files", input="=2")
+    assert sent is not None
+    assert claimed(world, task_id, 2, B).type == "sow"
+
+
+def test_a_canvas_that_was_quicker_is_not_awaited(world: World) -> None:
+    """Its last part was sent before the worker that began it could say that it is to come."""
+    task_id = started(world).task_id
+    handed_on = world.records.hand_on(task_id, A)
+    sent = world.records.resend(task_id, type="sow", queue="files", input="=2")
+
+    assert world.records.await_canvas(handed_on) is None
+    assert world.records.get(task_id) == sent
+
+
 @stages(*RUNNING)
 @pytest.mark.parametrize(
     ("state", "result", "failure"),

@@ -77,6 +77,17 @@ def test_a_holders_write_sent_twice_succeeds(world: World, write: Write) -> None
     assert world.records.get(before.task_id) == record
 
 
+def test_awaiting_a_canvas_sent_twice_succeeds(world: World) -> None:
+    """The second sending finds the task awaiting it."""
+    handed_on = world.records.hand_on(started(world).task_id, A)
+
+    record = world.sent_twice(lambda: world.records.await_canvas(handed_on))
+
+    assert record is not None
+    assert record.awaits
+    assert world.records.get(record.task_id) == record
+
+
 def test_an_end_by_nobody_sent_twice_succeeds(world: World) -> None:
     """The second sending finds the end it asked for."""
     task_id = pending(world).task_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -65,6 +66,17 @@ calls: st.SearchStrategy[tuple[str, Call]] = st.one_of(
             lambda store, task_id, _: store.hand_on(task_id, owner),
         ),
         OWNERS,
+    ),
+    st.builds(
+        lambda age: (
+            f"await_canvas {age}",
+            lambda store, task_id, _: (
+                store.await_canvas(replace(found, version=found.version - age))
+                if (found := store.get(task_id))
+                else None
+            ),
+        ),
+        st.sampled_from([0, 0, 1]),
     ),
     st.builds(
         lambda owner: (

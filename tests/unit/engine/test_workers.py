@@ -8,7 +8,7 @@ from celeriac import clock
 from celeriac.records.items import unmarshal
 from celeriac.services import services
 from celeriac.settings import Settings
-from celeriac.workers import SILENT_AFTER, RunningTask, Worker, Workers
+from celeriac.workers import SILENT_AFTER, ReservedTask, RunningTask, Worker, Workers
 
 NOW = 1_800_000_000_000
 BUSY = Worker(
@@ -27,7 +27,10 @@ BUSY = Worker(
         )
         for n in range(4)
     ),
-    reserved=2,
+    reserved=tuple(
+        ReservedTask(task_id=f"01890000-0000-7000-8000-00000000001{n}", type="process-file")
+        for n in range(4)
+    ),
     processed=100,
     failed=1,
     registered=("cleanup", "generate-report", "long-running", "process-file", "send-email"),
@@ -70,7 +73,7 @@ def test_workers_are_listed_by_host_and_start(aws: Settings) -> None:
 
 
 def test_a_heartbeat_is_one_write_unit(aws: Settings) -> None:
-    """A worker with four running tasks and the task types of this repository stays under 1 KiB."""
+    """With four tasks that run, four that wait, and the types of this repository: under 1 KiB."""
     workers(aws).report(BUSY)
 
     [item] = services().dynamodb.scan(TableName=aws.table_name)["Items"]

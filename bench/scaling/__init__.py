@@ -1,0 +1,1 @@
+"""The scaling policies of ``infra.cdk.scaling``, played: ``python -m bench.scaling``."""

@@ -1,0 +1,158 @@
+"""Play one load on one fleet, and note what must never happen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bench.scaling.autoscaling import AutoScaling
+from bench.scaling.cloudwatch import USUAL, Counts, Lag, Metrics
+from bench.scaling.fleet import STEP, Fleet
+from bench.scaling.loads import HOUR, LOADS, MINUTE, Load
+from celeriac.settings import Settings
+from celeriac.transport.delays import LONGEST_DELAY
+from celeriac.waking import INTERVAL
+from infra.cdk.environments import DEV
+from infra.cdk.prices import worker_hour
+from infra.cdk.scaling import PERIOD, WAKE_MINUTES, Scaling, scaling
+from tasks.contract import Catalogue, Queue
+
+#: How long a worker that is told to stop lets its tasks run.
+DRAIN: timedelta = Settings.model_fields["drain_window"].default
+
+LEFT_ALONE = "a message waited with no worker on its way"
+KILLED = "a worker was scaled in whose task outlasted its drain"
+SHRUNK = "a policy that is to add workers took some away"
+GROWN = "the policy that takes workers away asked for more than there were"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a load met with. Times in seconds; ``violations`` are what must never happen."""
+
+    name: str
+    tasks: int
+    first_start: int
+    longest_wait: int
+    deepest: int
+    took: int
+    worker_hours: float
+    cost: float
+    violations: tuple[str, ...]
+    at_rest: bool
+
+
+class _Watch:
+    """Looks for what must never happen."""
+
+    def __init__(self, plan: Scaling, lag: Lag) -> None:
+        self._sees = int(plan.fit_window / PERIOD) + lag.ecs
+        self._ran: list[int] = []
+        # The rest of the minute in which it came, and what the alarm needs after that.
+        self._allowed = MINUTE * (1 + lag.sqs + WAKE_MINUTES)
+        self._alone_since = math.inf
+        self.found: set[str] = set()
+
+    def look(self, now: int, fleet: Fleet, metrics: Metrics) -> None:
+        alone = fleet.visible and not fleet.workers and not fleet.desired
+        # Until SQS counts again nobody but the API can know of the message.
+        if not alone or metrics.silent:
+            self._alone_since = math.inf
+        self._alone_since = min(self._alone_since, now)
+        if alone and now - self._alone_since > self._allowed:
+            self.found.add(LEFT_ALONE)
+        if fleet.killed:
+            self.found.add(KILLED)
+
+    def ran(self, workers: int) -> None:
+        """Note a minute's."""
+        self._ran.append(workers)
+
+    def resized(self, by: str, was: int, desired: int) -> None:
+        if by == "fit" and desired > max(self._ran[-self._sees :]):
+            self.found.add(GROWN)
+        if by != "fit" and desired < was:
+            self.found.add(SHRUNK)
+
+
+def play(
+    queue: Queue,
+    plan: Scaling,
+    load: Load,
+    *,
+    nudged: bool = True,
+    lag: Lag = USUAL,
+    protected: bool = True,
+) -> Outcome:
+    """Run one load to its end, then until the fleet is asleep or a day has passed.
+
+    ``nudged``: whoever submits wakes a sleeping fleet, as ``celeriac.waking`` does.
+    """
+    fleet = Fleet(
+        processes=plan.processes,
+        run_seconds=load.run_seconds,
+        drain=DRAIN,
+        protected=protected,
+    )
+    metrics, policies, watch = Metrics(lag), AutoScaling(plan), _Watch(plan, lag)
+    looked, ended, now = -math.inf, 0, 0
+    while now < load.lasts or (not fleet.at_rest and now < load.lasts + 24 * HOUR):
+        arriving = load.arrivals(now) if now < load.lasts else 0
+        fleet.at(now)
+        fleet.arrive(arriving, load.delay)
+        wakes = nudged and arriving and load.delay <= LONGEST_DELAY
+        if wakes and now - looked >= INTERVAL.total_seconds():
+            looked = now
+            fleet.desired = fleet.desired or 1
+        fleet.step()
+        ended = ended if fleet.empty else now
+        if now % MINUTE == 0:
+            metrics.publish(
+                Counts(
+                    visible=fleet.visible,
+                    in_flight=fleet.in_flight,
+                    delayed=fleet.delayed,
+                    running=fleet.ready,
+                )
+            )
+            watch.ran(fleet.ready)
+            decision = policies.decide(metrics, fleet.desired)
+            if decision is not None:
+                watch.resized(decision.by, fleet.desired, decision.desired)
+                fleet.desired = decision.desired
+        watch.look(now, fleet, metrics)
+        now += STEP
+    hours = fleet.worker_seconds / HOUR
+    return Outcome(
+        name=load.name,
+        tasks=len(fleet.waits),
+        first_start=fleet.waits[0] if fleet.waits else 0,
+        longest_wait=max(fleet.waits, default=0),
+        deepest=fleet.deepest,
+        took=ended,
+        worker_hours=hours,
+        cost=hours * worker_hour(queue, public_address=True),
+        violations=tuple(sorted(watch.found)),
+        at_rest=fleet.at_rest,
+    )
+
+
+def plan_of(queue: Queue, catalogue: Catalogue) -> Scaling:
+    """The policies of a queue in the smaller environment."""
+    return scaling(queue, catalogue, oldest_age=DEV.oldest_age, idle=DEV.idle)
+
+
+def outcomes(
+    catalogue: Catalogue,
+    queue: Queue = Queue.DEFAULT,
+    *,
+    nudged: bool = True,
+    lag: Lag = USUAL,
+    loads: Iterable[Load] = LOADS,
+) -> Iterable[Outcome]:
+    """Every load, on one queue's fleet."""
+    plan = plan_of(queue, catalogue)
+    for load in loads:
+        yield play(queue, plan, load, nudged=nudged, lag=lag)

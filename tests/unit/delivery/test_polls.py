@@ -1,0 +1,196 @@
+"""Which queue a worker polls, and what it holds of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from kombu.transport.virtual import Message
+
+from celeriac.app import CeleriacApp
+from celeriac.services import services
+from celeriac.transport import Channel
+from celeriac.transport.requests import Answer
+from tasks.contract import Queue
+
+LONG = timedelta(seconds=20)
+
+
+class Loop:
+    """The part of kombu's event loop that a channel uses; the test turns it."""
+
+    def __init__(self) -> None:
+        self._ready: list[Callable[[], None]] = []
+
+    def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
+        self._ready.append(lambda: callback(*args))
+
+    def call_later(self, _: float, callback: Callable[..., None], *args: Any) -> None:
+        self.call_soon(callback, *args)
+
+    def turn(self) -> None:
+        while self._ready:
+            self._ready.pop(0)()
+
+
+@dataclass
+class Poll:
+    queue_url: str
+    messages: int
+    wait: timedelta
+    done: Callable[[Answer], None]
+
+
+class Sqs:
+    """Answers polls with what is in the queues; one that waits stays until there is something."""
+
+    def __init__(self) -> None:
+        self.under_way: list[Poll] = []
+        self.fails: set[str] = set()
+
+    def call(
+        self,
+        operation: str,
+        parameters: dict[str, Any],
+        done: Callable[[Answer], None],
+        *,
+        wait: timedelta = timedelta(0),
+    ) -> None:
+        if operation == "DeleteMessageBatch":
+            services().sqs.delete_message_batch(**parameters)
+        if operation == "ReceiveMessage":
+            url, messages = parameters["QueueUrl"], parameters["MaxNumberOfMessages"]
+            self.under_way.append(Poll(url, messages, wait, done))
+
+    def answer(self) -> bool:
+        """Answer the polls under way; whether one was."""
+        polls, self.under_way = self.under_way, []
+        stay = [each for each in polls if not self._answer(each)]
+        self.under_way += stay
+        return len(stay) < len(polls)
+
+    def _answer(self, poll: Poll) -> bool:
+        if poll.queue_url in self.fails:
+            poll.done(Answer({}, "it can't"))
+            return True
+        body: Any = services().sqs.receive_message(
+            QueueUrl=poll.queue_url, MaxNumberOfMessages=poll.messages, WaitTimeSeconds=0
+        )
+        if not body.get("Messages") and poll.wait:
+            return False
+        poll.done(Answer(body))
+        return True
+
+
+class Consumer:
+    """Holds messages of all queues, and ends them when the test says so."""
+
+    def __init__(self, app: CeleriacApp, room: int) -> None:
+        self.app = app
+        self.sqs = Sqs()
+        self.loop = Loop()
+        self.channel: Channel = app.connection_for_read().channel()
+        self.channel.hub = self.loop
+        self.channel.__dict__["_requests"] = self.sqs
+        self.held: list[Message] = []
+        self.ended: Counter[str] = Counter()
+        self.channel.basic_qos(0, room, False)
+        for queue in Queue:
+            self.channel.basic_consume(
+                queue.queue_name, False, self.held.append, f"tag-{queue.queue_name}"
+            )
+
+    def send(self, queue: Queue, count: int = 1) -> None:
+        for number in range(count):
+            self.app.tasks["double"].apply_async((number,), queue=queue.queue_name)
+
+    def receive(self) -> None:
+        """Take what there is and has room."""
+        self.loop.turn()
+        while self.sqs.answer():
+            self.loop.turn()
+
+    def end_one(self) -> None:
+        message = self.held.pop(0)
+        self.ended[message.delivery_info["routing_key"]] += 1
+        message.ack()
+
+
+@pytest.fixture
+def consumer(app: CeleriacApp) -> Iterator[Consumer]:
+    consumer = Consumer(app, room=1)
+    yield consumer
+    # Leave no message to the next test.
+    consumer.sqs.fails.clear()
+    consumer.receive()
+    while consumer.held:
+        consumer.end_one()
+        consumer.receive()
+
+
+def test_with_room_for_one_the_queues_take_turns(consumer: Consumer) -> None:
+    """None is held that there is no room for, and no queue is passed over."""
+    for queue in Queue:
+        consumer.send(queue, 3)
+
+    for _ in range(2 * len(Queue)):
+        consumer.receive()
+        assert len(consumer.held) == 1
+        consumer.end_one()
+
+    assert consumer.ended == {queue.queue_name: 2 for queue in Queue}
+
+
+def test_an_idle_worker_waits_at_every_queue(consumer: Consumer) -> None:
+    """Even with room for one: a message is taken wherever it comes, without a turn."""
+    consumer.receive()
+
+    assert [each.wait for each in consumer.sqs.under_way] == [LONG] * len(Queue)
+    for queue in Queue:
+        consumer.send(queue)
+        consumer.receive()
+        assert len(consumer.held) == 1
+        consumer.end_one()
+
+
+def test_a_queue_that_gives_nothing_takes_no_turns(consumer: Consumer) -> None:
+    """The one that has messages is polled as if it were the only one."""
+    busy, *_ = Queue
+    consumer.send(busy, 5)
+
+    for _ in range(5):
+        consumer.receive()
+        assert len(consumer.held) == 1
+        consumer.end_one()
+
+    assert consumer.ended == {busy.queue_name: 5}
+
+
+def test_a_queue_that_fails_holds_up_no_other(consumer: Consumer) -> None:
+    """While it is polled in vain, the others have their turns."""
+    broken, *others = Queue
+    consumer.sqs.fails.add(services().settings.queue_url(broken))
+    for queue in others:
+        consumer.send(queue)
+
+    for _ in others:
+        consumer.loop.turn()
+        for _ in Queue:
+            consumer.sqs.answer()
+        assert len(consumer.held) == 1
+        consumer.end_one()
+
+    assert consumer.ended == {queue.queue_name: 1 for queue in others}
+
+
+def test_with_room_for_all_each_queue_is_asked_for_its_share(app: CeleriacApp) -> None:
+    """Side by side, for as many as there is room for together."""
+    consumer = Consumer(app, room=2 * len(Queue) + 1)
+    consumer.loop.turn()
+
+    assert [each.messages for each in consumer.sqs.under_way] == [2] * len(Queue)
+    assert [each.wait for each in consumer.sqs.under_way] == [LONG] * len(Queue)

@@ -103,25 +103,31 @@ def run_all_task_types(
             caller.ask("GET", "/health/ready")
             ids = {name: caller.submit(name, payload(name, caller.upload)) for name in types}
             ends = {name: caller.end(id) for name, id in ids.items()}
-        _run_errands(server, caller, deployer, ids)
+        urls = settings["CELERIAC_QUEUE_URL_PREFIX"]
+        _run_errands(server, caller, deployer, urls, ids)
+        lost = errands.lose(server, caller, urls, settings["CELERIAC_CLUSTER_NAME"])
         maintenance = {Queue.MAINTENANCE.queue_name: wanted[Queue.MAINTENANCE.queue_name]}
-        errands.lose(caller)
         with running(server, maintenance, directory, keys):
             repair = caller.submit("cleanup", {"grace": 0})
             ends["cleanup, of a lost task"] = caller.end(repair)
-        errands.submit_in_vain(server, caller, settings["CELERIAC_QUEUE_URL_PREFIX"])
+        errands.see_sent_again(caller, repair, lost)
+        errands.submit_in_vain(server, caller, urls)
         return ends
 
 
 def _run_errands(
-    server: Server, caller: Caller, deployer: Mapping[str, str], ids: Mapping[str, str]
+    server: Server,
+    caller: Caller,
+    deployer: Mapping[str, str],
+    urls: str,
+    ids: Mapping[str, str],
 ) -> None:
     errands.look_around(caller, ids["process-file"])
     errands.follow_large_result(caller, ids["long-running"])
     errands.fetch_large(caller)
     errands.cancel(caller)
     errands.send_again_what_is_due_later(caller, deployer)
-    errands.redrive_and_purge(server, caller, deployer["CELERIAC_QUEUE_URL_PREFIX"])
+    errands.redrive_and_purge(server, caller, urls)
 
 
 def _roles(server: Server) -> dict[str, list[dict[str, Any]]]:

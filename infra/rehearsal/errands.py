@@ -100,16 +100,28 @@ def redrive_and_purge(server: Server, caller: Caller, urls: str) -> None:
     _same(caller.ask("POST", f"{here}/purge", query="dead_letters=true").json()["removed"], 1)
 
 
-def lose(caller: Caller) -> str:
-    """A task that the repair takes for lost: sent again before, and still there; its id."""
-    caller.submit(_TYPE, _SHORT, idempotency_key="lost")
-    return caller.submit(_TYPE, _SHORT, idempotency_key="lost")
+def lose(server: Server, caller: Caller, urls: str, cluster: str) -> str:
+    """A large task whose message is lost, after it was sent twice; its id. Its workers sleep."""
+    caller.submit(_TYPE, _LARGE, idempotency_key="lost")
+    lost = caller.submit(_TYPE, _LARGE, idempotency_key="lost")
+    server.client("sqs").purge_queue(QueueUrl=urls + _QUEUE.queue_name)
+    server.client("ecs").update_service(cluster=cluster, service=_QUEUE.queue_name, desiredCount=0)
+    return lost
+
+
+def see_sent_again(caller: Caller, repair: str, lost: str) -> None:
+    """The repair has found the lost task, and no other."""
+    result = caller.ask("GET", f"/tasks/{repair}/result").json()["result"]
+    _same(result["messages_resent"], [lost])
 
 
 def submit_in_vain(server: Server, caller: Caller, urls: str) -> None:
     """SQS doesn't take the message, and the record goes again. No errand comes after this one."""
+    before = caller.ask("GET", "/tasks").json()
     server.client("sqs").delete_queue(QueueUrl=urls + _QUEUE.queue_name)
-    caller.ask("POST", f"/tasks/{_TYPE}", body=_SHORT, expect=HTTPStatus.SERVICE_UNAVAILABLE)
+    # A queue that isn't there is our mistake, not a fault that passes: no 503.
+    caller.ask("POST", f"/tasks/{_TYPE}", body=_SHORT, expect=HTTPStatus.INTERNAL_SERVER_ERROR)
+    _same(caller.ask("GET", "/tasks").json(), before)
 
 
 def _same(found: Any, expected: Any) -> None:

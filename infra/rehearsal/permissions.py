@@ -40,11 +40,13 @@ UNUSED_BY_API: Mapping[str, str] = {
 def unused_by_workers(queue: Queue) -> Mapping[str, str]:
     """Why this queue's workers are granted what neither a rehearsal nor the fault tests ask."""
     reasons = {
-        "ecs:DescribeServices": "Sending to another queue, which may have no worker.",
-        "ecs:UpdateService": "Waking that queue's workers.",
         "ecs:UpdateTaskProtection": "ECS's agent asks for it, in its task's name.",
         "s3:AbortMultipartUpload": "An upload of a large file that broke off.",
     }
+    if queue is not Queue.MAINTENANCE:
+        # The repair sends to other queues; the built-in types of these ones don't.
+        reasons["ecs:DescribeServices"] = "Sending to another queue, which may have no worker."
+        reasons["ecs:UpdateService"] = "Waking that queue's workers."
     if queue is Queue.EMAIL:
         reasons["ses:SendEmail"] = "SES asks for it or for SendRawEmail, by the form of the mail."
     return reasons

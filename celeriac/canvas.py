@@ -192,7 +192,7 @@ def _failed_member(header: GroupResult) -> TaskRecord | None:
 
 def _told_of(failed: TaskRecord) -> list[Any]:
     """The errbacks that have heard of a failed member which is the body of a chord itself."""
-    if failed.started_at is not None:
+    if failed.state != states.FAILURE or failed.started_at is not None:
         return []
     text = services().values.get(failed.tenant, failed.task_id, failed.input)
     return list(Call.from_text(text).options.get("link_error") or ())

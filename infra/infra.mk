@@ -2,15 +2,22 @@
 
 ENV = dev
 CDK = node_modules/.bin/cdk
-# The app runs in the environment's Python; Node's age is not news on each run.
-ON_CDK = PATH="$(abspath $(BIN)):$$PATH" JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1
 BUILDER = $(firstword $(shell command -v docker finch podman buildah))
+# The app runs in the environment's Python (cdk.json); Node's age is not news on each run. The image
+# is built by the same program as by `make image`, unless the caller names another.
+ON_CDK = VIRTUAL_ENV="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH" \
+	CDK_DOCKER="$${CDK_DOCKER:-$(or $(BUILDER),docker)}" \
+	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1
 CONTEXT = --context environment=$(ENV)
+STACKS = celeriac-$(ENV)
 
-.PHONY: synth deploy diff destroy deploy-moto test-infra test-py313 image
+.PHONY: synth bootstrap deploy diff destroy deploy-moto test-infra test-py313 image
 
 synth: $(INSTALLED) $(CDK) ## Write the CloudFormation templates (ENV=dev|prod)
 	$(ON_CDK) $(CDK) synth --quiet $(CONTEXT)
+
+bootstrap: $(INSTALLED) $(CDK) ## Prepare an account and region for deployments, once
+	$(ON_CDK) $(CDK) bootstrap $(CONTEXT)
 
 deploy: $(INSTALLED) $(CDK) ## Deploy to AWS (ENV=dev|prod)
 	$(ON_CDK) $(CDK) deploy --all $(CONTEXT) $(DEPLOY_FLAGS)
@@ -18,9 +25,12 @@ deploy: $(INSTALLED) $(CDK) ## Deploy to AWS (ENV=dev|prod)
 diff: $(INSTALLED) $(CDK) ## Show what a deployment would change (ENV=dev|prod)
 	$(ON_CDK) $(CDK) diff $(CONTEXT)
 
+# The bucket is emptied when nobody is left who writes to it, and before its own stack goes.
 destroy: $(INSTALLED) $(CDK) ## Take a deployment down; prod refuses (ENV=dev)
-	$(BIN)/python -m infra.teardown $(ENV)
-	$(ON_CDK) $(CDK) destroy --all $(CONTEXT)
+	$(BIN)/python -m infra.teardown confirm $(ENV)
+	$(ON_CDK) $(CDK) destroy --force $(CONTEXT) $(STACKS)-ops $(STACKS)-api $(STACKS)-workers
+	$(BIN)/python -m infra.teardown empty $(ENV)
+	$(ON_CDK) $(CDK) destroy --force $(CONTEXT) --all
 
 deploy-moto: $(INSTALLED) $(CDK) ## Deploy to AWS as moto plays it, and run every task type there
 	$(ON_CDK) $(BIN)/python -m infra.rehearsal

@@ -1,46 +1,59 @@
-"""Empty a deployment's bucket, so that its stack can be deleted: ``python -m infra.teardown dev``.
+"""What ``make destroy`` does besides deleting stacks: ask first, and empty the bucket.
 
+``python -m infra.teardown confirm dev``, then ``empty dev`` when its workers and its API are gone:
 CloudFormation deletes no bucket with objects in it. A function in the stack that empties it would
 be one more thing that can delete everything, in an account where nobody is leaving.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import boto3
 
-from infra.cdk.environments import environment
+from infra.cdk.environments import Environment, environment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 
-class ProtectedError(RuntimeError):
-    """The environment is kept from mistakes, and this would be one."""
+class TeardownError(RuntimeError):
+    """Nothing more may be deleted. The message says why, and what to do."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"{name} is protected: its data outlives its stacks. To take it down, follow "
-            "docs/deploying.md, 'Teardown'."
-        )
+
+def confirm(name: str) -> None:
+    """Have whoever runs it type the deployment's name.
+
+    Raises:
+        TeardownError: the environment has ``protect``, no region is chosen, or another word came.
+        LookupError: there is no such environment.
+    """
+    prefix = _unprotected(name).prefix
+    sys.stdout.write(
+        f"This deletes {prefix} in {_region()}: every task, file and message of it.\n"
+        f"Type its name, {name}, to go on: "
+    )
+    sys.stdout.flush()
+    if sys.stdin.readline().strip() != name:
+        raise TeardownError("Nothing was deleted.")
 
 
 def empty(name: str) -> int:
     """Delete every object of the deployment's bucket, and say how many there were.
 
+    A bucket that is gone already had none.
+
     Raises:
-        ProtectedError: the environment has ``protect``.
+        TeardownError: the environment has ``protect``, no region is chosen, or S3 kept an object.
         LookupError: there is no such environment.
     """
-    chosen = environment(name)
-    if chosen.protect:
-        raise ProtectedError(name)
-    account = boto3.client("sts").get_caller_identity()["Account"]
-    region = boto3.session.Session().region_name
-    s3 = boto3.client("s3")
-    bucket = f"{chosen.prefix}-{account}-{region}"
+    prefix = _unprotected(name).prefix
+    region = _region()
+    account = boto3.client("sts", region_name=region).get_caller_identity()["Account"]
+    s3 = boto3.client("s3", region_name=region)
+    bucket = f"{prefix}-{account}-{region}"
     deleted = 0
     try:
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
@@ -48,23 +61,48 @@ def empty(name: str) -> int:
                 {"Key": each["Key"]} for each in page.get("Contents", [])
             ]
             if keys:
-                s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+                answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+                if kept := answer.get("Errors"):
+                    raise TeardownError(f"S3 deleted {len(kept)} objects less: {kept[0]}")
                 deleted += len(keys)
     except s3.exceptions.NoSuchBucket:
         return 0
     return deleted
 
 
-def main() -> int:
+def _unprotected(name: str) -> Environment:
+    chosen = environment(name)
+    if chosen.protect:
+        raise TeardownError(
+            f"{name} is protected: its data outlives its stacks. To take it down, follow "
+            "docs/deploying.md, 'Teardown'."
+        )
+    return chosen
+
+
+def _region() -> str:
+    """The region that the CDK's command line takes; boto3 by itself doesn't read AWS_REGION."""
+    if region := os.environ.get("AWS_REGION") or boto3.session.Session().region_name:
+        return region
+    raise TeardownError("No AWS region is chosen: set AWS_REGION to the deployment's.")
+
+
+def main(arguments: list[str]) -> int:
     """The command line."""
     try:
-        deleted = empty(sys.argv[1])
-    except (IndexError, LookupError, ProtectedError) as error:
+        match arguments:
+            case ["confirm", name]:
+                confirm(name)
+            case ["empty", name]:
+                sys.stdout.write(f"{empty(name)} objects deleted\n")
+            case _:
+                sys.stderr.write("Say confirm or empty, and an environment's name.\n")
+                return 2
+    except (LookupError, TeardownError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"{deleted} objects deleted\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -63,7 +63,8 @@ class Environment:
     ``endpoints`` (private subnets with no way to the internet at all).
 
     ``mail_from`` is the address that mail is sent from; without it none is sent. Mail goes by SES
-    unless ``smtp_secret_arn`` names a secret of Secrets Manager that holds an SMTP server's URL.
+    unless ``smtp_secret_arn`` names a secret of Secrets Manager that holds an SMTP server's URL,
+    which takes a network with a way to the internet.
 
     ``runbook`` is the URL that the alarms' mails lead to, if it isn't the repository's own page.
 
@@ -96,6 +97,12 @@ class Environment:
             raise ValueError(
                 f"Environment(name={self.name!r}): use up to 15 lower-case letters, digits and "
                 "dashes, beginning with a letter. 'local' is the name of a laptop."
+            )
+        if self.network == "endpoints" and self.smtp_secret_arn:
+            raise ValueError(
+                f"Environment(name={self.name!r}): network='endpoints' has no way to an SMTP "
+                "server. Leave smtp_secret_arn out, so that mail goes by SES, or choose another "
+                "network."
             )
 
     @property

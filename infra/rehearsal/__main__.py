@@ -6,24 +6,24 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
+from infra.rehearsal import errands
 from infra.rehearsal.app import ENVIRONMENT
+from infra.rehearsal.caller import Caller
 from infra.rehearsal.calls import read
 from infra.rehearsal.deployment import ROOT, Deployed, RehearsalError, Server, deploy
 from infra.rehearsal.function import Function
 from infra.rehearsal.permissions import (
     UNUSED_BY_API,
-    UNUSED_BY_WORKERS,
     USED_IN_FAULT_TESTS,
     Findings,
     check,
     policies,
+    unused_by_workers,
 )
 from infra.rehearsal.samples import payload
 from infra.rehearsal.server import WATCHED
@@ -31,7 +31,6 @@ from infra.rehearsal.workers import containers, running
 from tasks.contract import Catalogue, Queue, catalogue
 
 API_KEY_ID = f"{WATCHED}000000API"
-_TASK_SECONDS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +49,7 @@ class Outcome:
             *(f"{name} ended in {end}" for name, end in self.states.items() if end != "SUCCESS"),
             *(f"not allowed: {each}" for each in self.permissions.denied),
             *(f"granted, unused, unexplained: {each}" for each in self.permissions.unexplained),
-            *(f"explained, not granted: {each}" for each in self.permissions.stale),
+            *(f"explained in vain: {each}" for each in self.permissions.stale),
         ]
 
 
@@ -72,11 +71,9 @@ def rehearse(directory: Path) -> Outcome:
                 _roles(server),
                 {
                     API_KEY_ID: UNUSED_BY_API,
-                    **{
-                        worker_key(queue): {*UNUSED_BY_WORKERS, *USED_IN_FAULT_TESTS}
-                        for queue in Queue
-                    },
+                    **{worker_key(queue): unused_by_workers(queue) for queue in Queue},
                 },
+                elsewhere={worker_key(queue): USED_IN_FAULT_TESTS for queue in Queue},
             ),
         )
     finally:
@@ -95,22 +92,42 @@ def run_all_task_types(
     }
     keys = {queue.queue_name: worker_key(queue) for queue in Queue}
     settings = function_environment(server, deployed)
-    secret = _make_api_key(server, settings)
-    with (
-        Function(
-            handler="api.handler.handler",
-            environment={**_basics(), **server.environment(API_KEY_ID), **settings},
-            log=directory / "api.log",
-        ) as api,
-        running(server, wanted, directory, keys),
-    ):
-        health = api.request("GET", "/health/ready")
-        if health.status != 200:  # noqa: PLR2004
-            raise RehearsalError(f"/health/ready answered {health.status}: {health.body}")
-        ids = {name: _submit(api, secret, name) for name in types}
-        ends = {name: _end(api, secret, id) for name, id in ids.items()}
-        _read(api, secret, next(iter(ids.values())))
+    deployer = {**_basics(), **server.environment(), **settings}
+    with Function(
+        handler="api.handler.handler",
+        environment={**_basics(), **server.environment(API_KEY_ID), **settings},
+        log=directory / "api.log",
+    ) as api:
+        caller = Caller(api, _make_api_key(deployer))
+        with running(server, wanted, directory, keys):
+            caller.ask("GET", "/health/ready")
+            ids = {name: caller.submit(name, payload(name, caller.upload)) for name in types}
+            ends = {name: caller.end(id) for name, id in ids.items()}
+        urls = settings["CELERIAC_QUEUE_URL_PREFIX"]
+        _run_errands(server, caller, deployer, urls, ids)
+        lost = errands.lose(server, caller, urls, settings["CELERIAC_CLUSTER_NAME"])
+        maintenance = {Queue.MAINTENANCE.queue_name: wanted[Queue.MAINTENANCE.queue_name]}
+        with running(server, maintenance, directory, keys):
+            repair = caller.submit("cleanup", {"grace": 0})
+            ends["cleanup, of a lost task"] = caller.end(repair)
+        errands.see_sent_again(caller, repair, lost)
+        errands.submit_in_vain(server, caller, urls)
         return ends
+
+
+def _run_errands(
+    server: Server,
+    caller: Caller,
+    deployer: Mapping[str, str],
+    urls: str,
+    ids: Mapping[str, str],
+) -> None:
+    errands.look_around(caller, ids["process-file"])
+    errands.follow_large_result(caller, ids["long-running"])
+    errands.fetch_large(caller)
+    errands.cancel(caller)
+    errands.send_again_what_is_due_later(caller, deployer)
+    errands.redrive_and_purge(server, caller, urls)
 
 
 def _roles(server: Server) -> dict[str, list[dict[str, Any]]]:
@@ -150,11 +167,11 @@ def function_environment(server: Server, deployed: Deployed) -> dict[str, str]:
     return dict(variables)
 
 
-def _make_api_key(server: Server, settings: dict[str, str]) -> str:
+def _make_api_key(deployer: dict[str, str]) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "celeriac", "keys", "create", "rehearsal"],
+        [sys.executable, "-m", "celeriac", "keys", "create", "rehearsal", "--scope", "admin"],
         cwd=ROOT,
-        env={**_basics(), **server.environment(), **settings},
+        env=deployer,
         check=True,
         capture_output=True,
         text=True,
@@ -164,50 +181,6 @@ def _make_api_key(server: Server, settings: dict[str, str]) -> str:
 
 def _basics() -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/tmp")}  # noqa: S108
-
-
-def _submit(api: Function, secret: str, name: str) -> str:
-    def upload(filename: str, content_type: str, content: bytes) -> str:
-        answer = api.request(
-            "POST",
-            "/files",
-            key=secret,
-            body={"filename": filename, "content_type": content_type, "size": len(content)},
-        )
-        ticket = answer.json()
-        httpx.post(
-            ticket["upload"]["url"],
-            data=ticket["upload"]["fields"],
-            files={"file": (filename, content, content_type)},
-        ).raise_for_status()
-        return str(ticket["file_key"])
-
-    answer = api.request("POST", f"/tasks/{name}", key=secret, body=payload(name, upload))
-    if answer.status != 202:  # noqa: PLR2004
-        raise RehearsalError(f"POST /tasks/{name} answered {answer.status}: {answer.body}")
-    return str(answer.json()["task_id"])
-
-
-def _read(api: Function, secret: str, id: str) -> None:
-    """What callers do besides submitting: list, filter, fetch a result, ask for the catalogue."""
-    for path, query in (
-        ("/tasks", ""),
-        ("/tasks", "status=FAILURE"),
-        (f"/tasks/{id}/result", ""),
-        ("/catalogue", ""),
-        ("/health", ""),
-    ):
-        answer = api.request("GET", path, key=secret, query=query)
-        if answer.status not in (200, 303):
-            raise RehearsalError(f"GET {path}?{query} answered {answer.status}: {answer.body}")
-
-
-def _end(api: Function, secret: str, id: str) -> str:
-    deadline = time.monotonic() + _TASK_SECONDS
-    while True:
-        task = api.request("GET", f"/tasks/{id}", key=secret, query="wait=20").json()
-        if task["status"] in ("SUCCESS", "FAILURE", "REVOKED") or time.monotonic() > deadline:
-            return str(task["status"])
 
 
 def main() -> int:

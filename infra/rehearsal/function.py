@@ -81,23 +81,30 @@ class Function:
         self._log.close()
 
     def request(
-        self, method: str, path: str, *, key: str = "", body: object = None, query: str = ""
+        self,
+        method: str,
+        path: str,
+        *,
+        key: str = "",
+        body: object = None,
+        query: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Send an HTTP request the way API Gateway does.
 
         Raises:
             FunctionError: the function raised, or gave no answer in a minute.
         """
-        headers = {"host": "rehearsal", "content-type": "application/json"}
+        sent = {"host": "rehearsal", "content-type": "application/json", **(headers or {})}
         if key:
-            headers["authorization"] = f"Bearer {key}"
+            sent["authorization"] = f"Bearer {key}"
         answer = self.invoke(
             {
                 "version": "2.0",
                 "routeKey": "$default",
                 "rawPath": path,
                 "rawQueryString": query,
-                "headers": headers,
+                "headers": sent,
                 "requestContext": {
                     "accountId": "123456789012",
                     "apiId": "rehearsal",

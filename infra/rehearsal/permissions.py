@@ -12,6 +12,8 @@ from typing import Any
 
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
+from tasks.contract import Queue
+
 #: What workers are granted for faults, delays and renewals. A rehearsal has none; the fault tests
 #: show that each is used.
 USED_IN_FAULT_TESTS = frozenset(
@@ -30,37 +32,31 @@ USED_IN_FAULT_TESTS = frozenset(
 
 #: Why the API is granted what no rehearsal asks of it.
 UNUSED_BY_API: Mapping[str, str] = {
-    "cloudwatch:GetMetricData": "GET /queues reads how old the oldest messages are.",
-    "dynamodb:DeleteItem": "The record of a task goes again whose message SQS doesn't take.",
-    "dynamodb:UpdateItem": "Cancelling a task, and repeating an idempotency key.",
-    "iam:PassRole": "Goes with scheduler:CreateSchedule.",
     "logs:CreateLogStream": "Lambda's own writing of the function's log.",
     "logs:PutLogEvents": "Lambda's own writing of the function's log.",
-    "s3:GetObject": "Large payloads and results, and the links to files that it signs.",
-    "s3:PutObject": "Large payloads, and the uploads that it signs.",
-    "scheduler:CreateSchedule": "A repeated idempotency key of a task that is due in over 15 min.",
-    "sqs:ChangeMessageVisibility": "Dead letters that were looked at, or couldn't be redriven.",
-    "sqs:DeleteMessage": "Redrive and purge.",
-    "sqs:ReceiveMessage": "Dead letters, redrive and purge.",
 }
 
-#: Why workers are granted what neither a rehearsal nor the fault tests ask of them.
-UNUSED_BY_WORKERS: Mapping[str, str] = {
-    "ecs:DescribeServices": "Sending to another queue, which may have no worker.",
-    "ecs:UpdateService": "Waking that queue's workers.",
-    "ecs:UpdateTaskProtection": "ECS's agent asks for it, in its task's name.",
-    "s3:AbortMultipartUpload": "An upload of a large file that broke off.",
-    "s3:GetObject": "Large inputs, and the files that tasks read: any type may.",
-    "ses:SendEmail": "SES asks for it or for SendRawEmail, by the form of the mail.",
-    "sqs:GetQueueAttributes": "The repair of lost messages, once there is a task that looks lost.",
-}
+
+def unused_by_workers(queue: Queue) -> Mapping[str, str]:
+    """Why this queue's workers are granted what neither a rehearsal nor the fault tests ask."""
+    reasons = {
+        "ecs:UpdateTaskProtection": "ECS's agent asks for it, in its task's name.",
+        "s3:AbortMultipartUpload": "An upload of a large file that broke off.",
+    }
+    if queue is not Queue.MAINTENANCE:
+        # The repair sends to other queues; the built-in types of these ones don't.
+        reasons["ecs:DescribeServices"] = "Sending to another queue, which may have no worker."
+        reasons["ecs:UpdateService"] = "Waking that queue's workers."
+    if queue is Queue.EMAIL:
+        reasons["ses:SendEmail"] = "SES asks for it or for SendRawEmail, by the form of the mail."
+    return reasons
 
 
 @dataclass
 class Findings:
     """``denied``: calls that AWS would refuse. ``unexplained``: grants unused without a reason.
 
-    ``stale``: reasons for grants that nobody has any more.
+    ``stale``: reasons for grants that the role hasn't, or that were used after all.
     """
 
     allowed: int = 0
@@ -80,11 +76,14 @@ def policies(iam: Any, role_name: str) -> list[dict[str, Any]]:
 def check(
     asked: Iterable[tuple[str, str, str, tuple[tuple[str, str], ...]]],
     roles: Mapping[str, list[dict[str, Any]]],
-    unused: Mapping[str, Collection[str]],
+    unused: Mapping[str, Mapping[str, str]],
+    *,
+    elsewhere: Mapping[str, Collection[str]] | None = None,
 ) -> Findings:
     """Compare what was asked with what the caller's policies say.
 
-    ``roles`` are policies by access key, ``unused`` the grants that may go unused.
+    By access key: ``roles`` are policies, ``unused`` the reasons for grants that go unused, and
+    ``elsewhere`` the actions that other tests show to be used.
     """
     findings = Findings()
     used: dict[str, set[str]] = {key: set() for key in roles}
@@ -95,13 +94,12 @@ def check(
         else:
             findings.denied.append(f"{key}: {action} on {resource}")
     for key, documents in roles.items():
-        granted = _granted(documents)
-        for action in sorted(granted - used[key] - set(unused.get(key, ()))):
-            findings.unexplained.append(f"{key}: {action}")
-    for action in sorted({action for actions in unused.values() for action in actions}):
-        whose = [key for key, actions in unused.items() if action in actions]
-        if not any(action in _granted(roles[key]) for key in whose):
-            findings.stale.append(action)
+        granted, explained = _granted(documents), set(unused.get(key, ()))
+        shown = used[key] | set((elsewhere or {}).get(key, ()))
+        findings.unexplained += [f"{key}: {each}" for each in sorted(granted - shown - explained)]
+        findings.stale += [
+            f"{key}: {each}" for each in sorted(explained - granted | explained & used[key])
+        ]
     return findings
 
 

@@ -23,17 +23,6 @@ def _policy(properties: Properties) -> str:
     return json.dumps(properties["PolicyDocument"])
 
 
-def _lower(value: Any) -> Any:
-    """CloudFormation's PascalCase keys in the camelCase that ECS's API takes."""
-    match value:
-        case dict():
-            return {key[0].lower() + key[1:]: _lower(each) for key, each in value.items()}
-        case list():
-            return [_lower(each) for each in value]
-        case _:
-            return value
-
-
 def _queue_policy(client: Any, properties: Properties) -> Made:
     for url in properties["Queues"]:
         client.set_queue_attributes(QueueUrl=url, Attributes={"Policy": _policy(properties)})
@@ -82,15 +71,6 @@ def _scaling_policy(client: Any, properties: Properties) -> Made:
         ResourceId=resource, ScalableDimension=dimension, ServiceNamespace=namespace, **wanted
     )
     return made["PolicyARN"], {}
-
-
-def _capacity_providers(client: Any, properties: Properties) -> Made:
-    client.put_cluster_capacity_providers(
-        cluster=properties["Cluster"],
-        capacityProviders=properties["CapacityProviders"],
-        defaultCapacityProviderStrategy=_lower(properties["DefaultCapacityProviderStrategy"]),
-    )
-    return properties["Cluster"], {}
 
 
 def _budget(client: Any, properties: Properties) -> Made:
@@ -144,7 +124,6 @@ _TYPES: Mapping[str, tuple[str, Callable[[Any, Properties], Made]]] = {
     "AWS::ApplicationAutoScaling::ScalingPolicy": ("application-autoscaling", _scaling_policy),
     "AWS::Budgets::Budget": ("budgets", _budget),
     "AWS::CloudWatch::Alarm": ("cloudwatch", _alarm),
-    "AWS::ECS::ClusterCapacityProviderAssociations": ("ecs", _capacity_providers),
     "AWS::SES::EmailIdentity": ("sesv2", _identity),
     "AWS::SNS::TopicPolicy": ("sns", _topic_policy),
     "AWS::SQS::QueuePolicy": ("sqs", _queue_policy),

@@ -29,15 +29,17 @@ _SAMPLES: Mapping[str, Callable[[Upload], dict[str, Any]]] = {
             b"date,amount,product\n2026-01-05,30.5,tea\n2026-02-09,12,coffee\n",
         ),
     },
-    "long-running": lambda _: {"total_steps": 2, "step_seconds": 0.1, "items": [1, 2]},
+    # Over 48 KiB, as its result: what goes by S3, and not in the message or the record.
+    "long-running": lambda _: {"total_steps": 2, "step_seconds": 0.1, "items": ["x" * 1024] * 64},
     "process-file": lambda upload: {
         "file_key": upload("note.txt", "text/plain", b"A note.\n"),
         "operations": {"validate": True},
     },
-    "send-email": lambda _: {
+    "send-email": lambda upload: {
         "email": "reader@celeriac.dev",
         "subject": "A rehearsal",
         "message": "All is well.",
+        "attachments": [{"key": upload("note.txt", "text/plain", b"A note.\n")}],
     },
 }
 

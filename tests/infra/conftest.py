@@ -20,11 +20,11 @@ from tasks.contract import BaseModel, Catalogue, Queue, TaskContext, task
 ROOT = Path(__file__).parents[2]
 STACKS = ("data", "workers", "api", "ops")
 
+# The one option that a network can't have.
+SMTP = "smtp_secret_arn"
 OPTIONS: dict[str, Any] = {
     "mail_from": "tasks@celeriac.dev",
-    "smtp_secret_arn": (
-        "arn:aws:secretsmanager:us-east-1:123456789012:secret:celeriac-smtp-a1b2c3"
-    ),
+    SMTP: "arn:aws:secretsmanager:us-east-1:123456789012:secret:celeriac-smtp-a1b2c3",
     "alarm_email": "on-call@celeriac.dev",
     "snap_start": True,
     "jwt": Jwt(

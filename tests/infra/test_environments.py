@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,12 @@ def test_a_name_that_resources_cannot_carry_is_refused(name: str) -> None:
     """The message says what a name may be."""
     with pytest.raises(ValueError, match="lower-case"):
         Environment(name=name, protect=False)
+
+
+def test_a_network_without_a_way_out_takes_no_smtp_server() -> None:
+    """Workers would wait for a server that they can't reach; the message names both ways out."""
+    with pytest.raises(ValueError, match="Leave smtp_secret_arn out"):
+        replace(DEV, network="endpoints", smtp_secret_arn="arn:aws:secretsmanager:…")
 
 
 def test_an_environment_is_found_by_name() -> None:

@@ -12,17 +12,26 @@ from aws_cdk import App, Stack, aws_s3
 from infra.cdk.app import compose
 from infra.cdk.environments import DEV, PROD, Environment, Network
 from tasks.contract import Catalogue
-from tests.infra.conftest import OPTIONS, Synthesize, Synthesized, context
+from tests.infra.conftest import OPTIONS, SMTP, Synthesize, Synthesized, context
 
 
-@pytest.mark.parametrize("options", [{}, OPTIONS], ids=["plain", "options"])
+@pytest.mark.parametrize("optional", [False, True], ids=["plain", "options"])
 @pytest.mark.parametrize("network", get_args(Network))
 @pytest.mark.parametrize("environment", [DEV, PROD], ids=lambda each: each.name)
 def test_no_finding_is_left_unaccepted(
-    synthesize: Synthesize, environment: Environment, network: Network, options: dict[str, object]
+    synthesize: Synthesize, environment: Environment, network: Network, *, optional: bool
 ) -> None:
     """No rule of AWS Solutions is broken without a written reason, whatever is chosen."""
+    options = OPTIONS if optional else {}
+    if network == "endpoints":
+        options = {name: value for name, value in options.items() if name != SMTP}
     assert synthesize(replace(environment, network=network, **options)).findings == []
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_no_option_needs_another_to_be_clean(synthesize: Synthesize, option: str) -> None:
+    """Each option by itself breaks no rule either."""
+    assert synthesize(replace(DEV, **{option: OPTIONS[option]})).findings == []
 
 
 def test_the_rules_are_really_checked(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 def test_every_task_type_reaches_success(outcome: Outcome) -> None:
     """With nothing but what the deployment left as settings, a task of each type succeeds."""
-    assert outcome.states == dict.fromkeys(catalogue(), "SUCCESS")
+    assert outcome.states.keys() >= catalogue().keys()
+    assert set(outcome.states.values()) == {"SUCCESS"}
 
 
 def test_every_resource_is_made(outcome: Outcome) -> None:

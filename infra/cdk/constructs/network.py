@@ -9,18 +9,18 @@ from constructs import Construct
 
 from infra.cdk.environments import Network
 
-# What a worker calls that has no free gateway endpoint: its queue, its image, its log, mail,
-# schedules, and other queues' services. Task protection and credentials come from addresses inside
-# the task itself.
+# What a worker calls that has no free gateway endpoint: its queue, its image, its log, schedules,
+# other queues' services, and SES if it mails. Task protection and credentials come from addresses
+# inside the task itself.
 _INTERFACES = {
     "Sqs": aws_ec2.InterfaceVpcEndpointAwsService.SQS,
     "EcrApi": aws_ec2.InterfaceVpcEndpointAwsService.ECR,
     "EcrDocker": aws_ec2.InterfaceVpcEndpointAwsService.ECR_DOCKER,
     "Logs": aws_ec2.InterfaceVpcEndpointAwsService.CLOUDWATCH_LOGS,
-    "Mail": aws_ec2.InterfaceVpcEndpointAwsService.EMAIL,
     "Ecs": aws_ec2.InterfaceVpcEndpointAwsService.ECS,
     "Scheduler": aws_ec2.InterfaceVpcEndpointAwsService("scheduler"),
 }
+_MAIL = {"Mail": aws_ec2.InterfaceVpcEndpointAwsService.EMAIL}
 
 _SUBNETS = {
     "public": [aws_ec2.SubnetType.PUBLIC],
@@ -33,17 +33,19 @@ class WorkerNetwork(Construct):
     """A VPC over two zones, the subnets of the workers, and their security group.
 
     S3 and DynamoDB are reached through gateway endpoints, which are free, in every mode. The
-    security group lets ``ports`` out and nothing in.
+    security group lets ``ports`` out and nothing in. ``mail`` says whether workers call SES.
     """
 
     def __init__(
-        self, scope: Construct, id: str, *, mode: Network, ports: Mapping[int, str]
+        self, scope: Construct, id: str, *, mode: Network, ports: Mapping[int, str], mail: bool
     ) -> None:
         super().__init__(scope, id)
         self.assign_public_ip = mode == "public"
         self.vpc = aws_ec2.Vpc(
             self,
-            "Vpc",
+            # A VPC of its own for each mode, for CloudFormation makes the new before it deletes the
+            # old: in one VPC, new subnets would need the addresses that the old ones still have.
+            f"{mode.title()}Vpc",
             max_azs=2,
             nat_gateways=1 if mode == "nat" else 0,
             restrict_default_security_group=False,
@@ -78,9 +80,11 @@ class WorkerNetwork(Construct):
                 aws_ec2.Peer.any_ipv4(), aws_ec2.Port.tcp(port), what
             )
         if mode == "endpoints":
-            self._add_interfaces()
+            self._add_interfaces(_INTERFACES | _MAIL if mail else _INTERFACES)
 
-    def _add_interfaces(self) -> None:
+    def _add_interfaces(
+        self, interfaces: Mapping[str, aws_ec2.InterfaceVpcEndpointAwsService]
+    ) -> None:
         doors = aws_ec2.SecurityGroup(
             self,
             "Endpoints",
@@ -89,7 +93,7 @@ class WorkerNetwork(Construct):
             allow_all_outbound=False,
         )
         doors.add_ingress_rule(self.security_group, aws_ec2.Port.HTTPS, "workers")
-        for name, service in _INTERFACES.items():
+        for name, service in interfaces.items():
             self.vpc.add_interface_endpoint(
                 name,
                 service=service,

@@ -121,6 +121,8 @@ class WorkerService(Construct):
             enable_execute_command=False,
             propagate_tags=aws_ecs.PropagatedTagSource.SERVICE,
         )
+        # Routes and endpoints too: a worker that can't fetch its image fails the first deployment.
+        self.service.node.add_dependency(network)
 
 
 def _ecs_tasks(scope: Construct) -> aws_iam.ServicePrincipal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from aws_cdk import Fn, RemovalPolicy, Stack, Token, aws_iam, aws_ses, aws_sqs
+from aws_cdk import Fn, RemovalPolicy, Stack, Token, aws_iam, aws_ses
 from constructs import Construct
 
 from celeriac.settings import Settings
@@ -92,8 +92,14 @@ class Data(Stack):
             environment=environment.name,
             table_name=self.table.table.table_name,
             bucket_name=self.artifacts.bucket.bucket_name,
-            queue_url_prefix=_before_queue_name(environment.prefix, self._any_queue.queue_url),
-            queue_arn_prefix=_before_queue_name(environment.prefix, self._any_queue.queue_arn),
+            # From the one queue that is there whatever the catalogue says: see "Upgrade" in
+            # docs/deploying.md.
+            queue_url_prefix=_before_queue_name(
+                environment.prefix, self.schedules.dead_letter.queue_url
+            ),
+            queue_arn_prefix=_before_queue_name(
+                environment.prefix, self.schedules.dead_letter.queue_arn
+            ),
             schedule_group=self.schedules.group_name,
             schedule_role_arn=self.schedules.role.role_arn,
             schedule_dead_letter_arn=self.schedules.dead_letter.queue_arn,
@@ -105,10 +111,6 @@ class Data(Stack):
             token_scope_prefix=environment.jwt.scope_prefix if environment.jwt else "",
         )
         self._accept(environment)
-
-    @property
-    def _any_queue(self) -> aws_sqs.Queue:
-        return next(iter(self.queues.values())).queue
 
     def _accept(self, environment: Environment) -> None:
         accept(

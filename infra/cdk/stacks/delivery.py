@@ -10,11 +10,15 @@ from infra.cdk.grants import grant
 
 _ISSUER = "token.actions.githubusercontent.com"
 
+# What the command line takes on: to deploy, to publish the zip and the image, to look things up.
+# docs.aws.amazon.com/cdk/v2/guide/bootstrapping-env.html
+_BOOTSTRAPPED = ("deploy", "file-publishing", "image-publishing", "lookup")
+
 
 class Delivery(Stack):
     """The role that a workflow takes when it runs in the GitHub environment of the same name.
 
-    It may do one thing: take the roles that ``cdk bootstrap`` made.
+    It may do one thing: take the roles that ``cdk bootstrap`` made in this account and region.
     """
 
     def __init__(
@@ -51,11 +55,19 @@ class Delivery(Stack):
                 },
             ),
         )
+        qualifier = self.synthesizer.bootstrap_qualifier
         grant(
             self.role,
             "CdkRoles",
             ["sts:AssumeRole"],
-            [self.format_arn(service="iam", region="", resource="role", resource_name="cdk-*")],
-            wildcard="cdk bootstrap names its roles by account and region, unknown here.",
+            [
+                self.format_arn(
+                    service="iam",
+                    region="",
+                    resource="role",
+                    resource_name=f"cdk-{qualifier}-{each}-role-{self.account}-{self.region}",
+                )
+                for each in _BOOTSTRAPPED
+            ],
         )
         CfnOutput(self, "RoleArn", value=self.role.role_arn, description="For the workflow.")

@@ -69,15 +69,16 @@ class Workers(Stack):
             "Network",
             mode=environment.network,
             ports=HTTPS | SMTP if environment.smtp_secret_arn else HTTPS,
+            mail=environment.mail_from is not None,
         )
         self.cluster = aws_ecs.Cluster(
             self,
             "Cluster",
             cluster_name=environment.prefix,
             vpc=self.network.vpc,
-            enable_fargate_capacity_providers=True,
             container_insights_v2=aws_ecs.ContainerInsights.DISABLED,
         )
+        _let_run_on_fargate(self.cluster)
         self.log_group = aws_logs.LogGroup(
             self,
             "Log",
@@ -231,3 +232,15 @@ class Workers(Stack):
                 ["*"],
                 wildcard="The suppression list is the account's; AWS names no resource for it.",
             )
+
+
+def _let_run_on_fargate(cluster: aws_ecs.Cluster) -> None:
+    """Name the capacity providers on the cluster itself, which goes after its services.
+
+    ``enable_fargate_capacity_providers`` makes a resource of its own that no service depends on:
+    destroying, CloudFormation takes it from under them, and ECS refuses (aws-cdk issue 15366).
+    """
+    resource = cluster.node.default_child
+    if not isinstance(resource, aws_ecs.CfnCluster):
+        raise TypeError(f"A cluster was expected to be made of a CfnCluster, not of {resource!r}.")
+    resource.capacity_providers = ["FARGATE", "FARGATE_SPOT"]

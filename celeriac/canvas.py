@@ -17,7 +17,7 @@ from billiard.einfo import ExceptionInfo
 from celery.app.task import Context
 from celery.backends.base import BaseBackend, _create_chord_error_with_cause
 from celery.canvas import Signature, group, maybe_signature
-from celery.exceptions import NotRegistered, SoftTimeLimitExceeded
+from celery.exceptions import ChordError, NotRegistered, SoftTimeLimitExceeded
 from celery.result import GroupResult, allow_join_result, result_from_tuple
 from kombu.utils.functional import maybe_list
 
@@ -192,7 +192,7 @@ def _failed_member(header: GroupResult) -> TaskRecord | None:
 
 def _told_of(failed: TaskRecord) -> list[Any]:
     """The errbacks that have heard of a failed member which is the body of a chord itself."""
-    if failed.state != states.FAILURE or failed.started_at is not None:
+    if failed.failure is None or failed.failure.type != ChordError.__name__:
         return []
     text = services().values.get(failed.tenant, failed.task_id, failed.input)
     return list(Call.from_text(text).options.get("link_error") or ())

@@ -8,7 +8,7 @@ import pytest
 from celery import Task, chord
 from celery.exceptions import CPendingDeprecationWarning
 
-from celeriac import states
+from celeriac import states, submission
 from celeriac.app import CeleriacApp
 from celeriac.services import services
 from celeriac.task import give_up
@@ -118,6 +118,21 @@ def test_an_errback_that_is_linked_to_nested_chords_hears_of_one_failure_once(
     assert state_of(result.id) == states.FAILURE
     assert heard.sent == [result.parent.results[0].id]
     assert heard.called == [result.id]
+
+
+def test_an_errback_hears_of_a_chord_whose_member_was_cancelled(
+    app: CeleriacApp, worker: SingleWorker, heard: Heard
+) -> None:
+    """The member has the same errback, and ended without telling it: it didn't fail."""
+    errback = app.tasks["sent-errback"].s()
+    member = app.tasks["double"].s(1).on_error(errback)
+    result = chord([member], app.tasks["total"].s().on_error(errback)).delay()
+    submission.cancel(result.parent.results[0].id, "default")
+
+    worker.run_all()
+
+    assert state_of(result.id) == states.FAILURE
+    assert heard.sent == [result.id]
 
 
 @pytest.mark.parametrize("number", [1, 2])

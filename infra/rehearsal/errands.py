@@ -116,7 +116,7 @@ def see_sent_again(caller: Caller, repair: str, lost: str) -> None:
 
 
 def submit_in_vain(server: Server, caller: Caller, urls: str) -> None:
-    """SQS doesn't take the message, and the record goes again. No errand comes after this one."""
+    """A queue that is gone takes no message, and the record goes again. The last of the errands."""
     before = caller.ask("GET", "/tasks").json()
     server.client("sqs").delete_queue(QueueUrl=urls + _QUEUE.queue_name)
     # A queue that isn't there is our mistake, not a fault that passes: no 503.

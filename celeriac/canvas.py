@@ -53,7 +53,9 @@ class CanvasBackend(BaseBackend):
         """Keep the header's results, so that the last member can find the others."""
         self.save_group(header_result_args[0], self.app.GroupResult(*header_result_args))
 
-    def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
+    def on_chord_part_return(
+        self, request: Any, state: str, result: Any, *, errbacks: bool = True, **kwargs: Any
+    ) -> None:
         """Count a member of a chord as done, and send the body when all are.
 
         Idempotent: the join is a set, and the body has an id of its own that is claimed once. A
@@ -75,7 +77,7 @@ class CanvasBackend(BaseBackend):
         done = services().groups.join(group_id, request.id, self._expires_at())
         if done >= (len(header) if size is None else size):
             with on_behalf_of(request):
-                self._send_body(body, header)
+                self._send_body(body, header, errbacks=errbacks)
 
     def _fail_chain(self, chain: Any, *args: Any, **options: Any) -> None:
         """As Celery's, which would leave a group at the end of a failed chain waiting for ever."""
@@ -119,24 +121,33 @@ class CanvasBackend(BaseBackend):
             return False
         return bool(self._errback_arity_greater(signature, 1))
 
-    def chord_error_from_stack(self, callback: Signature, exc: Any = None) -> Any:
+    def chord_error_from_stack(
+        self, callback: Signature, exc: Any = None, *, errbacks: bool = True
+    ) -> Any:
         """Fail the body of a chord, and tell those who wait for it and its errbacks.
 
         As Celery's, which would neither tell a chord that the body is a member of, nor repeat what
-        it couldn't send.
+        it couldn't send. The errbacks of the chord around it are its own too, by ``link_error``
+        (celery/canvas.py, nested chords): they hear of it once.
         """
         if isinstance(callback, group):
             return super().chord_error_from_stack(callback, exc)
         request = _request_of(callback)
+        around, request.chord = request.chord, None
         ended = services().records.get(request.id)
-        if ended is not None and ended.terminal:
-            self.tell_again(request, ended)
-        else:
+        if ended is None or not ended.terminal:
             traceback = ExceptionInfo((type(exc), exc, sys.exc_info()[2])).traceback
-            self.mark_as_failure(request.id, exc, traceback, request=request)
+            self.mark_as_failure(
+                request.id, exc, traceback, request=request, call_errbacks=errbacks
+            )
+        else:
+            self.tell_again(request, ended, errbacks=errbacks)
+        if around:
+            request.chord = around
+            self.on_chord_part_return(request, states.FAILURE, exc, errbacks=False)
         return None
 
-    def _send_body(self, body: Signature, header: GroupResult) -> None:
+    def _send_body(self, body: Signature, header: GroupResult, *, errbacks: bool) -> None:
         try:
             with allow_join_result():
                 results = header.join_native(
@@ -148,7 +159,8 @@ class CanvasBackend(BaseBackend):
                 # No member failed: their results can't be read now.
                 raise
             reason = f"Dependency {culprit} raised {error!r}" if culprit else repr(error)
-            self.chord_error_from_stack(body, _create_chord_error_with_cause(reason, error))
+            chord_error = _create_chord_error_with_cause(reason, error)
+            self.chord_error_from_stack(body, chord_error, errbacks=errbacks)
         else:
             try:
                 body.delay(results)
@@ -156,7 +168,8 @@ class CanvasBackend(BaseBackend):
                 if _passes(error):
                     raise
                 reason = f"Callback error: {error!r}"
-                self.chord_error_from_stack(body, _create_chord_error_with_cause(reason, error))
+                chord_error = _create_chord_error_with_cause(reason, error)
+                self.chord_error_from_stack(body, chord_error, errbacks=errbacks)
         header.delete()
 
     def _expires_at(self) -> int:

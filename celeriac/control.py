@@ -95,8 +95,8 @@ class Control(CeleryControl):
                 record = services().records.get(each)
             if record is None:
                 self.app.backend.mark_as_revoked(each, "revoked before it was sent")
-            elif terminate or record.state in states.WAITING:
-                # One that a worker begins with in this moment is stopped.
+            elif terminate or record.state in states.WAITING or record.ahead:
+                # Claimed ahead, it waits for a process. One that begins in this moment is stopped.
                 submission.cancel(each, record.tenant)
         return f"tasks {', '.join(task_ids)} revoked"
 

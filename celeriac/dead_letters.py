@@ -127,24 +127,28 @@ def redrive(
     ends_at = float("inf") if within is None else monotonic() + within.total_seconds()
     done = Redriven()
     staying: dict[str, str] = {}
+    news_at = monotonic()
     while monotonic() < ends_at:
-        # What stays is hidden meanwhile, unless that takes longer than the hold.
-        fresh = [
-            each
-            for each in _unique(receive(url, hidden_for=HOLD))
-            if each["MessageId"] not in staying
-        ]
-        if not fresh:
+        received = _unique(receive(url, hidden_for=HOLD))
+        fresh = [each for each in received if each["MessageId"] not in staying]
+        # What stays is hidden meanwhile, and comes again if the rest takes longer than the hold.
+        staying |= {
+            each["MessageId"]: each["ReceiptHandle"] for each in received if each not in fresh
+        }
+        if fresh:
+            news_at = monotonic()
+        elif not received or monotonic() - news_at > HOLD.total_seconds():
+            # There is nothing else: it would have come by now, among what stays.
             done.finished = True
             break
         settled = []
-        for received, letter in zip(fresh, _read(fresh, types), strict=True):
+        for each, letter in zip(fresh, _read(fresh, types), strict=True):
             if letter.fate is Fate.STAY:
-                staying[received["MessageId"]] = received["ReceiptHandle"]
+                staying[each["MessageId"]] = each["ReceiptHandle"]
                 done.stay.append(letter)
             else:
-                _settle(app, queue, received["Body"], letter, done)
-                settled.append(received)
+                _settle(app, queue, each["Body"], letter, done)
+                settled.append(each)
         delete(url, settled)
     for receipt_handle in staying.values():
         services().sqs.change_message_visibility(

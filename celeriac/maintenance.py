@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from celeriac import clock, states
 from celeriac.app import celery_app
 from celeriac.clock import Millis
+from celeriac.queues import counts_of, queue_named
 from celeriac.records import Filter, TaskRecord, list_tasks
 from celeriac.records.items import marshal, unmarshal
 from celeriac.services import services
 from celeriac.values import ValueMissingError
-from tasks.contract import Queue
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,8 @@ def repair(grace: timedelta, lookback: timedelta) -> Repaired:
         if record.resent:
             # Sent again before: then it is more likely to stand in a long queue than to be lost.
             if record.queue not in depths:
-                depths[record.queue] = _depth(record.queue)
+                url = services().settings.queue_url(queue_named(record.queue))
+                depths[record.queue] = sum(counts_of(url))
             if depths[record.queue]:
                 continue
         try:
@@ -137,19 +138,3 @@ def _last_repair() -> Millis | None:
         return None
     started_at: Millis = unmarshal(answer["Item"])["started_at"]
     return started_at
-
-
-def _depth(queue_name: str) -> int:
-    """How many messages a queue holds: visible, in flight and delayed."""
-    url = next(
-        services().settings.queue_url(queue) for queue in Queue if queue.queue_name == queue_name
-    )
-    attributes = services().sqs.get_queue_attributes(
-        QueueUrl=url,
-        AttributeNames=[
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesDelayed",
-        ],
-    )["Attributes"]
-    return sum(int(count) for count in attributes.values())

@@ -18,14 +18,13 @@ from celeriac.errors import CeleriacError
 from celeriac.messages import MalformedMessageError, Message
 from celeriac.records import LeaseLostError
 from celeriac.services import services
+from celeriac.transport.batches import BATCH_LIMIT
 from tasks.contract import Queue
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-#: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
-BATCH_LIMIT = 10
 #: Long enough that SQS asks all of its servers: a shorter poll may miss messages.
 POLL = timedelta(seconds=1)
 #: How long what is being purged or redriven stays hidden from workers.
@@ -98,7 +97,7 @@ def status(queues: Iterable[Queue] = Queue) -> list[QueueStatus]:
     # boto3 makes its clients before the threads, which then only call them.
     _ = services().sqs
     with ThreadPoolExecutor(len(urls)) as pool:
-        counts = dict(zip(urls, pool.map(_count, urls), strict=True))
+        counts = dict(zip(urls, pool.map(counts_of, urls), strict=True))
     busy = [queue for queue in queues if sum(counts[settings.queue_url(queue)])]
     ages = _oldest_ages(busy)
     found = []
@@ -182,7 +181,7 @@ def delete(url: str, messages: list[MessageTypeDef]) -> None:
         )
 
 
-def _count(url: str) -> tuple[int, int, int]:
+def counts_of(url: str) -> tuple[int, int, int]:
     """Messages that wait, are in flight, and are delayed."""
     counts = services().sqs.get_queue_attributes(
         QueueUrl=url,

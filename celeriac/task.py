@@ -37,6 +37,8 @@ MOST_LOST = 3
 #: How long a message stays hidden when its record can't be read or written. Longer when that has
 #: been so for some time: see ``worker.request``.
 FAULT_PAUSE = timedelta(seconds=5)
+#: A process that begins with what was claimed so lately needn't ask whether it is cancelled.
+PROMPT = timedelta(milliseconds=250)
 #: After a lease has ended, for clocks that differ.
 LEASE_MARGIN = timedelta(seconds=1)
 #: The signatures that replace a task by several, of which only the last takes over its id.
@@ -132,11 +134,10 @@ class RecordedTask(Task):
             Reject: another worker may be at it; the message comes back later.
         """
         if not self.request.is_eager:
-            # The main process may have claimed it ahead; too long ago, if this machine slept.
             claimed = self.request.get("claimed")
             _hide_own(self.request)
-            held = claimed is not None and (claimed.lease_until or 0) > clock.now()
-            record = self._fit(claimed) if held else self._claim(task_id)
+            ahead = self._still_ours(claimed)
+            record = self._fit(ahead) if ahead else self._claim(task_id)
             self.request.update(record=record)
         super().before_start(task_id, args, kwargs)
 
@@ -158,7 +159,7 @@ class RecordedTask(Task):
             # What a retry sends on is what the attempt was called with.
             request.update(args=list(args), kwargs=kwargs)
         try:
-            result = interruption.run(record.task_id, self.run, *args, **kwargs)
+            result = self._attempt(record, args, kwargs)
         except Cancelled as cancelled:
             why = "cancelled by its caller"
             self.backend.mark_as_revoked(record.task_id, reason=why, request=request)
@@ -206,6 +207,12 @@ class RecordedTask(Task):
             why = Hidden(f"what replaces the task can't be sent now: {error}", FAULT_PAUSE)
             raise Reject(why, requeue=True) from error
 
+    def _attempt(self, record: TaskRecord, args: Any, kwargs: Any) -> Any:
+        if record.cancel_requested_at is not None:
+            # While it waited for this process.
+            raise Cancelled
+        return interruption.run(record.task_id, self.run, *args, **kwargs)
+
     def _claim(self, task_id: str) -> TaskRecord:
         request = self.request
         if request.get("owner") is None:
@@ -229,6 +236,30 @@ class RecordedTask(Task):
             raise Reject(why, requeue=True) from error
         log.info("task %s is not run: %s", task_id, answer.why.value)
         raise Ignore(answer.why.value)
+
+    def _still_ours(self, claimed: TaskRecord | None) -> TaskRecord | None:
+        """What was claimed ahead, unless the lease is over: this machine may have slept.
+
+        Asked for anew if it has waited for so long that its caller may have cancelled it.
+
+            main process   claim ✓ ── (waits for a process) ──────────►
+            caller                        cancel: marked
+            process                                              reads ── REVOKED, never begun
+
+        Raises:
+            Reject: the record can't be read now; the message comes back.
+        """
+        now = clock.now()
+        if claimed is None or (claimed.lease_until or 0) <= now:
+            return None
+        visibility: timedelta = self.app.conf.celeriac_visibility
+        claimed_at = (claimed.lease_until or 0) - clock.millis(visibility)
+        if now - claimed_at < clock.millis(PROMPT):
+            return claimed
+        with comes_back():
+            now_is = services().records.get(claimed.task_id)
+        ours = now_is is not None and now_is.running and now_is.lease_owner == self.request.owner
+        return now_is if ours else None
 
     def _fit(self, record: TaskRecord) -> TaskRecord:
         """The record, if its message can be run. Raises ``Reject``: it is dead-lettered."""

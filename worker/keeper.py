@@ -25,6 +25,7 @@ from celeriac.errors import transient
 from celeriac.records import LeaseLostError
 from celeriac.services import services
 from celeriac.settings import settings
+from celeriac.transport.batches import BATCH_LIMIT
 from worker import forks
 from worker.cancellation import Cancellations
 from worker.health import Health
@@ -41,7 +42,6 @@ log = logging.getLogger(__name__)
 TICK = timedelta(seconds=1)
 #: How often the records of running tasks are read for a cancellation.
 ASK_INTERVAL = timedelta(seconds=4)
-BATCH_LIMIT = 10
 
 
 class Keeper:

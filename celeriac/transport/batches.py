@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessageBatch.html
+#: How many messages a call of SQS sends, gives, changes or deletes at most.
+#: docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 BATCH_LIMIT = 10
 #: How long an entry waits for others to go with.
 LINGER = timedelta(milliseconds=25)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from celeriac.transport.batches import BATCH_LIMIT
+
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 log = logging.getLogger(__name__)
 
 #: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
-BATCH_LIMIT = 10
 BATCH_BYTES = 2**20
 #: An entry that SQS refuses while it takes the others is sent again so often.
 TRIES = 3

@@ -81,6 +81,7 @@ class Environment:
     runbook: str | None = None
     log_retention: timedelta = timedelta(days=30)
     record_ttl: timedelta = timedelta(days=7)
+    listing_shards: int = 1
     oldest_age: timedelta = timedelta(minutes=5)
     idle: timedelta = timedelta(minutes=10)
     monthly_budget_usd: int = 50

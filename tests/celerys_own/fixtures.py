@@ -60,9 +60,9 @@ def check_for_logs(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        name = getattr(item, "originalname", item.name)
-        if name in EXCLUDED:
-            item.add_marker(pytest.mark.skip(reason=EXCLUDED[name]))
+        for name in (getattr(item, "originalname", item.name), item.name):
+            if name in EXCLUDED:
+                item.add_marker(pytest.mark.skip(reason=EXCLUDED[name]))
 
 
 def set_up(app: CeleriacApp) -> None:

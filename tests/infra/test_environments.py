@@ -1,4 +1,4 @@
-"""What an environment may be called, and finding one by its name."""
+"""What an environment may be called and say, and finding one by its name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from infra.cdk.durations import retention
 from infra.cdk.environments import DEV, Environment, environment
+from tests.infra.conftest import Synthesize
 
 
 @pytest.mark.parametrize("name", ["", "Prod", "9lives", "a-name-that-is-too-long", "local"])
@@ -35,3 +36,19 @@ def test_a_retention_that_cloudwatch_does_not_have_is_refused() -> None:
     """The message lists the numbers of days there are."""
     with pytest.raises(ValueError, match="30, 60, 90"):
         retention(timedelta(days=31))
+
+
+def test_a_tenants_listing_is_spread_where_the_environment_says_so(synthesize: Synthesize) -> None:
+    """API and workers write and read the same partitions: both have the setting."""
+    synthesized = synthesize(replace(DEV, listing_shards=4))
+    function = synthesized.one("api", "AWS::Lambda::Function")
+    containers = [
+        container
+        for task in synthesized.properties("workers", "AWS::ECS::TaskDefinition")
+        for container in task["ContainerDefinitions"]
+    ]
+
+    assert function["Environment"]["Variables"]["CELERIAC_LISTING_SHARDS"] == "4"
+    assert containers
+    for container in containers:
+        assert {"Name": "CELERIAC_LISTING_SHARDS", "Value": "4"} in container["Environment"]

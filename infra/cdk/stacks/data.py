@@ -107,6 +107,7 @@ class Data(Stack):
             worker_log_group=f"/{environment.prefix.replace('-', '/', 1)}/workers",
             mail_from=environment.mail_from,
             record_ttl=environment.record_ttl,
+            listing_shards=environment.listing_shards,
             token_tenant_claim=environment.jwt.tenant_claim if environment.jwt else None,
             token_scope_prefix=environment.jwt.scope_prefix if environment.jwt else "",
         )

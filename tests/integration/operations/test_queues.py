@@ -214,6 +214,38 @@ def test_what_still_cannot_run_stays_and_is_named(app: CeleriacApp) -> None:
     assert len(dead_letters_of(app)) == 4, "they are visible again at once"
 
 
+def test_a_redrive_goes_on_while_it_is_given_only_what_stays(
+    app: CeleriacApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes longer than what stays is hidden, and SQS hands that out again before the rest."""
+    stays = app.send_task("nobody-knows", ({},))
+    bury(stays.id, failure=Failure(type="unknown-task-type", message="unknown"))
+    receive = dead_letters.receive
+    rounds: list[Any] = []
+
+    def receive_again(url: str, *, hidden_for: timedelta) -> Any:
+        received = receive(url, hidden_for=hidden_for)
+        rounds.append(received)
+        if len(rounds) == 1:
+            services().sqs.change_message_visibility(
+                QueueUrl=url, ReceiptHandle=received[0]["ReceiptHandle"], VisibilityTimeout=0
+            )
+        if len(rounds) == 2:
+            runs = app.send_task("note", ({"path": ""},))
+            bury(runs.id, failure=Failure(type="worker-lost", message="lost"))
+        return received
+
+    monkeypatch.setattr(dead_letters, "receive", receive_again)
+
+    done = redrive(app)
+
+    assert done.finished
+    assert [len(received) for received in rounds] == [1, 1, 1, 0]
+    assert len(done.new_tasks) == 1
+    assert [letter.task_id for letter in done.stay] == [stays.id]
+    assert [letter.task_id for letter in dead_letters_of(app)] == [stays.id]
+
+
 def test_a_purge_ends_what_waits_and_leaves_what_runs(
     app: CeleriacApp, start_worker: StartWorker, tmp_path: Path
 ) -> None:

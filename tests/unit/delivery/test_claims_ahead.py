@@ -242,6 +242,24 @@ def test_a_claim_that_has_passed_before_its_process_begins_is_made_again(
     assert record_of(request).lease_owner == "another"
 
 
+def test_what_is_cancelled_while_it_waits_for_a_process_does_not_begin(
+    main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``revoke()`` takes it for waiting, as its caller does, though it is claimed."""
+    ran: list[int] = []
+    monkeypatch.setattr(main.app.tasks["double"], "run", ran.append)
+    [request] = main.receive()
+    main.loop.turn_until(lambda: main.ran)
+    main.app.AsyncResult(request.id).revoke()
+    later = clock.now() + 1000
+    monkeypatch.setattr(clock, "now", lambda: later)
+
+    main.run(request)
+
+    assert ran == []
+    assert record_of(request).state == states.REVOKED
+
+
 def test_nobody_else_can_say_that_a_message_is_claimed(
     main: Main, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,8 @@ from kombu import Queue as KombuQueue
 
 from celeriac.sending import CeleriacApp
 from celeriac.settings import Settings, settings
-from celeriac.task import RecordedTask, TypedTask
+from celeriac.task import RecordedTask
+from celeriac.typed_task import TypedTask
 from tasks.contract import Catalogue, Queue, catalogue
 
 #: A child process is replaced after this many tasks, so that what libraries leak goes with it.

@@ -17,6 +17,7 @@ from celeriac import clock, outcomes, states, telemetry
 from celeriac.calls import Call
 from celeriac.canvas import CanvasBackend
 from celeriac.errors import transient
+from celeriac.letting_go import Hidden, comes_back, put_off, told
 from celeriac.outcomes import Outcome
 from celeriac.records import (
     Failure,
@@ -26,7 +27,6 @@ from celeriac.records import (
 )
 from celeriac.sending import on_behalf_of
 from celeriac.services import services
-from celeriac.task import Hidden, comes_back, put_off, told
 
 log = logging.getLogger(__name__)
 

@@ -1,32 +1,28 @@
 """Celery tasks that claim their record before they run.
 
-``RecordedTask`` is the base of every task of the app, plain ``@app.task`` functions included;
-``TypedTask`` runs a task type of the catalogue.
+``RecordedTask`` is the base of every task of the app: of plain ``@app.task`` functions, and of
+``celeriac.typed_task``, which runs the task types of the catalogue.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from celery import Task
-from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
-from pydantic import ValidationError
+from celery.exceptions import Ignore, Reject
 
 from celeriac import clock, interruption, telemetry
 from celeriac.calls import Call
-from celeriac.context import RunningContext
 from celeriac.errors import UnavailableError, transient
 from celeriac.following import with_ids
+from celeriac.letting_go import FAULT_PAUSE, Hidden, comes_back, put_off, told
 from celeriac.messages import attempt_of
 from celeriac.records import Claimed, ClaimLost, LeaseLostError, LostClaim, TaskRecord
 from celeriac.services import services
-from tasks.contract import Cancelled, PermanentError, RetryLater, TaskType
+from tasks.contract import Cancelled, PermanentError
 
 log = logging.getLogger(__name__)
 
@@ -34,26 +30,12 @@ log = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 #: A task that has killed so many workers isn't given another.
 MOST_LOST = 3
-#: How long a message stays hidden when its record can't be read or written. Longer when that has
-#: been so for some time: see ``worker.request``.
-FAULT_PAUSE = timedelta(seconds=5)
 #: A process that begins with what was claimed so lately needn't ask whether it is cancelled.
 PROMPT = timedelta(milliseconds=250)
 #: After a lease has ended, for clocks that differ.
 LEASE_MARGIN = timedelta(seconds=1)
 #: The signatures that replace a task by several, of which only the last takes over its id.
 CANVAS = frozenset({"chain", "group", "chord"})
-
-
-class TimeLimitExceeded(Exception):
-    """The task ran longer than its time limit, in seconds."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
-
-    def __str__(self) -> str:
-        return f"The task ran longer than its time limit of {self.seconds:g} s."
 
 
 class Poison(Exception):
@@ -70,50 +52,6 @@ class Poison(Exception):
             f"{self.lost} workers were lost while they ran this task. "
             "It may need more memory than they have, or crash the interpreter."
         )
-
-
-@dataclass(frozen=True)
-class Hidden:
-    """Why a message is left alone, and for how long it stays hidden.
-
-    None leaves it as it is: another worker has received it since, and may be at it.
-    """
-
-    why: str
-    duration: timedelta | None
-
-    def __str__(self) -> str:
-        return self.why
-
-
-@contextmanager
-def comes_back() -> Iterator[None]:
-    """AWS out of reach inside has the message come back: what it says isn't done yet.
-
-    Raises:
-        Reject: hides the message for a moment, instead of acknowledging it.
-    """
-    try:
-        yield
-    except Exception as error:
-        if not transient(error):
-            raise
-        raise Reject(Hidden(f"AWS can't be reached now: {error}", FAULT_PAUSE), True) from error
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """As ``comes_back``, for telling others of a task's end: its time limit may strike meanwhile.
-
-    Raises:
-        Reject: the message comes back, and the next delivery tells them.
-    """
-    try:
-        with comes_back():
-            yield
-    except SoftTimeLimitExceeded as struck:
-        why = "the time limit struck while others were told of the task's end"
-        raise Reject(Hidden(why, FAULT_PAUSE), True) from struck
 
 
 class RecordedTask(Task):
@@ -297,96 +235,11 @@ class RecordedTask(Task):
             self.app.resend(record)
 
 
-class TypedTask(RecordedTask):
-    """Runs a task type: validates, calls the function, and applies the retry policy."""
-
-    abstract = True
-    task_type: ClassVar[TaskType[Any, Any]]
-
-    @classmethod
-    def of(cls, task_type: TaskType[Any, Any], name: str) -> type[TypedTask]:
-        """The Celery task that runs a task type under one of its names."""
-        return type(
-            name,
-            (cls,),
-            {
-                "name": name,
-                "task_type": task_type,
-                "max_retries": task_type.retry.attempts - 1,
-                "soft_time_limit": task_type.time_limit.total_seconds(),
-                "time_limit": task_type.hard_time_limit.total_seconds(),
-                "__doc__": task_type.description,
-                "__module__": task_type.function.__module__,
-            },
-        )
-
-    def run(self, payload: Any) -> Any:
-        """Run one attempt; its result as JSON's types."""
-        record: TaskRecord = self.request.record
-        task_type = self.task_type
-        try:
-            # Records keep payloads by the names of their fields, callers may use aliases.
-            model = task_type.payload_model.model_validate(payload, by_alias=True, by_name=True)
-        except ValidationError as error:
-            # It was valid when it was accepted: the type has changed since. A redrive, once the
-            # type takes it again, finds it in the dead-letter queue.
-            why = f"The payload is no longer valid for {task_type.name}: {_places(error)}"
-            raise Reject(PermanentError(why, type="invalid-payload"), requeue=False) from error
-        with RunningContext(record, self.request.owner, task_type.time_limit) as context:
-            try:
-                result = task_type(model, context)
-            except RetryLater as later:
-                raise self.retry(exc=later, countdown=later.after.total_seconds()) from later
-            except (PermanentError, LeaseLostError):
-                raise
-            except SoftTimeLimitExceeded as exceeded:
-                seconds = task_type.time_limit.total_seconds()
-                raise self._again(TimeLimitExceeded(seconds)) from exceeded
-            except Exception as error:
-                raise self._again(error) from error
-        if not isinstance(result, task_type.result_model):
-            raise PermanentError(
-                f"{task_type.name} returned {type(result).__name__}, "
-                f"but declares {task_type.result_model.__name__}.",
-                type="wrong-result",
-            )
-        return result.model_dump(mode="json")
-
-    def _again(self, error: Exception) -> BaseException:
-        delay = self.task_type.retry.delay(self.request.retries + 1)
-        retry: BaseException = self.retry(exc=error, countdown=delay.total_seconds(), throw=False)
-        return retry
-
-
 def adopt(base: type[Any]) -> type[Any]:
     """A task class that claims its record, whatever class its author wrote."""
     if issubclass(base, RecordedTask):
         return base
     return type(base.__name__, (RecordedTask, base), {"abstract": True, "__module__": __name__})
-
-
-def put_off(request: Any, error: Exception) -> Reject:
-    """What to raise when AWS is out of reach and a claimed task can't be begun, or ended.
-
-    The message comes back after a moment. The lease is given up, so that no worker counts as lost.
-    """
-    give_up(request.id, request.owner)
-    return Reject(Hidden(f"AWS can't be reached now: {error}", FAULT_PAUSE), requeue=True)
-
-
-def give_up(task_id: str, owner: str, *, lost: bool = False) -> None:
-    """Make a claimed task claimable at once; if that can't be written, it is when its lease ends.
-
-    ``lost`` says that its process died at it.
-    """
-    try:
-        services().records.release(task_id, owner, lost=lost)
-    except LeaseLostError as lease_lost:
-        log.info("%s", lease_lost)
-    except Exception as error:
-        if not transient(error):
-            raise
-        log.warning("the lease of task %s ends by itself: %s", task_id, error)
 
 
 def _await(handed_on: TaskRecord) -> None:
@@ -427,10 +280,3 @@ def _hide_own(request: Any) -> None:
 
 def _header(request: Any) -> dict[str, Any]:
     return request.get("celeriac") or {}
-
-
-def _places(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, each['loc'])) or 'payload'}: {each['msg']}"
-        for each in error.errors(include_url=False, include_input=False)
-    )

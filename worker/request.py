@@ -25,9 +25,10 @@ from celery.worker.state import task_ready
 
 from celeriac import clock, telemetry
 from celeriac.errors import UnavailableError, transient
+from celeriac.letting_go import FAULT_PAUSE, Hidden, give_up
 from celeriac.records import Failure, LeaseLostError, TaskRecord
 from celeriac.services import services
-from celeriac.task import FAULT_PAUSE, Hidden, TypedTask, give_up
+from celeriac.typed_task import TypedTask
 from celeriac.values import ValueMissingError
 from worker import durations, execution, tally
 from worker.claims import Claims

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from bench.contenders.workload import work
 from celeriac.submission import submit
-from celeriac.task import TypedTask
+from celeriac.typed_task import TypedTask
 from tasks.contract import BaseModel, Catalogue, Queue, TaskContext, task
 from worker.__main__ import main
 from worker.app import app

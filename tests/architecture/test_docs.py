@@ -77,7 +77,7 @@ def test_every_make_target_that_a_page_names_exists() -> None:
     named = {
         name
         for page in PAGES
-        for name in re.findall(r"(?:`|^ *|=\d+ )make ([a-z-]+)", page.read_text(), re.MULTILINE)
+        for name in re.findall(r"(?:`|^ *|=\d+ )make ([a-z0-9-]+)", page.read_text(), re.MULTILINE)
     }
 
     assert {"run", "test", "help"} <= named

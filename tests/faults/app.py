@@ -17,7 +17,7 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 
 from celeriac.records.items import marshal, unmarshal
 from celeriac.services import services
-from celeriac.task import TypedTask
+from celeriac.typed_task import TypedTask
 from tasks.contract import BaseModel, Cancelled, Catalogue, Queue, Retry, TaskContext, task
 from worker.app import app
 

@@ -10,8 +10,8 @@ from celery.exceptions import CPendingDeprecationWarning
 
 from celeriac import states, submission
 from celeriac.app import CeleriacApp
+from celeriac.letting_go import give_up
 from celeriac.services import services
-from celeriac.task import give_up
 from tests.unit.delivery.single_worker import SingleWorker
 from tests.unit.delivery.test_outages_at_the_end import is_send, refused, state_of
 from worker.request import RecordedRequest

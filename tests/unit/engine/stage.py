@@ -25,8 +25,8 @@ from celery.exceptions import Reject
 
 from celeriac.app import CeleriacApp
 from celeriac.clock import Millis, millis
+from celeriac.letting_go import Hidden
 from celeriac.records import RecordStore
-from celeriac.task import Hidden
 from tasks.contract import Cancelled, PermanentError, RetryLater, TaskContext
 from tests.unit.engine.support import Timer
 

@@ -202,11 +202,12 @@ class RecordBackend(CanvasBackend):
             return found
         if owner is not None:
             raise LeaseLostError(task_id, owner, None)
+        errbacks = getattr(request, "errbacks", None)
         record: TaskRecord = self.app.new_record(
             getattr(request, "task", None) or "unknown",
             task_id,
             self.app.current_tenant(),
-            Call(),
+            Call(options={"link_error": errbacks} if errbacks else {}),
             queue=self.app.conf.task_default_queue,
         )
         try:
@@ -319,7 +320,7 @@ class RecordBackend(CanvasBackend):
 
     # -- what follows
 
-    def tell_again(self, request: Any, record: TaskRecord, *, errbacks: bool = True) -> None:
+    def tell_again(self, request: Any, record: TaskRecord) -> None:
         """Repeat what follows a task's end, for the worker that may have died before it.
 
         Of its errbacks those that are sent: one that is called had its call when the task ended.
@@ -332,5 +333,5 @@ class RecordBackend(CanvasBackend):
             if request.chain:
                 self._fail_chain(request.chain, self._meta(record)["result"], state=record.state)
                 self._rejoin(request.chain, record.state)
-            if errbacks and record.state == states.FAILURE and request.errbacks:
+            if record.state == states.FAILURE and request.errbacks:
                 self._send_errbacks(request)

@@ -17,13 +17,15 @@ from billiard.einfo import ExceptionInfo
 from celery.app.task import Context
 from celery.backends.base import BaseBackend, _create_chord_error_with_cause
 from celery.canvas import Signature, group, maybe_signature
-from celery.exceptions import NotRegistered, SoftTimeLimitExceeded
+from celery.exceptions import ChordError, NotRegistered, SoftTimeLimitExceeded
 from celery.result import GroupResult, allow_join_result, result_from_tuple
 from kombu.utils.functional import maybe_list
 
 from celeriac import clock, states
+from celeriac.calls import Call
 from celeriac.errors import transient
 from celeriac.following import with_ids
+from celeriac.records import TaskRecord
 from celeriac.sending import on_behalf_of
 from celeriac.services import services
 
@@ -53,9 +55,7 @@ class CanvasBackend(BaseBackend):
         """Keep the header's results, so that the last member can find the others."""
         self.save_group(header_result_args[0], self.app.GroupResult(*header_result_args))
 
-    def on_chord_part_return(
-        self, request: Any, state: str, result: Any, *, errbacks: bool = True, **kwargs: Any
-    ) -> None:
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
         """Count a member of a chord as done, and send the body when all are.
 
         Idempotent: the join is a set, and the body has an id of its own that is claimed once. A
@@ -77,7 +77,7 @@ class CanvasBackend(BaseBackend):
         done = services().groups.join(group_id, request.id, self._expires_at())
         if done >= (len(header) if size is None else size):
             with on_behalf_of(request):
-                self._send_body(body, header, errbacks=errbacks)
+                self._send_body(body, header)
 
     def _fail_chain(self, chain: Any, *args: Any, **options: Any) -> None:
         """As Celery's, which would leave a group at the end of a failed chain waiting for ever."""
@@ -121,33 +121,24 @@ class CanvasBackend(BaseBackend):
             return False
         return bool(self._errback_arity_greater(signature, 1))
 
-    def chord_error_from_stack(
-        self, callback: Signature, exc: Any = None, *, errbacks: bool = True
-    ) -> Any:
+    def chord_error_from_stack(self, callback: Signature, exc: Any = None) -> Any:
         """Fail the body of a chord, and tell those who wait for it and its errbacks.
 
         As Celery's, which would neither tell a chord that the body is a member of, nor repeat what
-        it couldn't send. The errbacks of the chord around it are its own too, by ``link_error``
-        (celery/canvas.py, nested chords): they hear of it once.
+        it couldn't send.
         """
         if isinstance(callback, group):
             return super().chord_error_from_stack(callback, exc)
         request = _request_of(callback)
-        around, request.chord = request.chord, None
         ended = services().records.get(request.id)
-        if ended is None or not ended.terminal:
-            traceback = ExceptionInfo((type(exc), exc, sys.exc_info()[2])).traceback
-            self.mark_as_failure(
-                request.id, exc, traceback, request=request, call_errbacks=errbacks
-            )
+        if ended is not None and ended.terminal:
+            self.tell_again(request, ended)
         else:
-            self.tell_again(request, ended, errbacks=errbacks)
-        if around:
-            request.chord = around
-            self.on_chord_part_return(request, states.FAILURE, exc, errbacks=False)
+            traceback = ExceptionInfo((type(exc), exc, sys.exc_info()[2])).traceback
+            self.mark_as_failure(request.id, exc, traceback, request=request)
         return None
 
-    def _send_body(self, body: Signature, header: GroupResult, *, errbacks: bool) -> None:
+    def _send_body(self, body: Signature, header: GroupResult) -> None:
         try:
             with allow_join_result():
                 results = header.join_native(
@@ -155,12 +146,15 @@ class CanvasBackend(BaseBackend):
                 )
         except Exception as error:
             culprit = _failed_member(header)
-            if culprit is None and _passes(error):
-                # No member failed: their results can't be read now.
-                raise
-            reason = f"Dependency {culprit} raised {error!r}" if culprit else repr(error)
-            chord_error = _create_chord_error_with_cause(reason, error)
-            self.chord_error_from_stack(body, chord_error, errbacks=errbacks)
+            if culprit is None:
+                if _passes(error):
+                    # No member failed: their results can't be read now.
+                    raise
+                reason = repr(error)
+            else:
+                body = _without(_told_of(culprit), body)
+                reason = f"Dependency {culprit.task_id} raised {error!r}"
+            self.chord_error_from_stack(body, _create_chord_error_with_cause(reason, error))
         else:
             try:
                 body.delay(results)
@@ -168,8 +162,7 @@ class CanvasBackend(BaseBackend):
                 if _passes(error):
                     raise
                 reason = f"Callback error: {error!r}"
-                chord_error = _create_chord_error_with_cause(reason, error)
-                self.chord_error_from_stack(body, chord_error, errbacks=errbacks)
+                self.chord_error_from_stack(body, _create_chord_error_with_cause(reason, error))
         header.delete()
 
     def _expires_at(self) -> int:
@@ -185,14 +178,36 @@ def _passes(error: Exception) -> bool:
     return transient(error) or isinstance(error, SoftTimeLimitExceeded)
 
 
-def _failed_member(header: GroupResult) -> str | None:
-    """The id of the first member of a chord that didn't succeed."""
+def _failed_member(header: GroupResult) -> TaskRecord | None:
+    """The first member of a chord that didn't succeed."""
     task_ids = list(_member_ids(header))
     found = services().records.get_many(task_ids)
     failed = (
-        each for each in task_ids if each in found and found[each].state in states.UNSUCCESSFUL
+        found[each]
+        for each in task_ids
+        if each in found and found[each].state in states.UNSUCCESSFUL
     )
     return next(failed, None)
+
+
+def _told_of(failed: TaskRecord) -> list[Any]:
+    """The errbacks that have heard of a failed member which is the body of a chord itself."""
+    if failed.failure is None or failed.failure.type != ChordError.__name__:
+        return []
+    text = services().values.get(failed.tenant, failed.task_id, failed.input)
+    return list(Call.from_text(text).options.get("link_error") or ())
+
+
+def _without(told: list[Any], body: Signature) -> Signature:
+    """A chord's body that leaves out these errbacks.
+
+    ``link_error`` of a chord links an errback to the bodies of the chords in it too: it is to hear
+    of one failure once.
+    """
+    errbacks = maybe_list(body.options.get("link_error")) or ()
+    spared: Signature = body.clone()
+    spared.options["link_error"] = [each for each in errbacks if each not in told]
+    return spared
 
 
 def _member_ids(header: GroupResult) -> Iterator[str]:

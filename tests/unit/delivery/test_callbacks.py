@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from celery import Task
+from celery import Task, chord
+from celery.exceptions import CPendingDeprecationWarning
 
-from celeriac import states
+from celeriac import states, submission
 from celeriac.app import CeleriacApp
 from celeriac.letting_go import give_up
 from celeriac.services import services
@@ -97,6 +98,41 @@ def test_an_errback_that_is_called_is_called_once(
     worker.run_all()
 
     assert (heard.called, heard.sent) == ([result.id], [result.id])
+
+
+def test_an_errback_that_is_linked_to_nested_chords_hears_of_one_failure_once(
+    app: CeleriacApp, worker: SingleWorker, heard: Heard
+) -> None:
+    """``link_error`` of the outer chord links it to both bodies; both fail with one member. What is
+    linked to the outer body alone hears of that."""
+    total, errback = app.tasks["total"], app.tasks["sent-errback"]
+    inner = chord([app.tasks["fail"].s()], total.s())
+    outer = chord([inner, app.tasks["double"].s(1)], total.s())
+    with pytest.warns(CPendingDeprecationWarning):
+        outer.link_error(errback.s())
+    outer.body.link_error(app.tasks["called-errback"].s())
+    result = outer.delay()
+
+    worker.run_all()
+
+    assert state_of(result.id) == states.FAILURE
+    assert heard.sent == [result.parent.results[0].id]
+    assert heard.called == [result.id]
+
+
+def test_an_errback_hears_of_a_chord_whose_member_was_cancelled(
+    app: CeleriacApp, worker: SingleWorker, heard: Heard
+) -> None:
+    """The member has the same errback, and ended without telling it: it didn't fail."""
+    errback = app.tasks["sent-errback"].s()
+    member = app.tasks["double"].s(1).on_error(errback)
+    result = chord([member], app.tasks["total"].s().on_error(errback)).delay()
+    submission.cancel(result.parent.results[0].id, "default")
+
+    worker.run_all()
+
+    assert state_of(result.id) == states.FAILURE
+    assert heard.sent == [result.id]
 
 
 @pytest.mark.parametrize("number", [1, 2])

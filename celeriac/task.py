@@ -100,8 +100,9 @@ class RecordedTask(Task):
             result = self._attempt(record, args, kwargs)
         except Cancelled as cancelled:
             why = "cancelled by its caller"
-            self.backend.mark_as_revoked(record.task_id, reason=why, request=request)
+            # First what it saved: who sees REVOKED finds nothing of it.
             remove_artifacts(record)
+            self.backend.mark_as_revoked(record.task_id, reason=why, request=request)
             raise Ignore(why) from cancelled
         except LeaseLostError as lost:
             # Whoever holds the task now has its message too: this one is not to be touched.
@@ -266,9 +267,12 @@ def remove_artifacts(record: TaskRecord) -> None:
         saved = [each.key for each in artifacts.list(record.tenant, prefix)]
         artifacts.delete(record.tenant, saved)
     except Exception as error:
-        if not transient(error):
-            raise
-        log.warning("artifacts of task %s are left until they expire: %s", record.task_id, error)
+        if transient(error):
+            log.warning(
+                "artifacts of task %s are left until they expire: %s", record.task_id, error
+            )
+        else:
+            log.exception("artifacts of task %s are left until they expire", record.task_id)
 
 
 def _hide_own(request: Any) -> None:

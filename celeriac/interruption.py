@@ -3,7 +3,11 @@
 The worker's main process sees that a caller wants an end. In a pool of processes the task runs in a
 child, which gets a signal. A signal can't say which task it means, and the child may be at another
 one when it arrives: so the main process writes the task's id into a file named by the child's pid,
-and the child compares.
+and the child compares. One that is about to begin, and fetches its input perhaps, finds the file
+when it begins:
+
+    main process   writes the note, signals ─────────────────────────►
+    child          fetches the input   ▲ not at it yet   begins, reads the note: Cancelled
 
 In a pool of threads it runs in a thread of this process, in which the interpreter raises the
 exception (``PyThreadState_SetAsyncExc``) when it next runs Python code there. It can't interrupt a
@@ -51,6 +55,7 @@ def run(task_id: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwarg
     try:
         with _lock:
             _running[thread] = task_id
+        _raise_if_asked(task_id)
         return function(*args, **kwargs)
     finally:
         # The interpreter raises when a call returns. From the function's end on, the first that
@@ -91,13 +96,18 @@ def ask(pid: int, task_id: str) -> bool:
 
 
 def _on_signal(_number: int, _frame: FrameType | None) -> None:
+    _raise_if_asked(*_running.values())
+
+
+def _raise_if_asked(*running: str) -> None:
     note = _note(os.getpid())
     try:
         wanted = note.read_text()
     except FileNotFoundError:
         return
-    note.unlink(missing_ok=True)
-    if wanted in _running.values():
+    # One for another task stays: that one may be about to begin. If it has ended, nobody minds.
+    if wanted in running:
+        note.unlink(missing_ok=True)
         raise Cancelled
 
 

@@ -19,7 +19,7 @@ ON_CDK = VIRTUAL_ENV="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH" \
 CONTEXT = --context environment=$(ENV)
 STACKS = celeriac-$(ENV)
 
-.PHONY: synth bootstrap deploy diff destroy deploy-moto test-infra test-py313 image
+.PHONY: synth bootstrap deploy diff destroy deploy-moto test-infra test-py313 test-image image
 
 synth: $(INSTALLED) $(CDK) ## Write the CloudFormation templates (ENV=dev|prod)
 	$(ON_CDK) $(CDK) synth --quiet $(CONTEXT)
@@ -45,6 +45,10 @@ deploy-moto: $(INSTALLED) $(CDK) ## Deploy to AWS as moto plays it, and run ever
 
 test-infra: $(INSTALLED) ## Test the templates
 	$(ON_CDK) $(BIN)/python -m pytest tests/infra
+
+# On a machine of another architecture it takes Debian's qemu-user-static.
+test-image: $(INSTALLED) ## Build and run the worker's image with buildah (ARCH=arm64 for Fargate's)
+	IMAGE_ARCH=$(ARCH) $(BIN)/python -m pytest -rs tests/integration/test_worker_image.py
 
 image: ## Build the worker's image with whichever builder is here (BUILDER, BASE)
 	$(BUILDER) build $(if $(BASE),--build-arg BASE=$(BASE)) --file worker/Dockerfile --tag celeriac-worker .

@@ -1,7 +1,8 @@
-"""Raising an exception inside a task that runs in a thread of this process."""
+"""Raising an exception inside a running task: in a thread of this process, or in a child."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
@@ -91,3 +92,42 @@ def test_whatever_the_moment_nothing_is_raised_but_inside() -> None:
     assert counts["inside"] >= 500
     assert counts["outside"] == 0
     assert not any(interruption.interrupt(name, Cancelled) for name in names.values())
+
+
+CHILD = """
+from celeriac import interruption
+from tasks.contract import Cancelled
+interruption.install()
+print("fetching the input", flush=True)
+input()
+for task in ("this", "next"):
+    try:
+        interruption.run(task, print, task, "ran")
+    except Cancelled:
+        print(task, "was cancelled")
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "printed"),
+    [
+        ("this", ["this was cancelled", "next ran"]),
+        ("next", ["this ran", "next was cancelled"]),
+        ("another", ["this ran", "next ran"]),
+    ],
+)
+def test_a_child_that_is_asked_before_its_task_begins_ends_it_there(
+    asked: str, printed: list[str]
+) -> None:
+    """The signal comes once, and may come while the task's input is being fetched."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stdout.readline() == "fetching the input\n"
+
+    interruption.ask(child.pid, asked)
+
+    output, _ = child.communicate("\n", timeout=30)
+    assert output.splitlines() == printed

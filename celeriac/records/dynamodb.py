@@ -17,32 +17,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from celeriac import clock, states
 from celeriac.clock import Clock, Millis
 from celeriac.records.expressions import (
     NOT_AWAITING,
     NOT_CANCELLED,
     RUNNING,
+    UNSENT,
     WAITING,
     Condition,
-    Update,
     attempt_is,
     held_by,
     lease_passed,
     version_is,
 )
-from celeriac.records.items import (
-    RECORD,
-    Item,
-    from_item,
-    listing_partition,
-    marshal,
-    partition,
-    to_item,
-    unmarshal,
-)
+from celeriac.records.items import to_item
 from celeriac.records.record import Failure, Progress, TaskRecord
 from celeriac.records.store import (
     Cancellation,
@@ -52,27 +41,15 @@ from celeriac.records.store import (
     LeaseLostError,
     LostClaim,
     Position,
-    RecordExistsError,
     check_running_state,
     is_free,
     judge,
 )
-from celeriac.records.updates import Updates
+from celeriac.records.table import RefusedError, Table
 from celeriac.topology import IndexShape
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-# docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
-BATCH_GET_LIMIT = 100
-
-
-class _Refused(Exception):
-    """A condition did not hold; ``found`` is the record it was held against."""
-
-    def __init__(self, found: TaskRecord | None) -> None:
-        super().__init__()
-        self.found = found
 
 
 class DynamoRecords:
@@ -81,60 +58,23 @@ class DynamoRecords:
     def __init__(
         self, client: DynamoDBClient, table: str, *, shards: int = 1, clock: Clock = clock.now
     ) -> None:
-        self._client = client
-        self._updates = Updates(client)
-        self._table = table
+        self._table = Table(client, table)
         self._shards = shards
         self._now = clock
 
     def create(self, record: TaskRecord) -> None:
-        try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=to_item(record, self._shards),
-                ConditionExpression="attribute_not_exists(pk)",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except self._client.exceptions.ConditionalCheckFailedException as error:
-            found = _found(error)
-            if found is None:
-                raise
-            raise RecordExistsError(found) from None
+        self._table.put_new(to_item(record, self._shards))
 
     def get(self, task_id: str) -> TaskRecord | None:
-        answer = self._client.get_item(
-            TableName=self._table, Key=_key(task_id), ConsistentRead=True
-        )
-        return from_item(answer["Item"]) if "Item" in answer else None
+        return self._table.get(task_id)
 
     def get_many(self, task_ids: Iterable[str]) -> dict[str, TaskRecord]:
-        records: dict[str, TaskRecord] = {}
-        wanted = list(dict.fromkeys(task_ids))
-        for start in range(0, len(wanted), BATCH_GET_LIMIT):
-            keys: list[Any] = [_key(each) for each in wanted[start : start + BATCH_GET_LIMIT]]
-            while keys:
-                answer = self._client.batch_get_item(
-                    RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
-                )
-                for item in answer["Responses"].get(self._table, []):
-                    record = from_item(item)
-                    records[record.task_id] = record
-                keys = list(answer["UnprocessedKeys"].get(self._table, {"Keys": []})["Keys"])
-        return records
+        return self._table.get_many(task_ids)
 
     def discard(self, task_id: str) -> bool:
         try:
-            self._client.delete_item(
-                TableName=self._table,
-                Key=_key(task_id),
-                ConditionExpression=(
-                    "attribute_not_exists(pk) OR "
-                    "(#state = :pending AND attribute_not_exists(resent))"
-                ),
-                ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues=marshal({":pending": states.PENDING}),
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
+            self._table.delete(task_id, UNSENT)
+        except RefusedError:
             return False
         return True
 
@@ -149,9 +89,13 @@ class DynamoRecords:
         try:
             changes = {"type": type, "queue": queue, "input": input}
             if type is None:
-                return self._update(task_id, WAITING & NOT_AWAITING, changes, add={"resent": 1})
-            return self._update(task_id, WAITING, changes, add={"resent": 1}, remove=("awaits",))
-        except _Refused:
+                return self._table.update(
+                    task_id, WAITING & NOT_AWAITING, changes, add={"resent": 1}
+                )
+            return self._table.update(
+                task_id, WAITING, changes, add={"resent": 1}, remove=("awaits",)
+            )
+        except RefusedError:
             return None
 
     def claim(
@@ -171,8 +115,8 @@ class DynamoRecords:
         ours = attempt_is(attempt)
         try:
             waits = WAITING & NOT_AWAITING & ours
-            return Claimed(self._update(task_id, waits, changes, remove=leftovers))
-        except _Refused as refused:
+            return Claimed(self._table.update(task_id, waits, changes, remove=leftovers))
+        except RefusedError as refused:
             found = refused.found
         judgement = judge(found, attempt, owner, now)
         if isinstance(judgement, ClaimLost) and judgement.why is LostClaim.CANCELLED:
@@ -184,7 +128,7 @@ class DynamoRecords:
         lost = {"lost": 1} if found and found.lease_owner and not found.ahead else {}
         try:
             return Claimed(
-                self._update(
+                self._table.update(
                     task_id,
                     lease_passed(now, cancelled=False) & ours,
                     changes,
@@ -192,7 +136,7 @@ class DynamoRecords:
                     add=lost,
                 )
             )
-        except _Refused as refused:
+        except RefusedError as refused:
             # Somebody was quicker. A renewal that came late counts as a live lease.
             again = judge(refused.found, attempt, owner, now)
             return again or ClaimLost(LostClaim.HELD, refused.found)
@@ -201,8 +145,8 @@ class DynamoRecords:
         """End a cancelled task whose worker didn't live to do it."""
         changes = {"state": states.REVOKED, "finished_at": now}
         try:
-            ended = self._update(task_id, lease_passed(now, cancelled=True), changes)
-        except _Refused as refused:
+            ended = self._table.update(task_id, lease_passed(now, cancelled=True), changes)
+        except RefusedError as refused:
             # It lives after all, and has renewed its lease; or somebody was quicker.
             why = LostClaim.OVER if refused.found and refused.found.terminal else LostClaim.HELD
             return ClaimLost(why, refused.found)
@@ -275,8 +219,8 @@ class DynamoRecords:
     def await_canvas(self, handed_on: TaskRecord) -> TaskRecord | None:
         unchanged = WAITING & version_is(handed_on.version)
         try:
-            return self._update(handed_on.task_id, unchanged, {"awaits": True})
-        except _Refused as refused:
+            return self._table.update(handed_on.task_id, unchanged, {"awaits": True})
+        except RefusedError as refused:
             found = refused.found
             if found and (found.version, found.awaits) == (handed_on.version + 1, True):
                 # Our own write, whose answer was lost on the way.
@@ -307,8 +251,8 @@ class DynamoRecords:
         if owner is not None:
             return self._held(task_id, owner, changes, remove=leftovers, copies=copies)
         try:
-            return self._update(task_id, WAITING, changes, remove=leftovers, copies=copies)
-        except _Refused as refused:
+            return self._table.update(task_id, WAITING, changes, remove=leftovers, copies=copies)
+        except RefusedError as refused:
             found = refused.found
             if found and (found.state, found.finished_at) == (state, changes["finished_at"]):
                 # Our own write, whose answer was lost on the way.
@@ -321,13 +265,13 @@ class DynamoRecords:
         while True:
             now = self._now()
             try:
-                ended = self._update(
+                ended = self._table.update(
                     task_id,
                     WAITING,
                     {"state": states.REVOKED, "finished_at": now},
                     remove=("due_at", "failure"),
                 )
-            except _Refused as refused:
+            except RefusedError as refused:
                 found = refused.found
             else:
                 return Cancellation.ENDED, ended
@@ -339,51 +283,17 @@ class DynamoRecords:
             if found.terminal:
                 return Cancellation.OVER, found
             try:
-                asked = self._update(
+                asked = self._table.update(
                     task_id,
                     RUNNING,
                     {"cancel_requested_at": found.cancel_requested_at or now},
                 )
-            except _Refused:
+            except RefusedError:
                 continue
             return Cancellation.STOPPING, asked
 
     def newest(self, index: IndexShape, position: Position, limit: int) -> list[Entry]:
-        conditions = [f"{index.partition_key} = :partition"]
-        values = {":partition": listing_partition(position.tenant, position.shard)}
-        # A key condition takes one comparison, or BETWEEN, whose ends are included and in order.
-        floor = f"{position.created_after:013d}$" if position.created_after is not None else None
-        if position.below is not None and floor is not None and position.below <= floor:
-            return []
-        if position.below is not None and floor is not None:
-            conditions.append(f"{index.sort_key} BETWEEN :floor AND :below")
-        elif position.below is not None:
-            conditions.append(f"{index.sort_key} < :below")
-        elif floor is not None:
-            conditions.append(f"{index.sort_key} > :floor")
-        if position.below is not None:
-            values[":below"] = position.below
-        if floor is not None:
-            values[":floor"] = floor
-        answer = self._client.query(
-            TableName=self._table,
-            IndexName=index.name,
-            KeyConditionExpression=" AND ".join(conditions),
-            ExpressionAttributeValues=marshal(values),
-            ScanIndexForward=False,
-            Limit=limit + 1,
-        )
-        entries = (unmarshal(item) for item in answer["Items"])
-        return [
-            Entry(
-                listing_key=entry[index.sort_key],
-                task_id=entry["pk"].removeprefix("task#"),
-                type=entry["type"],
-                tags=tuple(entry.get("tags", ())),
-            )
-            for entry in entries
-            if entry[index.sort_key] != position.below
-        ][:limit]
+        return self._table.newest(index, position, limit)
 
     def _held(
         self,
@@ -399,46 +309,10 @@ class DynamoRecords:
         """A write that only the holder of the lease may make."""
         held = held_by(owner) & condition if condition else held_by(owner)
         try:
-            return self._update(task_id, held, changes, add=add, remove=remove, copies=copies)
-        except _Refused as refused:
+            return self._table.update(task_id, held, changes, add=add, remove=remove, copies=copies)
+        except RefusedError as refused:
             found = refused.found
             if found and found.lease_owner == owner and found.state == changes.get("state"):
                 # Our own write, whose answer was lost on the way.
                 return found
             raise LeaseLostError(task_id, owner, found) from None
-
-    def _update(
-        self,
-        task_id: str,
-        condition: Condition,
-        changes: Mapping[str, Any],
-        *,
-        add: Mapping[str, int] | None = None,
-        remove: tuple[str, ...] = (),
-        copies: Mapping[str, str] | None = None,
-    ) -> TaskRecord:
-        """One UpdateItem; ``copies`` sets attributes from what others of the item were before."""
-        update = Update(changes, {"version": 1, **(add or {})}, remove, copies or {})
-        try:
-            answer = self._updates.update_item(
-                {
-                    "TableName": self._table,
-                    "Key": _key(task_id),
-                    **update.parameters(condition),
-                    "ReturnValues": "ALL_NEW",
-                    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-                }
-            )
-        except self._client.exceptions.ConditionalCheckFailedException as error:
-            raise _Refused(_found(error)) from None
-        return from_item(answer["Attributes"])
-
-
-def _key(task_id: str) -> Item:
-    return marshal({"pk": partition(task_id), "sk": RECORD})
-
-
-def _found(error: ClientError) -> TaskRecord | None:
-    """The record that a condition was held against: ALL_OLD spares a read."""
-    item: dict[str, Any] | None = error.response.get("Item")  # type: ignore[assignment]
-    return from_item(item) if item else None

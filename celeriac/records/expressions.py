@@ -35,6 +35,11 @@ _SETTLED = _state_in(states.WAITING | states.TERMINAL)
 # A record that is absent is not running: NOT alone would hold for it.
 RUNNING = Condition(f"attribute_exists(pk) AND NOT {_SETTLED.text}", _SETTLED.values)
 
+# Nothing has come of it yet, so that its message may never have been sent; or it is gone.
+UNSENT = Condition(
+    "attribute_not_exists(pk) OR (#state = :pending AND attribute_not_exists(resent))",
+    {":pending": states.PENDING},
+)
 NOT_AWAITING = Condition("attribute_not_exists(awaits)", {})
 NOT_CANCELLED = Condition("attribute_not_exists(cancel_requested_at)", {})
 

@@ -4,10 +4,12 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from celery.worker import state
 
 from celeriac.app import CeleriacApp, make_app
 from celeriac.settings import Settings
 from tasks.contract import Catalogue
+from tests.unit.delivery.main_process import Main, Room
 from tests.unit.delivery.single_worker import SingleWorker
 
 
@@ -42,3 +44,11 @@ def worker(app: CeleriacApp) -> Iterator[SingleWorker]:
     worker = SingleWorker(app)
     yield worker
     worker.empty()
+
+
+@pytest.fixture
+def main(app: CeleriacApp, worker: SingleWorker) -> Iterator[Main]:
+    main = Main(app, worker, Room(num_processes=2))
+    yield main
+    main.claims.writers.finish()
+    state.reset_state()

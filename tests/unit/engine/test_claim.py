@@ -188,7 +188,7 @@ def test_a_renewal_that_comes_late_saves_the_lease(
         if cancelled:
             records.cancel(task_id)
         timer.advance(LEASE)
-        update = records._update
+        update = records._table.update
 
         def renewed_meanwhile(
             *arguments: object,
@@ -202,7 +202,7 @@ def test_a_renewal_that_comes_late_saves_the_lease(
             finally:
                 _holder.records.renew(_task_id, A, _holder.timer.now + 60_000)
 
-        monkeypatch.setattr(records, "_update", renewed_meanwhile)
+        monkeypatch.setattr(records._table, "update", renewed_meanwhile)
 
         answer = records.claim(task_id, 1, B, timer.now + 60_000)
 

@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 root=$PWD/build/trixie
-packages=python3,python3-venv,python3-pip,ca-certificates,make,git,nodejs
+packages=python3,python3-venv,python3-pip,ca-certificates,make,git,nodejs,curl
 
 missing=()
 for program in debootstrap unshare git; do

@@ -76,11 +76,12 @@ def nested_zip(depth: int) -> bytes:
     return content
 
 
-def zip_of_overlaps() -> bytes:
+def zip_of_overlaps(names: str) -> bytes:
     """Two entries of the directory that share one run of bytes."""
     content = zipped({"a": b"x" * 1000, "b": b"y" * 1000}, zipfile.ZIP_STORED)
     second = content.rindex(b"PK\x01\x02")
-    return content[: second + 42] + struct.pack("<I", 0) + content[second + 46 :]
+    directory = content[second : second + 42] + struct.pack("<I", 0) + names[1].encode()
+    return content[:second] + directory + content[second + len(directory) :]
 
 
 def workbook(sheet: bytes, **parts: bytes) -> bytes:
@@ -490,13 +491,13 @@ def test_a_wrong_encoding_is_named(process: Process) -> None:
         assert raised.value.type == "unknown-encoding"
 
 
-def test_an_overlapping_zip_is_a_bomb(process: Process) -> None:
+@pytest.mark.parametrize("names", ["ab", "aa"])
+def test_an_overlapping_zip_is_a_bomb(process: Process, names: str) -> None:
     """Entries that share their bytes unfold to more than the archive has."""
     with pytest.raises(PermanentError) as raised:
-        process("a.zip", zip_of_overlaps(), validate=True)
+        process("a.zip", zip_of_overlaps(names), validate=True)
 
-    # Pythons before 3.11.8 don't look for overlaps, and find the wrong name instead.
-    assert raised.value.type in ("zip-bomb", "corrupt-file")
+    assert raised.value.type == "zip-bomb"
 
 
 @pytest.mark.parametrize(

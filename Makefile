@@ -22,8 +22,7 @@ worker: $(INSTALLED) ## Add another worker to what `make run` runs
 	@$(BIN)/python -m local worker
 
 test: check node_modules/.bin/cdk ## Run everything that CI runs
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup \
-		--no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --no-loadscope-reorder
 
 celery-suite: $(INSTALLED) ## Run Celery's own integration suite (needs redis-server)
 	$(BIN)/python -m tests.celerys_own --quiet --tb=short

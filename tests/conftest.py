@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from moto import mock_aws
@@ -12,6 +13,7 @@ from celeriac.settings import Settings, settings
 from local.provision import provision
 from tasks.contract import Catalogue
 from tests.isolation import forget_aws
+from tests.side_by_side import GroupScheduling
 
 OWN_AWS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -20,18 +22,9 @@ OWN_AWS = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist, which looks for the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, those that share an AWS run in one process, one by one.
-
-    A test that names a group of its own keeps it.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group"):
-            continue
-        file = item.path.relative_to(item.config.rootpath / "tests")
-        group = "faults" if file.parts[0] == "faults" else file.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    return GroupScheduling(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

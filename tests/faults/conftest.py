@@ -1,8 +1,4 @@
-"""One stand-in for all fault tests of a process; workers of its own for each.
-
-They wait more than they compute. So where tests run side by side, two processes share them: the
-files that take longest are ``LASTING``.
-"""
+"""One stand-in for all fault tests of a process; workers of its own for each."""
 
 from __future__ import annotations
 

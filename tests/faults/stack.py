@@ -34,9 +34,6 @@ READY_SECONDS = 30
 #: Has a worker lose its connection in the midst of its event loop, as Celery sees it.
 LOSE_CONNECTION = signal.SIGURG
 
-#: Run by a process of their own, where tests run side by side: they last as long as all others.
-LASTING = "faults-lasting"
-
 
 def settings_at(endpoint: str) -> Settings:
     """The settings of the fault tests, with the names that a deployment's policies name."""

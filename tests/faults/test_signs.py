@@ -21,11 +21,9 @@ from celeriac import states
 from celeriac import workers as heartbeats
 from celeriac.services import services
 from celeriac.submission import cancel
-from tests.faults.stack import LASTING, Stack, WorkerProcess
+from tests.faults.stack import Stack, WorkerProcess
 from tests.integration.processes import wait_for
 from worker import health
-
-pytestmark = pytest.mark.xdist_group(LASTING)
 
 
 def test_an_idle_worker_polls_at_most_three_times_a_minute_per_queue(

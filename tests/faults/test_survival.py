@@ -17,10 +17,8 @@ from celeriac import states
 from celeriac.errors import UnavailableError
 from celeriac.records.items import marshal, unmarshal
 from celeriac.services import services
-from tests.faults.stack import LASTING, LOSE_CONNECTION, Stack, effect_key
+from tests.faults.stack import LOSE_CONNECTION, Stack, effect_key
 from tests.integration.processes import wait_for
-
-pytestmark = pytest.mark.xdist_group(LASTING)
 
 #: ``make soak`` asks for more.
 TASKS = int(os.environ.get("SOAK_TASKS", "2000"))

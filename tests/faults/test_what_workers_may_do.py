@@ -20,10 +20,11 @@ from infra.rehearsal.calls import Asked, asked_by
 from infra.rehearsal.permissions import USED_IN_FAULT_TESTS, check
 from infra.rehearsal.templates import Templates
 from tasks.contract import Queue, catalogue
-from tests.faults.stack import LASTING, WORKER_KEY, Stack
+from tests.faults.stack import WORKER_KEY, Stack
+from tests.side_by_side import FAULTS, LASTING
 
 #: Each process that runs fault tests looks at its own workers' calls.
-PROCESSES = ["faults", pytest.param(LASTING, marks=pytest.mark.xdist_group(LASTING))]
+PROCESSES = [FAULTS, LASTING]
 SCHEDULES = "schedules"
 
 

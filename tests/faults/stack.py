@@ -225,9 +225,10 @@ class Stack:
         """How many messages are visible, in flight and delayed."""
         answer = services().sqs.get_queue_attributes(
             QueueUrl=services().settings.queue_url_prefix + queue, AttributeNames=["All"]
-        )["Attributes"]
+        )
+        attributes = {str(name): value for name, value in answer["Attributes"].items()}
         kinds = {"visible": "", "in_flight": "NotVisible", "delayed": "Delayed"}
         return {
-            kind: int(answer[f"ApproximateNumberOfMessages{suffix}"])
+            kind: int(attributes[f"ApproximateNumberOfMessages{suffix}"])
             for kind, suffix in kinds.items()
         }

@@ -28,7 +28,7 @@ def dead_letters() -> list[dict[str, Any]]:
         MaxNumberOfMessages=10,
         MessageAttributeNames=["All"],
     )
-    return list(answer.get("Messages", []))
+    return [dict(each) for each in answer.get("Messages", [])]
 
 
 def expect_one_dead_letter(stack: Stack, body: str | None = None) -> dict[str, Any]:

@@ -33,8 +33,8 @@ def test_a_running_task_goes_on_unless_it_is_to_be_terminated(
     stack.start_worker(2)
     going_on = tasks.sleeping.delay("revoked-running", 3)
     ending = tasks.sleeping.delay("revoked-terminated", 60)
-    for name in ("revoked-running", "revoked-terminated"):
-        wait_for(lambda name=name: tasks.counted(name) == 1, f"{name} to run")
+    names = ("revoked-running", "revoked-terminated")
+    wait_for(lambda: all(tasks.counted(name) == 1 for name in names), "both to run")
     going_on.revoke()
     ending.revoke(terminate=True)
     assert going_on.get(timeout=PATIENCE) == "revoked-running"

@@ -51,10 +51,8 @@ def both(dev: Synthesized) -> Iterator[tuple[Settings, Settings]]:
 def _queue(url: str) -> dict[str, Any]:
     sqs = boto3.client("sqs")
     here = sqs.get_queue_url(QueueName=url.rpartition("/")[2])["QueueUrl"]
-    attributes: dict[str, Any] = dict(
-        sqs.get_queue_attributes(QueueUrl=here, AttributeNames=["All"])["Attributes"]
-    )
-    return attributes
+    found = sqs.get_queue_attributes(QueueUrl=here, AttributeNames=["All"])["Attributes"]
+    return {str(name): value for name, value in found.items()}
 
 
 @pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)

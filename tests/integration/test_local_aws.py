@@ -61,7 +61,7 @@ def settings(aws: AwsServer) -> Settings:
 
 def attributes(url: str) -> dict[str, Any]:
     answer = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
-    return dict(answer["Attributes"])
+    return {str(name): value for name, value in answer["Attributes"].items()}
 
 
 @pytest.mark.parametrize("queue", Queue)
@@ -151,6 +151,7 @@ def test_mail_from_our_address_can_be_sent_and_read(aws: AwsServer, settings: Se
             Content={"Raw": {"Data": b"Subject: Hello\r\n\r\nThere"}},
         )
 
+    assert settings.mail_from is not None
     send(settings.mail_from)
     with pytest.raises(ses.exceptions.MessageRejected):
         send("somebody@example.net")
@@ -176,8 +177,8 @@ def test_provisioning_again_keeps_everything(settings: Settings) -> None:
 
 def test_a_deep_queue_is_as_quick_as_a_shallow_one() -> None:
     """Messages are counted when, and only when, it is asked how many there are."""
-    queue = MotoQueue("a", environment.REGION, environment.ACCOUNT)
-    queue._messages = None  # counting would fail
+    queue = MotoQueue("a", environment.REGION, environment.ACCOUNT)  # type: ignore[abstract]
+    queue._messages = None  # type: ignore[assignment] # counting would fail
 
     lazy = LazyAttributes(queue)
     assert lazy["MessageRetentionPeriod"] == 4 * 86400
@@ -189,7 +190,7 @@ def test_attributes_are_what_moto_says() -> None:
     """The quick attributes are moto's own, names and values, for each kind of queue."""
     for options in ({}, {"FifoQueue": "true"}, {"KmsMasterKeyId": "key"}):
         name = "a.fifo" if "FifoQueue" in options else "a"
-        queue = MotoQueue(name, environment.REGION, environment.ACCOUNT, **options)
+        queue = MotoQueue(name, environment.REGION, environment.ACCOUNT, **options)  # type: ignore[abstract]
         assert dict(LazyAttributes(queue)) == queue.attributes
 
 
@@ -225,6 +226,7 @@ def test_a_server_ends_with_the_process_that_started_it() -> None:
         text=True,
     )
     with parent:
+        assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert is_alive(pid)
         os.kill(parent.pid, signal.SIGKILL)

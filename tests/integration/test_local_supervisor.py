@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,8 +72,8 @@ class Supervised:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        for name in ("api", "api-child", "worker", "worker-child"):
-            wait_for(lambda name=name: bool(self.pids(name)), f"{name} to run")
+        names = ("api", "api-child", "worker", "worker-child")
+        wait_for(lambda: all(self.pids(name) for name in names), "all to run")
 
     @property
     def output(self) -> str:
@@ -122,8 +123,12 @@ def test_a_worker_that_dies_is_started_again(supervised: Start) -> None:
 def test_a_worker_that_keeps_dying_waits_longer_each_time(supervised: Start) -> None:
     """Restarts of a program that dies at once are ever further apart."""
     stack = supervised()
+
+    def has_lived(lives: int) -> bool:
+        return len(stack.pids("worker")) == lives
+
     for life in range(1, 4):
-        wait_for(lambda life=life: len(stack.pids("worker")) == life, f"life {life}")
+        wait_for(partial(has_lived, life), f"life {life}")
         os.kill(next(pid for pid in stack.pids("worker") if is_alive(pid)), signal.SIGKILL)
 
     wait_for(lambda: "starting it in 0.4 s" in stack.output, "the third restart")
@@ -188,5 +193,5 @@ def test_lines_carry_the_name_of_their_program(supervised: Start) -> None:
     """What a program prints, or its child, appears after its name."""
     stack = supervised()
 
-    for line in ("api: api runs", "worker: worker runs", "worker: worker-child runs"):
-        wait_for(lambda line=line: line in stack.output.splitlines(), line)
+    lines = {"api: api runs", "worker: worker runs", "worker: worker-child runs"}
+    wait_for(lambda: lines <= set(stack.output.splitlines()), "all lines")

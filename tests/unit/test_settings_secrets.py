@@ -51,7 +51,7 @@ def test_a_setting_that_is_not_set_has_no_variable() -> None:
 def test_no_error_about_settings_tells_a_secret(environment: str, url: str) -> None:
     """A wrong value is named by its variable, and never repeated."""
     with pytest.raises(ValidationError) as failure:
-        Settings(environment=environment, smtp_url=url)  # type: ignore[arg-type]
+        Settings(environment=environment, smtp_url=url)
 
     assert "smtp_url" in str(failure.value).lower() or "mail_from" in str(failure.value).lower()
     assert "hunter2" not in f"{failure.value} {failure.value!r}"
@@ -63,5 +63,5 @@ def test_a_placeholder_in_a_secret_is_refused_when_deployed() -> None:
         Settings(
             environment="prod",
             mail_from="post@shop.net",
-            smtp_url="smtp://post:changeme@mail.shop.net",  # type: ignore[arg-type]
+            smtp_url="smtp://post:changeme@mail.shop.net",
         )

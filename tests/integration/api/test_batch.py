@@ -90,7 +90,7 @@ def test_a_message_that_sqs_refuses_costs_only_its_own_item(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its record is gone again, and the answer says to try again."""
-    refused = []
+    refused: list[Any] = []
 
     def refuse(self: Any, operation: str, parameters: Any) -> Any:
         if operation != "SendMessageBatch":

@@ -220,7 +220,7 @@ def test_a_redrive_goes_on_while_it_is_given_only_what_stays(
     """It takes longer than what stays is hidden, and SQS hands that out again before the rest."""
     stays = app.send_task("nobody-knows", ({},))
     bury(stays.id, failure=Failure(type="unknown-task-type", message="unknown"))
-    receive = dead_letters.receive
+    receive = queues.receive
     rounds: list[Any] = []
 
     def receive_again(url: str, *, hidden_for: timedelta) -> Any:

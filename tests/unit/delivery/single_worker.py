@@ -42,7 +42,7 @@ class SingleWorker:
             WaitTimeSeconds=0,
             MessageSystemAttributeNames=["ApproximateReceiveCount"],
         )
-        if "Messages" not in messages:
+        if not messages.get("Messages"):
             return None
         raw: Any = messages["Messages"][0]
         self._handles.append(raw["ReceiptHandle"])

@@ -193,7 +193,7 @@ def test_a_hard_limit_leaves_the_message_of_a_task_that_was_taken_over(
 def test_an_outage_of_an_hour_makes_no_dead_letter(app: CeleriacApp, worker: SingleWorker) -> None:
     """SQS counts receives: the longer its record can't be reached, the rarer a message comes."""
     result = app.tasks["double"].delay(4)
-    hidden_for = []
+    hidden_for: list[int] = []
 
     def note(params: dict[str, Any], **_: Any) -> None:
         hidden_for.extend(each["VisibilityTimeout"] for each in params["Entries"])

@@ -177,6 +177,7 @@ def test_what_a_canvas_sends_under_its_id_is_what_is_sent_again(
         if request.id == canvas.result.id:
             break
         worker.run(request)
+    assert request is not None
     request.acknowledge()
     record = services().records.get(canvas.result.id)
     assert record is not None

@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from moto.core.responses import TYPE_RESPONSE
+from moto.core.common_types import TYPE_RESPONSE
 from moto.ses.models import ses_backends
 from moto.sesv2.responses import SESV2Response
 
@@ -29,7 +29,7 @@ SENDER = "post@shop.net"
 def parse(raw: str | bytes) -> EmailMessage:
     """The mail as a mail program reads it."""
     content = raw.encode("ascii") if isinstance(raw, str) else raw
-    return email.message_from_bytes(content, policy=email.policy.default)  # type: ignore[return-value]
+    return email.message_from_bytes(content, policy=email.policy.default)
 
 
 @dataclass

@@ -381,7 +381,7 @@ def test_a_worker_killed_while_sending_leaves_an_unknown_outcome(
     faulty: Callable[..., Faulty], context: FakeContext, after: Callable[..., FakeContext]
 ) -> None:
     """The note written before sending tells the next attempt, which fails rather than repeat."""
-    mails = faulty(KeyboardInterrupt())  # type: ignore[arg-type]
+    mails = faulty(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         send(context, if_unsure="fail")
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -118,7 +117,7 @@ def test_a_broken_connection_is_tried_once_and_judged_by_when_it_broke(
     client = boto3.client("sesv2", config=SesBackend.config())
     tries: list[Any] = []
 
-    def break_off(**event: Any) -> AWSResponse:
+    def break_off(**event: Any) -> None:
         tries.append(event)
         raise fault
 

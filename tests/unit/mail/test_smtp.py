@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import ipaddress
 import logging
@@ -144,7 +145,7 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 
 
 def smtp(url: str) -> SmtpBackend:
-    backend = backend_for(Settings(smtp_url=url))  # type: ignore[arg-type]
+    backend = backend_for(Settings(smtp_url=url))
     assert isinstance(backend, SmtpBackend)
     return backend
 
@@ -320,7 +321,7 @@ def test_a_server_that_will_not_say_goodbye_changes_nothing(
     """Once the mail is accepted, a fault at QUIT must not bring it again."""
 
     async def rude(self: SMTP, arg: str) -> None:
-        assert self.transport is not None
+        assert isinstance(self.transport, asyncio.WriteTransport)
         self.transport.abort()
 
     monkeypatch.setattr(SMTP, "smtp_QUIT", rude)

@@ -51,14 +51,14 @@ def test_every_measure_agrees_with_plain_python(make: Make) -> None:
             found[row["shop"], row["day"]] |= row
     assert set(found) == set(groups)
     for key, values in groups.items():
-        row = found[key]
-        assert row["sum_value"] == float(sum(values))
-        assert row["avg_value"] == pytest.approx(float(statistics.mean(values)))
-        assert row["count_value"] == len(values)
-        assert row["min_value"] == float(min(values))
-        assert row["max_value"] == float(max(values))
-        assert row["median_value"] == pytest.approx(float(statistics.median(values)), abs=1e-6)
-        assert row["distinct_value"] == len(set(values))
+        figures = found[key]
+        assert figures["sum_value"] == float(sum(values))
+        assert figures["avg_value"] == pytest.approx(float(statistics.mean(values)))
+        assert figures["count_value"] == len(values)
+        assert figures["min_value"] == float(min(values))
+        assert figures["max_value"] == float(max(values))
+        assert figures["median_value"] == pytest.approx(float(statistics.median(values)), abs=1e-6)
+        assert figures["distinct_value"] == len(set(values))
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,9 @@ def test_financial_agrees_with_plain_python(make: Make, seed: int) -> None:
     assert made.figures["margin"] == pytest.approx(float((earned - spent) / earned), abs=1e-6)
     tables = made.table("by_period", "period") | made.table("by_category", "category")
     assert len(tables) == 12 + 4
-    for name, row in tables.items():
-        assert [row["revenue"], row["expenses"]] == [float(each) for each in sums[name]]
-        assert row["profit"] == float(sums[name][0] - sums[name][1])
+    for name, figures in tables.items():
+        assert [figures["revenue"], figures["expenses"]] == [float(each) for each in sums[name]]
+        assert figures["profit"] == float(sums[name][0] - sums[name][1])
 
 
 def test_without_kinds_the_sign_decides_and_a_note_says_so(make: Make) -> None:

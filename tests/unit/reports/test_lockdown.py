@@ -44,7 +44,7 @@ def test_memory_and_threads_are_bounded(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text("a,b\n1,2\n")
     with opened(path, Parameters(), tmp_path) as loader:
-        found = dict(
+        found: dict[str, str] = dict(
             loader.load([0]).execute(
                 "SELECT name, value FROM duckdb_settings() "
                 "WHERE name IN ('threads', 'memory_limit')"

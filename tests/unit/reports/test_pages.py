@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any, cast
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_both_languages_are_set_in_the_projects_own_font(make: Make) -> None:
         fonts = {
             str(font.get_object()["/BaseFont"])
             for page in make("sales", SALES, language=language).pdf.pages
-            for font in page["/Resources"]["/Font"].values()
+            for font in cast("Any", page["/Resources"])["/Font"].values()
         }
         assert fonts
         assert all("Inter" in font for font in fonts)

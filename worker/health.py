@@ -40,7 +40,7 @@ class Health:
             "written_at": time(),
             "polled_ago": monotonic() - channel.last_poll_at,
             "running": len(running),
-            "room": bool(channel.qos.can_consume()),
+            "room": channel.has_room,
         }
         unfinished = target.with_suffix(f".{os.getpid()}")
         unfinished.write_text(json.dumps(signs))

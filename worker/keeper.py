@@ -28,6 +28,7 @@ from celeriac.settings import settings
 from celeriac.transport.batches import BATCH_LIMIT
 from worker import forks
 from worker.cancellation import Cancellations
+from worker.claims import waiting
 from worker.health import Health
 from worker.heartbeat import Heartbeat
 from worker.limits import Limits
@@ -113,10 +114,16 @@ class Keeper:
                 lambda: self._ask(running),
                 lambda: self._cancellations.enforce(self.consumer, running),
                 lambda: self._limits.enforce(running),
-                lambda: self._protection.update(busy=bool(running)),
+                lambda: self._protect(channel, busy=bool(running or waiting())),
                 lambda: self._heartbeat.beat(self.consumer, channel, running),
             ):
                 self._try(step)
+
+    def _protect(self, channel: Channel, *, busy: bool) -> None:
+        try:
+            self._protection.update(busy=busy)
+        finally:
+            channel.rest(self._protection.rests())
 
     def _try(self, step: Callable[[], None]) -> None:
         """One fault mustn't keep the other steps from being taken."""

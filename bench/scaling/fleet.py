@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import heapq
 import math
+import random
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import islice
 
-from worker.protection import Protection
+from worker.protection import LEAVE, Protection
 
 STEP = 5  # seconds
 #: Fargate: fetch the image, start, first poll.
@@ -16,10 +18,14 @@ START_SECONDS = 60
 
 
 class Agent:
-    """ECS's agent in a worker's task: keeps what the worker asks of it, until it lapses."""
+    """ECS's agent in a worker's task: keeps what the worker asks of it, until it lapses.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    ``blocked`` says whether ECS refuses to protect one more.
+    """
+
+    def __init__(self, clock: Callable[[], float], blocked: Callable[[Agent], bool]) -> None:
         self._clock = clock
+        self._blocked = blocked
         self._until = -math.inf
 
     @property
@@ -27,31 +33,42 @@ class Agent:
         """Whether ECS may not choose this task when it scales in."""
         return self._clock() < self._until
 
-    def protect(self, lifetime: timedelta | None) -> None:
-        """None lets it go."""
-        self._until = self._clock() + lifetime.total_seconds() if lifetime else -math.inf
+    def put(self, minutes: int | None) -> str | None:
+        """Protect for so long, or let go; why not, if it is refused."""
+        if minutes is not None and self._blocked(self):
+            return LEAVE[0]
+        self._until = self._clock() + 60 * minutes if minutes else -math.inf
+        return None
 
 
 class _Protection(Protection):
     """A worker's own, which asks this agent."""
 
-    def __init__(self, agent: Agent, clock: Callable[[], float]) -> None:
-        super().__init__("agent", clock)
+    def __init__(
+        self, agent: Agent, surplus: Callable[[], bool], clock: Callable[[], float]
+    ) -> None:
+        super().__init__("agent", surplus, clock)
         self._agent = agent
 
-    def _put(self, body: dict[str, object]) -> None:
+    def _put(self, body: dict[str, object]) -> str | None:
         minutes = body.get("ExpiresInMinutes")
-        self._agent.protect(timedelta(minutes=minutes) if isinstance(minutes, int) else None)
+        return self._agent.put(minutes if isinstance(minutes, int) else None)
 
 
 class Worker:
-    """One worker. ``protected`` False: it never asks for protection."""
+    """One worker; without ``protection`` it never asks. ``old``: of an earlier deployment."""
 
-    def __init__(self, ready_at: int, clock: Callable[[], float], *, protected: bool) -> None:
+    def __init__(self, ready_at: int, agent: Agent, protection: Protection | None) -> None:
         self.ready_at = ready_at
-        self.agent = Agent(clock)
-        self._protection = _Protection(self.agent, clock) if protected else None
+        self.agent = agent
+        self.old = False
+        self._protection = protection
         self._ends: list[float] = []
+
+    def receives(self, now: int) -> bool:
+        """Whether it has started, and polls."""
+        resting = self._protection is not None and self._protection.rests()
+        return self.ready_at <= now and not resting
 
     def take(self, end: float) -> None:
         """Run a task until ``end``."""
@@ -79,10 +96,20 @@ class Worker:
 
 
 class Fleet:
-    """The workers of one queue, and its messages. ``desired`` is what ECS is asked for."""
+    """The workers of one queue, and its messages. ``desired`` is what ECS is asked for.
+
+    ECS refuses to protect while more are protected than are desired. Whether it refuses those too
+    that are protected already isn't documented: ``lenient`` says that it doesn't.
+    """
 
     def __init__(
-        self, *, processes: int, run_seconds: float, drain: timedelta, protected: bool = True
+        self,
+        *,
+        processes: int,
+        run_seconds: float,
+        drain: timedelta,
+        protected: bool = True,
+        lenient: bool = False,
     ) -> None:
         self.desired = 0
         self.workers: list[Worker] = []
@@ -94,6 +121,8 @@ class Fleet:
         self._run_seconds = run_seconds
         self._drain = drain
         self._protected = protected
+        self._lenient = lenient
+        self._random = random.Random(0)
         self._waiting: deque[int] = deque()  # since when each may start
         self._delayed: list[int] = []
         self._now = 0
@@ -103,12 +132,14 @@ class Fleet:
         return len(self._waiting)
 
     @property
-    def delayed(self) -> int:
-        return len(self._delayed)
+    def in_flight(self) -> int:
+        """How many tasks run at one moment: those shorter than a step follow each other in it."""
+        running = sum(each.running(self._now) for each in self.workers)
+        return math.ceil(running * min(1, self._run_seconds / STEP))
 
     @property
-    def in_flight(self) -> int:
-        return sum(min(each.running(self._now), self._processes) for each in self.workers)
+    def delayed(self) -> int:
+        return len(self._delayed)
 
     @property
     def ready(self) -> int:
@@ -127,6 +158,16 @@ class Fleet:
     def at(self, now: int) -> None:
         """It is so late."""
         self._now = now
+
+    def deploy(self) -> None:
+        """Replace all workers there are."""
+        for worker in self.workers:
+            worker.old = True
+
+    @property
+    def deploying(self) -> bool:
+        """Whether an old worker is still there."""
+        return any(each.old for each in self.workers)
 
     def arrive(self, messages: int, delay: timedelta = timedelta(0)) -> None:
         """Send so many, which may start after ``delay``."""
@@ -150,14 +191,38 @@ class Fleet:
         self.deepest = max(self.deepest, len(self._waiting))
         self.worker_seconds += STEP * len(self.workers)
 
+    def _start(self) -> None:
+        agent = Agent(self._clock, self._blocked)
+        protection = _Protection(agent, self._surplus, self._clock) if self._protected else None
+        self.workers.append(Worker(self._now + START_SECONDS, agent, protection))
+
+    def _surplus(self) -> bool:
+        return self.deploying or self.ready > self.desired
+
+    def _clock(self) -> int:
+        return self._now
+
+    def _blocked(self, agent: Agent) -> bool:
+        if self._lenient and agent.protects:
+            return False
+        protected = sum(each.agent.protects for each in self.workers if each.agent is not agent)
+        return protected + 1 > self.desired
+
     def _follow_desired(self) -> None:
-        """ECS stops whichever it likes of the workers that aren't protected: the busiest here."""
-        for _ in range(self.desired - len(self.workers)):
-            ready_at = self._now + START_SECONDS
-            self.workers.append(Worker(ready_at, lambda: self._now, protected=self._protected))
+        """ECS has so many of the last deployment run, and stops whom it likes of the rest.
+
+        Of those that aren't protected, that is: old ones, once others run in their place
+        (minimumHealthyPercent is 100), and then the busiest.
+        """
+        new = sum(not each.old for each in self.workers)
+        room = 2 * self.desired - len(self.workers)  # maximumPercent is 200
+        for _ in range(min(self.desired - new, room)):
+            self._start()
+        old = len(self.workers) - sum(not each.old for each in self.workers)
+        starting = sum(each.ready_at > self._now for each in self.workers) if old else 0
         loose = [each for each in self.workers if not each.agent.protects]
-        loose.sort(key=lambda each: each.running(self._now), reverse=True)
-        for each in loose[: max(0, len(self.workers) - self.desired)]:
+        loose.sort(key=lambda each: (each.old, each.running(self._now)), reverse=True)
+        for each in loose[: max(0, len(self.workers) - starting - self.desired)]:
             self._stop(each)
 
     def _stop(self, worker: Worker) -> None:
@@ -170,12 +235,17 @@ class Fleet:
         self.worker_seconds += min(draining, self._drain.total_seconds())
 
     def _receive(self) -> None:
+        """SQS answers whose poll it likes: those with room get messages by turns, in any order."""
         # Short tasks: a process takes several within one step.
         rounds = max(1, int(STEP / self._run_seconds))
-        for worker in self.workers:
-            if worker.ready_at > self._now:
-                continue
-            free = self._processes - worker.running(self._now)
-            for _ in range(min(free * rounds, len(self._waiting))):
-                self.waits.append(self._now - self._waiting.popleft())
-                worker.take(self._now + self._run_seconds)
+        room = [
+            (each, rounds * (self._processes - each.running(self._now)))
+            for each in self.workers
+            if each.receives(self._now)
+        ]
+        self._random.shuffle(room)
+        most = max((free for _, free in room), default=0)
+        turns = (each for turn in range(most) for each, free in room if turn < free)
+        for worker in islice(turns, len(self._waiting)):
+            self.waits.append(self._now - self._waiting.popleft())
+            worker.take(self._now + self._run_seconds)

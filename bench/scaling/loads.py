@@ -56,6 +56,10 @@ def _by_chance(rate: Callable[[int], float], seed: int, lasts: int) -> Arrivals:
     return lambda now: drawn()[now // STEP]
 
 
+def _after(burst: int, arrivals: Arrivals) -> Arrivals:
+    return lambda now: arrivals(now) + burst * (now == 0)
+
+
 def _wave(peak: float) -> Callable[[int], float]:
     return lambda now: peak * max(0.0, math.sin(2 * math.pi * (now / (24 * HOUR) - 0.25)))
 
@@ -94,6 +98,12 @@ LOADS = (
         run_seconds=1,
     ),
     Load(name="burst of 100k", arrivals=_every(HOUR, 100_000), lasts=HOUR, run_seconds=1),
+    Load(
+        name="20k, then 2/s",
+        arrivals=_after(20_000, _by_chance(lambda _: 2, seed=3, lasts=6 * HOUR)),
+        lasts=6 * HOUR,
+        run_seconds=1,
+    ),
     Load(
         name="daily wave",
         arrivals=_by_chance(_wave(10), seed=2, lasts=24 * HOUR),

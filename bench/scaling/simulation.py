@@ -30,7 +30,10 @@ GROWN = "the policy that takes workers away asked for more than there were"
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a load met with. Times in seconds; ``violations`` are what must never happen."""
+    """What a load met with. Times in seconds; ``violations`` are what must never happen.
+
+    ``deployment`` is how long one took, if there was one and it ended.
+    """
 
     name: str
     tasks: int
@@ -42,6 +45,7 @@ class Outcome:
     cost: float
     violations: tuple[str, ...]
     at_rest: bool
+    deployment: int | None
 
 
 class _Watch:
@@ -85,19 +89,23 @@ def play(
     nudged: bool = True,
     lag: Lag = USUAL,
     protected: bool = True,
+    lenient: bool = False,
+    deploy_at: int | None = None,
 ) -> Outcome:
     """Run one load to its end, then until the fleet is asleep or a day has passed.
 
-    ``nudged``: whoever submits wakes a sleeping fleet, as ``celeriac.waking`` does.
+    ``nudged``: whoever submits wakes a sleeping fleet, as ``celeriac.waking`` does. ``lenient``:
+    ECS renews a protection whatever size is asked for. At ``deploy_at`` all workers are replaced.
     """
     fleet = Fleet(
         processes=plan.processes,
         run_seconds=load.run_seconds,
         drain=DRAIN,
         protected=protected,
+        lenient=lenient,
     )
     metrics, policies, watch = Metrics(lag), AutoScaling(plan), _Watch(plan, lag)
-    looked, ended, now = -math.inf, 0, 0
+    looked, ended, now, deployment = -math.inf, 0, 0, None
     while now < load.lasts or (not fleet.at_rest and now < load.lasts + 24 * HOUR):
         arriving = load.arrivals(now) if now < load.lasts else 0
         fleet.at(now)
@@ -106,7 +114,11 @@ def play(
         if wakes and now - looked >= INTERVAL.total_seconds():
             looked = now
             fleet.desired = fleet.desired or 1
+        if now == deploy_at:
+            fleet.deploy()
         fleet.step()
+        if deploy_at is not None and now >= deploy_at and not fleet.deploying:
+            deployment = now - deploy_at if deployment is None else deployment
         ended = ended if fleet.empty else now
         if now % MINUTE == 0:
             metrics.publish(
@@ -136,6 +148,7 @@ def play(
         cost=hours * worker_hour(queue, public_address=True),
         violations=tuple(sorted(watch.found)),
         at_rest=fleet.at_rest,
+        deployment=deployment,
     )
 
 
@@ -150,9 +163,10 @@ def outcomes(
     *,
     nudged: bool = True,
     lag: Lag = USUAL,
+    lenient: bool = False,
     loads: Iterable[Load] = LOADS,
 ) -> Iterable[Outcome]:
     """Every load, on one queue's fleet."""
     plan = plan_of(queue, catalogue)
     for load in loads:
-        yield play(queue, plan, load, nudged=nudged, lag=lag)
+        yield play(queue, plan, load, nudged=nudged, lag=lag, lenient=lenient)

@@ -59,6 +59,7 @@ class Channel(SQS.Channel):
         self._polls = Polls(timedelta(seconds=self.wait_time_seconds))
         self._failed_polls = 0
         self._draining = False
+        self._resting = False
         self._hide: dict[str, timedelta] = {}
 
     # -- clients
@@ -121,6 +122,9 @@ class Channel(SQS.Channel):
         """Poll a queue, if it is its turn."""
         if self._draining or queue not in self._active_queues:
             return
+        if self._resting:
+            self._polls.line_up(queue)
+            return
         queues = len(self._active_queues)
         room = self.qos.can_consume_max_estimate()
         poll = self._polls.begin(queue, queues * BATCH_LIMIT if room is None else room, queues)
@@ -157,10 +161,10 @@ class Channel(SQS.Channel):
         self.last_poll_at = monotonic()
         callback = self.connection._callbacks.get(queue)  # noqa: SLF001 - as the base class does
         url = self._new_queue(queue)
-        if messages and (callback is None or self._draining):
-            # Consuming ended while the poll was under way.
+        if messages and (callback is None or self._draining or self._resting):
+            # Consuming ended, or pauses, while the poll was under way.
             self._release_messages(url, queue, messages)
-            return
+            messages = []
         for message in messages:
             self._deliver(queue, url, message, callback)
         self._polls.line_up(queue)
@@ -200,6 +204,17 @@ class Channel(SQS.Channel):
         super().basic_qos(*args, **kwargs)
         if self.hub is not None:
             self.wake()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it polls: there is room for messages, and it isn't at rest."""
+        return bool(self.qos.can_consume()) and not self._resting
+
+    def rest(self, resting: bool) -> None:
+        """Begin no more polls, or go on; whoever wakes the channel next has it poll again."""
+        if self._resting and not resting:
+            self.last_poll_at = monotonic()
+        self._resting = resting
 
     def wake(self) -> None:
         """There is room again: poll the queues that wait for some."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import ModuleType
 
 import pytest
@@ -21,9 +18,11 @@ from celeriac import states
 from celeriac import workers as heartbeats
 from celeriac.services import services
 from celeriac.submission import cancel
+from tests.ecs_agent import EcsAgent
 from tests.faults.stack import Stack, WorkerProcess
 from tests.integration.processes import wait_for
-from worker import health
+from worker import health, prefetch
+from worker.protection import LIFETIME
 
 
 def test_an_idle_worker_polls_at_most_three_times_a_minute_per_queue(
@@ -47,42 +46,40 @@ def test_an_idle_worker_polls_at_most_three_times_a_minute_per_queue(
 
 
 @pytest.fixture
-def agent() -> Iterator[tuple[str, list[dict[str, object]]]]:
-    """ECS's task-protection endpoint: its URL, and what it was asked for."""
-    asked: list[dict[str, object]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:
-            assert self.path == "/task-protection/v1/state"
-            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            body = json.dumps({"protection": asked[-1]}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
-        thread.join()
+def agent() -> Iterator[EcsAgent]:
+    with EcsAgent.listening() as agent:
+        yield agent
 
 
 def test_a_busy_worker_holds_scale_in_protection_and_an_idle_one_lets_go(
-    stack: Stack, tasks: ModuleType, agent: tuple[str, list[dict[str, object]]]
+    stack: Stack, tasks: ModuleType, agent: EcsAgent
 ) -> None:
     """Asked for when a task runs, given up some time after the last has ended."""
-    url, asked = agent
-    stack.start_worker(1, ECS_AGENT_URI=url)
-    assert asked == []
+    stack.start_worker(1, ECS_AGENT_URI=agent.url)
+    assert agent.asked == []
     stack.wait_for_state(stack.submit("effect", seconds=2), states.SUCCESS)
-    assert asked == [{"ProtectionEnabled": True, "ExpiresInMinutes": 10}]
-    wait_for(lambda: len(asked) == 2, "the worker to let go", 45)
-    assert asked[1] == {"ProtectionEnabled": False}
+    minutes = LIFETIME // timedelta(minutes=1)
+    assert agent.asked == [{"ProtectionEnabled": True, "ExpiresInMinutes": minutes}]
+    wait_for(lambda: len(agent.asked) == 2, "the worker to let go", 45)
+    assert agent.asked[1] == {"ProtectionEnabled": False}
+
+
+def test_a_worker_that_ecs_wants_to_stop_takes_nothing_more(
+    stack: Stack, tasks: ModuleType, agent: EcsAgent
+) -> None:
+    """Refused protection, it ends what it runs and leaves the rest to others, in good health."""
+    agent.refusal = "DEPLOYMENT_BLOCKED"
+    first = stack.start_worker(1, ECS_AGENT_URI=agent.url)
+    runs, waits = stack.submit("effect", seconds=6), stack.submit("effect")
+    wait_for(lambda: bool(agent.asked), "the worker to ask")
+    stack.wait_for_state(runs, states.SUCCESS)
+    time.sleep(2 * prefetch.PATIENCE.total_seconds())
+    assert stack.record(waits).state == states.PENDING
+    assert stack.depth() == {"visible": 1, "in_flight": 0, "delayed": 0}
+    assert not first.signs()["room"]
+    assert probe(first) == 0
+    stack.start_worker(1)
+    stack.wait_for_state(waits, states.SUCCESS)
 
 
 def probe(worker: WorkerProcess) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from bench.scaling.__main__ import LAGS
 from bench.scaling.cloudwatch import USUAL, Lag
-from bench.scaling.fleet import START_SECONDS
+from bench.scaling.fleet import START_SECONDS, STEP
 from bench.scaling.loads import HOUR, LOADS, MINUTE, Load, departures
 from bench.scaling.simulation import (
     GROWN,
@@ -25,6 +25,7 @@ from bench.scaling.simulation import (
 from infra.cdk.scaling import WAKE_MINUTES, Scaling, StepPolicy
 from tasks.contract import Catalogue, Queue, TaskContext, task
 from tests.infra.conftest import SAMPLE, Note
+from worker.protection import RENEWAL, REST
 
 NUDGED = pytest.mark.parametrize("nudged", [True, False], ids=["nudged", "by the alarm alone"])
 LATE = pytest.mark.parametrize(
@@ -43,8 +44,9 @@ PONDER = Catalogue([ponder])
 
 
 @cache
-def played(*, nudged: bool, lag: Lag = USUAL) -> dict[str, Outcome]:
-    return {each.name: each for each in outcomes(SAMPLE, Queue.FILES, nudged=nudged, lag=lag)}
+def played(*, nudged: bool, lag: Lag = USUAL, lenient: bool = False) -> dict[str, Outcome]:
+    found = outcomes(SAMPLE, Queue.FILES, nudged=nudged, lag=lag, lenient=lenient)
+    return {each.name: each for each in found}
 
 
 @NUDGED
@@ -57,6 +59,51 @@ def test_nothing_that_must_never_happen_happens(nudged: bool, lag: Lag) -> None:
     """
     for each in played(nudged=nudged, lag=lag).values():
         assert (each.name, each.violations, each.at_rest) == (each.name, (), True)
+
+
+def test_it_does_not_matter_whether_ecs_renews_a_protection_that_is_in_its_way() -> None:
+    """That it refuses to protect anew is documented; whether it refuses to renew isn't."""
+    for each in played(nudged=True, lenient=True).values():
+        assert (each.name, each.violations, each.at_rest) == (each.name, (), True)
+
+
+@pytest.mark.parametrize("lenient", [False, True], ids=["strict", "lenient"])
+def test_a_fleet_shrinks_though_each_worker_has_some_work(lenient: bool) -> None:
+    """SQS spreads messages over all who poll: after a burst, each of many gets a few now and then.
+
+    A fleet of twenty takes no more than four times what the tasks themselves do.
+    """
+    found = played(nudged=True, lenient=lenient)["20k, then 2/s"]
+
+    assert found.worker_hours <= 4 * found.tasks / Queue.FILES.fleet.processes / HOUR
+
+
+@pytest.mark.parametrize("lenient", [False, True], ids=["strict", "lenient"])
+@pytest.mark.parametrize(
+    "load",
+    [
+        Load(name="short", arrivals=lambda _: 19 * STEP, lasts=5 * HOUR, run_seconds=1),
+        Load(
+            name="long",
+            arrivals=lambda now: 2 * (now % MINUTE == 0),
+            lasts=5 * HOUR,
+            run_seconds=10 * MINUTE,
+        ),
+    ],
+    ids=lambda load: load.name,
+)
+def test_a_deployment_ends_while_all_workers_are_busy(load: Load, lenient: bool) -> None:
+    """Old workers leave as new ones start, and nobody is stopped in a task that outlasts a drain.
+
+    CloudFormation waits for three hours.
+    """
+    plan = plan_of(Queue.DEFAULT, SAMPLE)
+
+    found = play(Queue.DEFAULT, plan, load, lenient=lenient, deploy_at=HOUR)
+
+    assert found.violations == ()
+    assert found.deployment is not None
+    assert found.deployment <= START_SECONDS + (RENEWAL + REST).total_seconds() + load.run_seconds
 
 
 @NUDGED

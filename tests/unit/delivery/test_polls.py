@@ -194,3 +194,22 @@ def test_with_room_for_all_each_queue_is_asked_for_its_share(app: CeleriacApp) -
 
     assert [each.messages for each in consumer.sqs.under_way] == [2] * len(Queue)
     assert [each.wait for each in consumer.sqs.under_way] == [LONG] * len(Queue)
+
+
+def test_a_channel_at_rest_receives_nothing(consumer: Consumer) -> None:
+    """Neither by a new poll nor by one that was under way: its messages are another worker's."""
+    consumer.receive()
+    assert consumer.sqs.under_way
+    consumer.channel.rest(True)
+    consumer.send(Queue.FILES, 2)
+
+    consumer.receive()
+    consumer.channel.wake()
+    consumer.receive()
+    assert consumer.held == []
+    assert not consumer.channel.has_room
+
+    consumer.channel.rest(False)
+    consumer.channel.wake()
+    consumer.receive()
+    assert len(consumer.held) == 1

@@ -1,0 +1,200 @@
+"""When a worker asks ECS for protection, and when it makes room for being stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from botocore.stub import Stubber
+
+from celeriac import services
+from celeriac.app import CeleriacApp, make_app
+from celeriac.settings import Settings
+from tasks.contract import Catalogue
+from tests.ecs_agent import EcsAgent
+from worker import surplus as surplus_module
+from worker.protection import IDLE, LIFETIME, RENEWAL, REST, Protection
+from worker.surplus import surplus
+
+PROTECT = {"ProtectionEnabled": True, "ExpiresInMinutes": LIFETIME // timedelta(minutes=1)}
+LET_GO = {"ProtectionEnabled": False}
+SECOND = timedelta(seconds=1)
+
+
+class World:
+    """An ECS agent, a service, and the time."""
+
+    def __init__(self, agent: EcsAgent) -> None:
+        self.agent = agent
+        self.surplus = False
+        self._now = 0.0
+
+    def worker(self) -> Protection:
+        return Protection(self.agent.url, lambda: self.surplus, lambda: self._now)
+
+    def goes_on(self, protection: Protection, duration: timedelta, *, busy: bool) -> None:
+        """Let time pass, as the keeper does: a call a second."""
+        for _ in range(int(duration / SECOND)):
+            self._now += 1
+            protection.update(busy=busy)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with EcsAgent.listening() as agent:
+        yield World(agent)
+
+
+def test_a_busy_worker_is_protected_and_asks_anew(world: World) -> None:
+    """Once when it begins, and then at each renewal, for as long as a message may be held."""
+    protection = world.worker()
+
+    world.goes_on(protection, 2 * RENEWAL + 2 * SECOND, busy=True)
+
+    assert world.agent.asked == [PROTECT, PROTECT, PROTECT]
+    assert not protection.rests()
+
+
+def test_an_idle_worker_is_let_go_and_receives_on(world: World) -> None:
+    """It may be stopped, and works as long as it isn't."""
+    protection = world.worker()
+    world.goes_on(protection, SECOND, busy=True)
+
+    world.goes_on(protection, IDLE + SECOND, busy=False)
+
+    assert world.agent.asked == [PROTECT, LET_GO]
+    assert not protection.rests()
+
+
+def test_where_some_are_to_go_a_busy_worker_leaves(world: World) -> None:
+    """It ends what it runs, protected; then it may be stopped for a while, and else goes on."""
+    protection = world.worker()
+    world.goes_on(protection, SECOND, busy=True)
+    world.surplus = True
+
+    world.goes_on(protection, RENEWAL - SECOND, busy=True)
+    assert not protection.rests()
+    world.goes_on(protection, timedelta(hours=1), busy=True)
+    assert protection.rests()
+    assert world.agent.asked == [PROTECT]
+
+    world.goes_on(protection, SECOND, busy=False)
+    assert world.agent.asked == [PROTECT, LET_GO]
+    world.goes_on(protection, REST - SECOND, busy=False)
+    assert protection.rests()
+    world.goes_on(protection, SECOND, busy=False)
+    assert not protection.rests()
+    world.goes_on(protection, SECOND, busy=True)
+    assert world.agent.asked == [PROTECT, LET_GO, PROTECT]
+
+
+@pytest.mark.parametrize("reason", ["DEPLOYMENT_BLOCKED", "TASK_STOPPING_OR_STOPPED"])
+def test_a_worker_that_is_refused_leaves(world: World, reason: str) -> None:
+    """More are protected than are wanted: it takes nothing more, and may be stopped."""
+    protection = world.worker()
+    world.agent.refusal = reason
+
+    world.goes_on(protection, 3 * SECOND, busy=True)
+    assert protection.rests()
+    world.goes_on(protection, SECOND, busy=False)
+    world.agent.refusal = None
+    world.goes_on(protection, REST, busy=False)
+
+    assert not protection.rests()
+    assert world.agent.asked == [PROTECT]
+
+
+def test_a_worker_that_is_refused_anew_stays_protected_until_it_has_left(world: World) -> None:
+    """What ECS has granted before lasts for what has begun."""
+    protection = world.worker()
+    world.goes_on(protection, SECOND, busy=True)
+    world.agent.refusal = "DEPLOYMENT_BLOCKED"
+
+    world.goes_on(protection, RENEWAL, busy=True)
+    assert protection.rests()
+    world.agent.refusal = None
+    world.goes_on(protection, SECOND, busy=False)
+
+    assert world.agent.asked == [PROTECT, PROTECT, LET_GO]
+
+
+def test_a_worker_of_no_service_works_on(world: World) -> None:
+    """One started by hand, whom nobody scales."""
+    protection = world.worker()
+    world.agent.refusal = "INVALID"
+
+    world.goes_on(protection, RENEWAL, busy=True)
+
+    assert not protection.rests()
+    assert world.agent.asked == [PROTECT]
+
+
+def test_an_agent_that_fails_is_asked_again(world: World) -> None:
+    """At the next tick, for protection as for its end."""
+    protection = world.worker()
+    world.agent.fails = True
+    with pytest.raises(OSError, match="500"):
+        world.goes_on(protection, SECOND, busy=True)
+    world.agent.fails = False
+    world.goes_on(protection, 2 * SECOND, busy=True)
+
+    assert world.agent.asked == [PROTECT, PROTECT]
+
+
+def test_outside_ecs_nobody_is_asked(world: World) -> None:
+    """Nor does a worker ever rest."""
+    protection = Protection(None, lambda: True, lambda: 0)
+
+    world.goes_on(protection, timedelta(hours=2), busy=True)
+
+    assert not protection.rests()
+
+
+# -- whether some are to go
+
+
+@pytest.fixture
+def ecs(aws: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    """The cluster's service of the queue that the worker consumes."""
+    monkeypatch.setenv("CELERIAC_CLUSTER_NAME", "workers")
+    services.reset()
+    app: CeleriacApp = make_app(aws, Catalogue([]))
+    app.amqp.queues.select(["files"])
+    monkeypatch.setattr(surplus_module, "current_app", app)
+    with Stubber(services.services().ecs) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+    app.close()
+    monkeypatch.undo()
+    services.reset()
+
+
+@pytest.mark.parametrize(
+    ("running", "desired", "deployments", "expected"),
+    [(3, 3, 1, False), (2, 3, 1, False), (3, 2, 1, True), (3, 3, 2, True)],
+    ids=["enough", "starting", "too many", "deployed anew"],
+)
+def test_some_are_to_go_of_a_service_that_shrinks_or_is_deployed(
+    ecs: Stubber, running: int, desired: int, deployments: int, expected: bool
+) -> None:
+    """ECS says so of the service that is named like the queue."""
+    service = {
+        "runningCount": running,
+        "desiredCount": desired,
+        "deployments": [{"id": str(number)} for number in range(deployments)],
+    }
+    ecs.add_response(
+        "describe_services",
+        {"services": [service]},
+        {"cluster": "workers", "services": ["files"]},
+    )
+
+    assert surplus() is expected
+
+
+def test_while_ecs_cannot_be_asked_nobody_leaves(ecs: Stubber) -> None:
+    """A fault must not stop a fleet."""
+    ecs.add_client_error("describe_services", "ServerException", http_status_code=500)
+
+    assert not surplus()

@@ -61,7 +61,7 @@ def test_every_call_of_a_worker_is_allowed(
     denied = {
         queue.queue_name: check(
             plain(by_workers_of(queue, asked, instead_of=Queue.DEFAULT)),
-            {WORKER_KEY: templates.worker_policies(queue)},
+            {WORKER_KEY: templates.worker_policies(queue.queue_name)},
             {},
         ).denied
         for queue in Queue

@@ -80,7 +80,7 @@ class Watched:
 
 
 def watched(synthesized: Synthesized, stack: str, alarm: Mapping[str, Any]) -> Watched:
-    """What an alarm with these properties watches; of several expressions, that of the alarm."""
+    """What an alarm or a tracking policy watches; of several expressions, that of the alarm."""
 
     def reading(metric: Mapping[str, Any], statistic: str, rest: Mapping[str, Any]) -> Reading:
         dimensions = {
@@ -93,7 +93,7 @@ def watched(synthesized: Synthesized, stack: str, alarm: Mapping[str, Any]) -> W
             dimensions,
             statistic,
             rest.get("Unit"),
-            rest["Period"],
+            rest.get("Period"),
         )
 
     if "MetricName" in alarm:

@@ -36,7 +36,7 @@ def denied(calls: list[Asked], synthesized: Synthesized, queue: Queue) -> list[s
     """Which of the calls the template doesn't allow to this queue's workers."""
     templates = Templates(synthesized.directory, synthesized.environment.prefix, schedule_role="-")
     plain = {(each.key, each.action, each.resource, tuple(each.context.items())) for each in calls}
-    return check(plain, {KEY: templates.worker_policies(queue)}, {}).denied
+    return check(plain, {KEY: templates.worker_policies(queue.queue_name)}, {}).denied
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,17 @@ def test_a_months_money_is_watched(dev: Synthesized, prod: Synthesized) -> None:
             assert subscriber == {"Address": topic(synthesized), "SubscriptionType": "SNS"}
 
 
+def test_an_environment_may_be_deployed_to_two_regions_of_an_account(dev: Synthesized) -> None:
+    """Budgets and dashboards are the account's, so their names tell one region's from another's.
+
+    docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
+    """
+    here = {"Fn::Join": ["", ["celeriac-dev-", {"Ref": "AWS::Region"}]]}
+
+    assert dev.one("ops", "AWS::Budgets::Budget")["Budget"]["BudgetName"] == here
+    assert dev.one("ops", "AWS::CloudWatch::Dashboard")["DashboardName"] == here
+
+
 def test_alarms_and_budget_may_publish(dev: Synthesized) -> None:
     """The topic lets CloudWatch and Budgets in, for this account only."""
     policy = dev.one("ops", "AWS::SNS::TopicPolicy")

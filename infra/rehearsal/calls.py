@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from email.utils import parseaddr
 from functools import partial
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -164,11 +165,14 @@ def _ses(request: _Request) -> _Needs:
     parameters = request.json
     sender = parseaddr(parameters.get("FromEmailAddress", ""))[1]
     raw = "Raw" in parameters.get("Content", {})
-    yield (
-        "ses:SendRawEmail" if raw else "ses:SendEmail",
-        _arn("ses", f"identity/{sender}"),
-        {"ses:FromAddress": sender},
-    )
+    recipients = chain.from_iterable(parameters.get("Destination", {}).values())
+    # In its sandbox SES asks for recipients too, where their identities are the account's.
+    for address in (sender, *(parseaddr(each)[1] for each in recipients)):
+        yield (
+            "ses:SendRawEmail" if raw else "ses:SendEmail",
+            _arn("ses", f"identity/{address}"),
+            {"ses:FromAddress": sender},
+        )
 
 
 def _ecs(request: _Request) -> _Needs:

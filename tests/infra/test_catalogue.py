@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import App
 
 from celeriac.settings import Settings
+from infra.cdk.app import compose
 from infra.cdk.environments import DEV
 from infra.cdk.scaling import GROW, NO_WORKER
 from infra.rehearsal.calls import ACCOUNT, REGION
 from infra.rehearsal.permissions import check
 from infra.rehearsal.templates import Templates
-from tasks.contract import Queue
-from tests.infra.conftest import ROOT, Synthesized
+from tasks.contract import Queue, catalogue
+from tests.infra.conftest import ROOT, STACKS, Synthesized, exports, imports
 from tests.infra.readings import ALARM, ONLY, dashboard, watched
 
 NEW_QUEUE = "    MAINTENANCE = ("
@@ -48,6 +50,7 @@ SERVICE = "service/celeriac-dev/video"
 SYNTHESIZE = """
 import sys
 from aws_cdk import App
+from infra.cdk.app import compose
 from infra.cdk.app import compose
 from infra.cdk.environments import DEV
 from tasks.contract import catalogue
@@ -224,6 +227,20 @@ def test_both_are_shown(grown: Synthesized) -> None:
 def test_nothing_of_it_breaks_a_rule(grown: Synthesized) -> None:
     """What is derived is as clean as what was there."""
     assert grown.findings == []
+
+
+def test_a_queue_can_go_once_its_users_have_gone_first(grown: Synthesized, tmp_path: Path) -> None:
+    """Without it, the new ops, api and workers ask for nothing that the old stacks don't export:
+    so they can be deployed before the data stack takes its exports away."""
+    app = App(outdir=str(tmp_path), context={"aws:cdk:bundling-stacks": []})
+    compose(app, DEV, catalogue())
+    app.synth()
+    without = Synthesized(DEV, tmp_path)
+    exported = set().union(*(exports(grown, stack) for stack in STACKS))
+
+    assert exports(grown, "data") - exports(without, "data")
+    for stack in ("ops", "api", "workers"):
+        assert set(imports(without.template(stack))) <= exported
 
 
 def may(grown: Synthesized, workers_of: str, action: str, service: str, resource: str) -> bool:

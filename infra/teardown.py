@@ -7,13 +7,13 @@ be one more thing that can delete everything, in an account where nobody is leav
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
 import boto3
 
 from infra.cdk.environments import Environment, environment
+from infra.region import region
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
@@ -27,12 +27,12 @@ def confirm(name: str) -> None:
     """Have whoever runs it type the deployment's name.
 
     Raises:
-        TeardownError: the environment has ``protect``, no region is chosen, or another word came.
-        LookupError: there is no such environment.
+        TeardownError: the environment has ``protect``, or another word came.
+        LookupError: there is no such environment, or no region is chosen.
     """
     prefix = _unprotected(name).prefix
     sys.stdout.write(
-        f"This deletes {prefix} in {_region()}: every task, file and message of it.\n"
+        f"This deletes {prefix} in {region()}: every task, file and message of it.\n"
         f"Type its name, {name}, to go on: "
     )
     sys.stdout.flush()
@@ -46,14 +46,14 @@ def empty(name: str) -> int:
     A bucket that is gone already had none.
 
     Raises:
-        TeardownError: the environment has ``protect``, no region is chosen, or S3 kept an object.
-        LookupError: there is no such environment.
+        TeardownError: the environment has ``protect``, or S3 kept an object.
+        LookupError: there is no such environment, or no region is chosen.
     """
     prefix = _unprotected(name).prefix
-    region = _region()
-    account = boto3.client("sts", region_name=region).get_caller_identity()["Account"]
-    s3 = boto3.client("s3", region_name=region)
-    bucket = f"{prefix}-{account}-{region}"
+    here = region()
+    account = boto3.client("sts", region_name=here).get_caller_identity()["Account"]
+    s3 = boto3.client("s3", region_name=here)
+    bucket = f"{prefix}-{account}-{here}"
     deleted = 0
     try:
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
@@ -78,13 +78,6 @@ def _unprotected(name: str) -> Environment:
             "docs/deploying.md, 'Teardown'."
         )
     return chosen
-
-
-def _region() -> str:
-    """The region that the CDK's command line takes; boto3 by itself doesn't read AWS_REGION."""
-    if region := os.environ.get("AWS_REGION") or boto3.session.Session().region_name:
-        return region
-    raise TeardownError("No AWS region is chosen: set AWS_REGION to the deployment's.")
 
 
 def main(arguments: list[str]) -> int:

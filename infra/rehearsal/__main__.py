@@ -84,14 +84,16 @@ def run_all_task_types(
     server: Server, deployed: Deployed, types: Catalogue, directory: Path
 ) -> dict[str, str]:
     """Submit one task of each type through the function, and wait for their ends, by type."""
+    settings = deployed.settings
+    if settings != _function_environment(server):
+        raise RehearsalError("The outputs aren't the settings that the function runs with.")
     queues = {each.queue for each in types.values()}
     wanted = {
         name: container
-        for name, container in containers(server, deployed.outputs["SettingClusterName"]).items()
+        for name, container in containers(server, settings["CELERIAC_CLUSTER_NAME"]).items()
         if name in {queue.queue_name for queue in queues}
     }
     keys = {queue.queue_name: worker_key(queue) for queue in Queue}
-    settings = function_environment(server, deployed)
     deployer = {**_basics(), **server.environment(), **settings}
     with Function(
         handler="api.handler.handler",
@@ -157,13 +159,10 @@ def worker_key(queue: Queue) -> str:
     return f"{WATCHED}{queue.name[:9]:0<9}"
 
 
-def function_environment(server: Server, deployed: Deployed) -> dict[str, str]:
-    """The function's variables as Lambda has them, which are those the outputs give."""
+def _function_environment(server: Server) -> dict[str, str]:
+    """The function's variables, as Lambda has them."""
     functions = server.client("lambda").list_functions()["Functions"]
     (variables,) = (each["Environment"]["Variables"] for each in functions)
-    stated = {name: value for name, value in deployed.outputs.items() if name.startswith("Setting")}
-    if sorted(stated.values()) != sorted(variables.values()):
-        raise RehearsalError("The outputs aren't the settings that the function runs with.")
     return dict(variables)
 
 

@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from email.utils import parseaddr
+from functools import partial
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -46,7 +48,8 @@ def asked(environ: Mapping[str, Any], body: bytes) -> Iterator[Asked]:
     }
     signed = environ.get("HTTP_AUTHORIZATION") or f"Credential={query.get('X-Amz-Credential', '')}"
     scope = _SCOPE.search(signed)
-    if scope and (reads := _SERVICES.get(scope["service"])):
+    if scope:
+        reads = _SERVICES.get(scope["service"], partial(_unread, scope["service"]))
         request = _Request(
             method=environ["REQUEST_METHOD"],
             path=unquote(environ["PATH_INFO"]),
@@ -162,11 +165,14 @@ def _ses(request: _Request) -> _Needs:
     parameters = request.json
     sender = parseaddr(parameters.get("FromEmailAddress", ""))[1]
     raw = "Raw" in parameters.get("Content", {})
-    yield (
-        "ses:SendRawEmail" if raw else "ses:SendEmail",
-        _arn("ses", f"identity/{sender}"),
-        {"ses:FromAddress": sender},
-    )
+    recipients = chain.from_iterable(parameters.get("Destination", {}).values())
+    # In its sandbox SES asks for recipients too, where their identities are the account's.
+    for address in (sender, *(parseaddr(each)[1] for each in recipients)):
+        yield (
+            "ses:SendRawEmail" if raw else "ses:SendEmail",
+            _arn("ses", f"identity/{address}"),
+            {"ses:FromAddress": sender},
+        )
 
 
 def _ecs(request: _Request) -> _Needs:
@@ -184,6 +190,17 @@ def _cloudwatch(request: _Request) -> _Needs:
     # Its newer protocol names the operation at the end of the path.
     operation = request.target or request.path.rpartition("/")[2]
     yield f"cloudwatch:{operation}", "*"
+
+
+def _unread(service: str, request: _Request) -> _Needs:
+    """A call of a service that has no reader here: asked of everything, so no role allows it.
+
+    One that roles are to call needs a reader, which knows what the call is about.
+    """
+    # The query protocol's operation is a field of the form, or of the URL.
+    form = parse_qs(request.body.decode(errors="replace"))
+    operation = request.target or form.get("Action", [""])[0] or request.query.get("Action")
+    yield f"{service}:{operation or f'{request.method} {request.path}'}", "*"
 
 
 _SERVICES: Mapping[str, Callable[[_Request], _Needs]] = {

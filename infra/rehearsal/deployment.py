@@ -11,7 +11,9 @@ from typing import Any
 
 import boto3
 
+from celeriac.settings import PREFIX
 from infra.cdk.environments import Environment
+from infra.outputs import variables
 from infra.rehearsal.calls import ACCOUNT, REGION
 from infra.rehearsal.server import KEY
 
@@ -84,9 +86,14 @@ class Server:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """What a deployment left to find: the outputs of its stacks by name."""
+    """What a deployment left to find: its variables, as ``infra.outputs`` gives them to a user."""
 
-    outputs: dict[str, str]
+    variables: dict[str, str]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The variables that the API and the workers read."""
+        return {name: value for name, value in self.variables.items() if name.startswith(PREFIX)}
 
 
 def deploy(server: Server, environment: Environment, directory: Path) -> Deployed:
@@ -100,15 +107,7 @@ def deploy(server: Server, environment: Environment, directory: Path) -> Deploye
         server, "deploy", "--all", "--method=direct", "--require-approval=never",
         "--app", f"{sys.executable} -m infra.rehearsal.app", directory=directory,
     )  # fmt: skip
-    stacks = server.client("cloudformation").describe_stacks()["Stacks"]
-    return Deployed(
-        outputs={
-            output["OutputKey"]: output["OutputValue"]
-            for stack in stacks
-            if stack["StackName"].startswith(environment.prefix)
-            for output in stack.get("Outputs", [])
-        }
-    )
+    return Deployed(variables=variables(server.client("cloudformation"), environment.prefix))
 
 
 def cdk(server: Server, *arguments: str, directory: Path) -> str:

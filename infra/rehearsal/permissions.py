@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
+from infra.rehearsal.calls import Asked
 from tasks.contract import Queue
 
 #: What workers are granted for faults, delays and renewals. A rehearsal has none; the fault tests
@@ -50,6 +51,22 @@ def unused_by_workers(queue: Queue) -> Mapping[str, str]:
     if queue is Queue.EMAIL:
         reasons["ses:SendEmail"] = "SES asks for it or for SendRawEmail, by the form of the mail."
     return reasons
+
+
+def by_workers_of(queue: Queue, asked: Iterable[Asked], *, instead_of: Queue) -> list[Asked]:
+    """What ``queue``'s workers would have asked: the same, of their own queue and dead letters."""
+    names = {
+        instead_of.queue_name: queue.queue_name,
+        instead_of.dead_letter_name: queue.dead_letter_name,
+    }
+
+    def own(resource: str) -> str:
+        for name, other in names.items():
+            if resource.startswith("arn:aws:sqs:") and resource.endswith(f"-{name}"):
+                return resource.removesuffix(name) + other
+        return resource
+
+    return [replace(each, resource=own(each.resource)) for each in asked]
 
 
 @dataclass

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from infra.rehearsal.calls import ACCOUNT, REGION
-from tasks.contract import Queue
 
 _PSEUDO = {"AWS::Partition": "aws", "AWS::AccountId": ACCOUNT, "AWS::Region": REGION}
 
@@ -30,14 +29,14 @@ class Templates:
             if "Export" in output
         }
 
-    def worker_policies(self, queue: Queue) -> list[dict[str, Any]]:
-        """What this queue's workers may do."""
+    def worker_policies(self, queue_name: str) -> list[dict[str, Any]]:
+        """What the workers of the queue of this name may do."""
         resources = self._resources["workers"]["Resources"]
         (service,) = (
             each["Properties"]
             for each in resources.values()
             if each["Type"] == "AWS::ECS::Service"
-            and each["Properties"]["ServiceName"] == queue.queue_name
+            and each["Properties"]["ServiceName"] == queue_name
         )
         task = resources[service["TaskDefinition"]["Ref"]]["Properties"]
         return self._policies("workers", task["TaskRoleArn"]["Fn::GetAtt"][0])

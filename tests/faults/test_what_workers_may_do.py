@@ -1,7 +1,7 @@
 """Every call that workers have made in these tests is one that their role allows.
 
 The last file of its package: what the workers of the others have called is held against the
-policies of the synthesized template.
+policies of each queue's workers in the synthesized template.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from celeriac.services import services
 from infra.cdk.app import compose
 from infra.cdk.environments import DEV
 from infra.rehearsal.calls import Asked, asked_by
-from infra.rehearsal.permissions import USED_IN_FAULT_TESTS, check
+from infra.rehearsal.permissions import USED_IN_FAULT_TESTS, by_workers_of, check
 from infra.rehearsal.templates import Templates
 from tasks.contract import Queue, catalogue
 from tests.faults.stack import WORKER_KEY, Stack
@@ -53,11 +53,22 @@ def asked(calls: list[dict[str, str]]) -> list[Asked]:
 def test_every_call_of_a_worker_is_allowed(
     process: str, asked: list[Asked], templates: Templates
 ) -> None:
-    """Recovery and hand-over need no permission that a quiet day doesn't show."""
-    policies = {WORKER_KEY: templates.worker_policies(Queue.DEFAULT)}
+    """Recovery and hand-over need no permission that a quiet day doesn't show, on any queue.
+
+    The workers here are those of one queue. Those of another run the same program, under a role
+    of their own.
+    """
+    denied = {
+        queue.queue_name: check(
+            plain(by_workers_of(queue, asked, instead_of=Queue.DEFAULT)),
+            {WORKER_KEY: templates.worker_policies(queue.queue_name)},
+            {},
+        ).denied
+        for queue in Queue
+    }
 
     assert asked
-    assert check(plain(asked), policies, {}).denied == []
+    assert denied == {queue.queue_name: [] for queue in Queue}
 
 
 def test_what_is_granted_for_faults_is_used_in_them(asked: list[Asked]) -> None:

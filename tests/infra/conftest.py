@@ -138,6 +138,25 @@ def with_options(synthesize: Synthesize) -> Synthesized:
     return synthesize(replace(PROD, **OPTIONS))
 
 
+def exports(synthesized: Synthesized, stack: str) -> set[str]:
+    """What other stacks can use of a stack."""
+    outputs = synthesized.template(stack).get("Outputs", {}).values()
+    return {each["Export"]["Name"] for each in outputs if "Export" in each}
+
+
+def imports(template: Any) -> Iterator[str]:
+    """What a template uses of other stacks."""
+    match template:
+        case {"Fn::ImportValue": str(name)}:
+            yield name
+        case dict():
+            for each in template.values():
+                yield from imports(each)
+        case list():
+            for each in template:
+                yield from imports(each)
+
+
 def statements(policies: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The statements of policies' properties."""
     for policy in policies:

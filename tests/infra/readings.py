@@ -14,13 +14,17 @@ ALARM = "AWS::CloudWatch::Alarm"
 
 @dataclass(frozen=True)
 class Reading:
-    """One metric that is read. A dashboard can't name a unit, so there it is None."""
+    """One metric that is read, for windows of ``seconds``.
+
+    A dashboard names no unit, and its windows follow what is looked at: there both are None.
+    """
 
     namespace: str
     name: str
     dimensions: Mapping[str, str]
     statistic: str
-    unit: str | None
+    unit: str | None = None
+    seconds: int | None = None
 
     @property
     def metric(self) -> tuple[str, frozenset[tuple[str, str]]]:
@@ -53,27 +57,86 @@ def by_dashboard(synthesized: Synthesized) -> Iterator[Reading]:
                 name=words[1],
                 dimensions=dict(zip(words[2::2], words[3::2], strict=True)),
                 statistic=drawn["stat"],
-                unit=None,
             )
 
 
 def by_alarms(synthesized: Synthesized) -> Iterator[Reading]:
     """Of all stacks, those of the scaling policies included."""
-    for each in (*synthesized.properties("ops", ALARM), *synthesized.properties("workers", ALARM)):
-        if "MetricName" in each:
-            statistic = each.get("Statistic") or each["ExtendedStatistic"]
-            yield _reading(each, statistic, each.get("Unit"))
-        for query in each.get("Metrics", []):
-            if "MetricStat" in query:
-                found = query["MetricStat"]
-                yield _reading(found["Metric"], found["Stat"], found.get("Unit"))
+    for stack in ("ops", "workers"):
+        for each in synthesized.properties(stack, ALARM):
+            yield from watched(synthesized, stack, each).readings.values()
 
 
-def _reading(metric: Mapping[str, Any], statistic: str, unit: str | None) -> Reading:
-    # A reference is as good as a name here: it is compared, never resolved.
-    dimensions = {each["Name"]: str(each["Value"]) for each in metric["Dimensions"]}
-    assert len(dimensions) == len(metric["Dimensions"])
-    return Reading(metric["Namespace"], metric["MetricName"], dimensions, statistic, unit)
+#: The id of an alarm's metric where there is no expression to name it.
+ONLY = "only"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What an alarm compares with its threshold: an expression over metrics, or the only one."""
+
+    readings: Mapping[str, Reading]
+    expression: str | None = None
+
+
+def watched(synthesized: Synthesized, stack: str, alarm: Mapping[str, Any]) -> Watched:
+    """What an alarm or a tracking policy watches; of several expressions, that of the alarm."""
+
+    def reading(metric: Mapping[str, Any], statistic: str, rest: Mapping[str, Any]) -> Reading:
+        dimensions = {
+            each["Name"]: _name(synthesized, stack, each["Value"]) for each in metric["Dimensions"]
+        }
+        assert len(dimensions) == len(metric["Dimensions"])
+        return Reading(
+            metric["Namespace"],
+            metric["MetricName"],
+            dimensions,
+            statistic,
+            rest.get("Unit"),
+            rest.get("Period"),
+        )
+
+    if "MetricName" in alarm:
+        statistic = alarm.get("Statistic") or alarm["ExtendedStatistic"]
+        return Watched({ONLY: reading(alarm, statistic, alarm)})
+    found = {
+        each["Id"]: reading(each["MetricStat"]["Metric"], each["MetricStat"]["Stat"], stat)
+        for each in alarm["Metrics"]
+        if (stat := each.get("MetricStat"))
+    }
+    (compared,) = (each for each in alarm["Metrics"] if each["ReturnData"])
+    if "Expression" in compared:
+        return Watched(found, compared["Expression"])
+    return Watched({ONLY: found[compared["Id"]]})
+
+
+# Which property is the name that a reference to a resource stands for; of an API it is an id.
+_NAMES = {
+    "AWS::ApiGatewayV2::Api": "Name",
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::ECS::Cluster": "ClusterName",
+    "AWS::Lambda::Function": "FunctionName",
+    "AWS::SQS::Queue": "QueueName",
+}
+
+
+def _name(synthesized: Synthesized, stack: str, value: Any) -> str:
+    """The name of a resource, of this stack or of one that exports it."""
+    match value:
+        case str():
+            return value
+        case {"Fn::ImportValue": str(exported)}:
+            owner = exported.partition(":")[0].removeprefix(f"{synthesized.environment.prefix}-")
+            (output,) = (
+                each["Value"]
+                for each in synthesized.template(owner)["Outputs"].values()
+                if each.get("Export") == {"Name": exported}
+            )
+            return _name(synthesized, owner, output)
+        case {"Ref": str(logical)} | {"Fn::GetAtt": [str(logical), _]}:
+            resource = synthesized.template(stack)["Resources"][logical]
+            return str(resource["Properties"][_NAMES[resource["Type"]]])
+    raise TypeError(f"{value!r} is no name, and refers to none.")
 
 
 def expressions(synthesized: Synthesized) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -9,7 +9,7 @@ import pytest
 
 from celeriac.settings import Settings
 from infra.cdk.deployment import DeploymentSettings
-from infra.cdk.stacks.api import output_id
+from infra.outputs import output_id
 from tests.infra.conftest import ROOT, Synthesized, as_list, statements
 
 ON_ECS = Settings(cluster_name="celeriac-dev", worker_log_group="/celeriac/dev/workers")

@@ -1,11 +1,14 @@
-"""The pinned command line, as someone runs it who has just set the repository up."""
+"""The command lines, as someone runs them who has just set the repository up."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from infra.cdk.environments import DEV
 from tests.infra.conftest import ROOT, STACKS
@@ -30,3 +33,33 @@ def test_it_finds_the_app_without_an_active_environment(tmp_path: Path) -> None:
 
     stacks = {f"{DEV.prefix}-{each}" for each in STACKS}
     assert set(done.stdout.split()) == stacks, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("here", "taken"),
+    [
+        (["docker"], "docker"),
+        (["podman"], "podman"),
+        (["buildah"], "buildah"),
+        (["buildah", "podman", "finch"], "finch"),
+    ],
+)
+def test_the_image_is_built_by_the_first_builder_that_is_there(
+    tmp_path: Path, here: list[str], taken: str
+) -> None:
+    """Whichever of the builders are on the PATH, in whatever shell make finds, one is taken."""
+    for name in here:
+        (tmp_path / name).touch(0o755)
+    make = shutil.which("make")
+    assert make
+
+    shown = subprocess.run(
+        [make, "--dry-run", "image"],
+        cwd=ROOT,
+        env={"PATH": str(tmp_path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert shown.stdout.startswith(f"{tmp_path / taken} build ")

@@ -1,35 +1,14 @@
-"""The stack of the dashboard, the alarms and the budget."""
+"""The stack of the dashboard, the alarms' topic and the budget."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
-from datetime import timedelta
-from typing import Any
-
-import pytest
 
 from celeriac.metrics import METRICS, NAMESPACE, task_dimensions
-from celeriac.settings import LONGEST_WAIT
-from infra.cdk.environments import DEV, Environment, GitHub
 from tasks.contract import Queue
-from tests.architecture.pages import anchors
-from tests.infra.conftest import ROOT, SAMPLE, Synthesize, Synthesized
+from tests.infra.conftest import SAMPLE, Synthesized
 from tests.infra.readings import ALARM, by_alarms, by_dashboard, dashboard, expressions
-
-RUNBOOK = ROOT / "docs" / "runbook.md"
-
-# Each alarm of the system as a whole, by the value at which it goes off.
-SYSTEM_ALARMS = {
-    "api-errors": 1,
-    "api-throttles": 1,
-    "api-slow": 27_000,
-    "api-5xx": 5,
-    "table-throttles": 1,
-    "schedule-failures": 1,
-    "schedules-dead-letter": 1,
-}
 
 # The dimensions that AWS documents for each metric that is read, in sets that name one metric.
 _QUEUE = [{"QueueName"}]
@@ -78,142 +57,19 @@ def topic(synthesized: Synthesized) -> dict[str, str]:
     return {"Ref": name}
 
 
-def chapter(anchor: str) -> str:
-    """What the runbook says of an alarm, in one line."""
-    return " ".join(
-        RUNBOOK.read_text().partition(f"## {anchor}\n")[2].partition("\n## ")[0].split()
-    )
-
-
-def alarm(synthesized: Synthesized, name: str) -> dict[str, Any]:
-    prefix = synthesized.environment.prefix
-    return synthesized.one("ops", ALARM, AlarmName=f"{prefix}-{name}")
-
-
-@pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
-def test_each_queue_is_watched(dev: Synthesized, queue: Queue) -> None:
-    """Work that nobody takes, dead letters, and work without a worker each have an alarm."""
-    for kind in ("oldest-age", "dead-letter", "no-worker"):
-        assert alarm(dev, f"{queue.queue_name}-{kind}")["Threshold"] == 1
-    assert alarm(dev, f"{queue.queue_name}-no-worker")["EvaluationPeriods"] == 5
-
-
-def test_nothing_taken_for_as_long_as_a_task_may_wait_is_an_alarm(synthesize: Synthesize) -> None:
-    """A message that is there all the time and that nobody takes has waited for so long.
-
-    How old the oldest message is says nothing: that of a task that runs for an hour is an hour old.
-    """
-    quarter = synthesize(replace(DEV, oldest_age=timedelta(minutes=15)))
-    stuck = alarm(quarter, "files-oldest-age")
-    [expression] = [each["Expression"] for each in stuck["Metrics"] if "Expression" in each]
-    read = {
-        each["MetricStat"]["Metric"]["MetricName"]: each["MetricStat"]["Period"]
-        for each in stuck["Metrics"]
-        if "MetricStat" in each
-    }
-
-    assert expression == "IF(visible > 0 AND received == 0, 1, 0)"
-    assert read == {"ApproximateNumberOfMessagesVisible": 60, "NumberOfMessagesReceived": 60}
-    assert stuck["EvaluationPeriods"] == 15
-
-
-def test_a_task_that_begins_too_late_is_an_alarm(dev: Synthesized) -> None:
-    """The longest wait that a type's workers have measured, against what the environment allows."""
-    for name in SAMPLE:
-        late = alarm(dev, f"{name}-late")
-        [query] = late["Metrics"]
-        assert query["MetricStat"]["Metric"]["MetricName"] == "QueueWait"
-        assert query["MetricStat"]["Stat"] == "Maximum"
-        assert query["MetricStat"]["Unit"] == "Milliseconds"
-        assert late["Threshold"] == dev.environment.oldest_age / timedelta(milliseconds=1)
-
-
-def test_each_task_type_has_its_failure_rate_watched(dev: Synthesized) -> None:
-    """An alarm for each type in the catalogue reads that type's own counts."""
-    for name in SAMPLE:
-        metrics = alarm(dev, f"{name}-failure-rate")["Metrics"]
-        read = {
-            each["MetricStat"]["Metric"]["MetricName"] for each in metrics if "MetricStat" in each
-        }
-        assert read == {"TaskFailed", "TaskSucceeded"}
-
-
-def test_the_system_is_watched(dev: Synthesized) -> None:
-    """The API, the table and the schedules have their alarms, each with its threshold."""
-    found = {name: alarm(dev, name)["Threshold"] for name in SYSTEM_ALARMS}
-
-    assert found == SYSTEM_ALARMS
-
-
-def test_a_slow_api_is_slower_than_a_long_poll(dev: Synthesized) -> None:
-    """A poll that waits its longest is no alarm; one that Lambda is about to end is."""
-    slow = alarm(dev, "api-slow")["Threshold"] / 1000
-    function = dev.one("api", "AWS::Lambda::Function")
-
-    assert LONGEST_WAIT.total_seconds() < slow < function["Timeout"]
-    assert f"{LONGEST_WAIT.seconds} s" in alarm(dev, "api-slow")["AlarmDescription"]
-    assert f"{LONGEST_WAIT.seconds} seconds" in chapter("api-slow")
-    assert f"{LONGEST_WAIT.seconds} seconds" in chapter("api-throttles")
-
-
-def test_a_lost_schedule_is_a_failure(dev: Synthesized) -> None:
-    """What could be sent to no queue at all is counted with what failed and what was given up."""
-    failures = alarm(dev, "schedule-failures")
-    names = {
-        each["Id"]: each["MetricStat"]["Metric"]["MetricName"]
-        for each in failures["Metrics"]
-        if "MetricStat" in each
-    }
-    [expression] = [each["Expression"] for each in failures["Metrics"] if "Expression" in each]
-
-    assert "InvocationsFailedToBeSentToDeadLetterCount" in names.values()
-    assert all(f"FILL({name}, 0)" in expression for name in names)
-
-
 def test_every_alarm_tells_the_topic(dev: Synthesized) -> None:
-    """Each alarm of Ops goes to the one topic, on and off, and treats silence as quiet."""
+    """Each alarm of Ops goes off at its threshold or above, and treats silence as quiet.
+
+    It tells the one topic, when it goes on and when it goes off.
+    """
     told = topic(dev)
     alarms = dev.properties("ops", ALARM)
 
     assert alarms
     for each in alarms:
         assert each["AlarmActions"] == each["OKActions"] == [told]
+        assert each["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
         assert each["TreatMissingData"] == "notBreaching"
-
-
-@pytest.mark.parametrize(
-    ("environment", "page"),
-    [
-        (DEV, "docs/runbook.md"),
-        (
-            replace(DEV, github=GitHub(repository="celeriac/celeriac", create_provider=True)),
-            "https://github.com/celeriac/celeriac/blob/main/docs/runbook.md",
-        ),
-        (
-            replace(
-                DEV,
-                runbook="https://wiki.celeriac.dev/runbook",
-                github=GitHub(repository="celeriac/celeriac", create_provider=True),
-            ),
-            "https://wiki.celeriac.dev/runbook",
-        ),
-    ],
-    ids=["nowhere", "repository", "configured"],
-)
-def test_every_alarm_links_its_chapter(
-    synthesize: Synthesize, environment: Environment, page: str
-) -> None:
-    """The mail leads to the heading named as the alarm ends; every heading has an alarm."""
-    linked = set()
-    for each in synthesize(environment).properties("ops", ALARM):
-        link, _, anchor = each["AlarmDescription"].rpartition(" ")[2].partition("#")
-        assert link == page
-        assert each["AlarmName"].endswith(f"-{anchor}")
-        linked.add(anchor)
-    chapters = set(re.findall(r"^## (.+)$", RUNBOOK.read_text(), re.MULTILINE))
-
-    assert linked <= anchors(RUNBOOK)
-    assert chapters == linked | {"budget"}
 
 
 def test_a_months_money_is_watched(dev: Synthesized, prod: Synthesized) -> None:
@@ -230,6 +86,17 @@ def test_a_months_money_is_watched(dev: Synthesized, prod: Synthesized) -> None:
         for each in budget["NotificationsWithSubscribers"]:
             [subscriber] = each["Subscribers"]
             assert subscriber == {"Address": topic(synthesized), "SubscriptionType": "SNS"}
+
+
+def test_an_environment_may_be_deployed_to_two_regions_of_an_account(dev: Synthesized) -> None:
+    """Budgets and dashboards are the account's, so their names tell one region's from another's.
+
+    docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
+    """
+    here = {"Fn::Join": ["", ["celeriac-dev-", {"Ref": "AWS::Region"}]]}
+
+    assert dev.one("ops", "AWS::Budgets::Budget")["Budget"]["BudgetName"] == here
+    assert dev.one("ops", "AWS::CloudWatch::Dashboard")["DashboardName"] == here
 
 
 def test_alarms_and_budget_may_publish(dev: Synthesized) -> None:

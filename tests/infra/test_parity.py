@@ -11,6 +11,7 @@ import pytest
 from moto import mock_aws
 
 from celeriac.settings import Settings
+from celeriac.topology import SCHEDULES
 from local.provision import provision
 from tasks.contract import Queue
 from tests.infra.conftest import SAMPLE, Synthesized
@@ -44,6 +45,10 @@ def both(dev: Synthesized) -> Iterator[tuple[Settings, Settings]]:
             table_name="celeriac-dev",
             bucket_name="celeriac-dev-123456789012-us-east-1",
             queue_url_prefix="https://sqs.us-east-1.amazonaws.com/123456789012/celeriac-dev-",
+            schedule_group="celeriac-dev",
+            schedule_dead_letter_arn=(
+                "arn:aws:sqs:us-east-1:123456789012:celeriac-dev-schedules-dead-letter"
+            ),
         )
         yield local, deployed
 
@@ -71,6 +76,30 @@ def test_queues_have_the_same_attributes_and_redrive(
         assert target == each.dead_letter_url(queue).rpartition("/")[2]
         redrives.append(int(redrive["maxReceiveCount"]))
     assert redrives[0] == redrives[1]
+
+
+def test_what_schedules_could_not_send_is_kept_alike(both: tuple[Settings, Settings]) -> None:
+    """Both have the queue that the settings name, with the same retention and no other behind."""
+    local, deployed = (_queue(each.schedule_dead_letter_arn.rpartition(":")[2]) for each in both)
+
+    for name in (*SAME_ATTRIBUTES, "RedrivePolicy"):
+        assert local.get(name) == deployed.get(name), name
+    assert local["MessageRetentionPeriod"] == str(int(SCHEDULES.retention.total_seconds()))
+
+
+def test_schedules_have_the_group_that_the_settings_name(
+    both: tuple[Settings, Settings], dev: Synthesized
+) -> None:
+    """moto's CloudFormation passes groups over, so the deployed one is read from the template."""
+    made = boto3.client("scheduler").list_schedule_groups()["ScheduleGroups"]
+    groups = {each["Name"] for each in made} - {"default"}
+    group = dev.one("data", "AWS::Scheduler::ScheduleGroup")
+    function = dev.one("api", "AWS::Lambda::Function")["Environment"]["Variables"]
+    local, deployed = both
+
+    assert groups == {local.schedule_group}
+    assert group.keys() - {"Tags"} == {"Name"}
+    assert group["Name"] == deployed.schedule_group == function["CELERIAC_SCHEDULE_GROUP"]
 
 
 def test_tables_have_the_same_keys_indexes_and_expiry(

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from infra.region import RegionMissingError
 from infra.teardown import TeardownError, confirm, empty
 from tests.infra.conftest import ROOT
 
@@ -59,7 +60,7 @@ def test_a_deployment_that_is_gone_is_no_fault() -> None:
 @pytest.mark.usefixtures("_no_region")
 def test_without_a_region_nothing_is_taken_for_gone() -> None:
     """Which bucket is meant can't be known, and the message says what to set."""
-    with pytest.raises(TeardownError, match="AWS_REGION"):
+    with pytest.raises(RegionMissingError, match="AWS_REGION"):
         empty("dev")
 
 

@@ -160,6 +160,44 @@ def test_a_service_starts_after_its_way_out_and_ends_before_it(
     assert workers.all("workers", "AWS::ECS::ClusterCapacityProviderAssociations") == []
 
 
+def test_a_service_starts_once_its_roles_may_do_what_they_are_for(
+    with_options: Synthesized,
+) -> None:
+    """The policies of both roles, or the first worker may not fetch its image or its secret."""
+    resources = with_options.template("workers")["Resources"]
+    for service in with_options.all("workers", "AWS::ECS::Service"):
+        task = resources[service["Properties"]["TaskDefinition"]["Ref"]]["Properties"]
+        for role in ("TaskRoleArn", "ExecutionRoleArn"):
+            name = task[role]["Fn::GetAtt"][0]
+            policies = {
+                key
+                for key, each in resources.items()
+                if each["Type"] == "AWS::IAM::Policy"
+                and {"Ref": name} in each["Properties"]["Roles"]
+            }
+            assert policies
+            assert policies <= set(service["DependsOn"])
+
+
+def test_only_ecs_takes_a_workers_roles(dev: Synthesized) -> None:
+    """The task's for tasks of this account and region alone.
+
+    ECS's own, which fetches the image, has no conditions: AWS documents none for it.
+    """
+    resources = dev.template("workers")["Resources"]
+    for task in dev.properties("workers", "AWS::ECS::TaskDefinition"):
+        trusts = {}
+        for role in ("TaskRoleArn", "ExecutionRoleArn"):
+            properties = resources[task[role]["Fn::GetAtt"][0]]["Properties"]
+            (trusts[role],) = properties["AssumeRolePolicyDocument"]["Statement"]
+            assert trusts[role]["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
+        conditions = trusts["TaskRoleArn"]["Condition"]
+        assert conditions["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+        source = conditions["ArnLike"]["aws:SourceArn"]["Fn::Join"][1]
+        assert source[-3:] == [":", {"Ref": "AWS::AccountId"}, ":*"]
+        assert "Condition" not in trusts["ExecutionRoleArn"]
+
+
 def test_another_network_takes_nothing_from_the_one_it_replaces(synthesize: Synthesize) -> None:
     """What has an address range is a resource of its own in each mode, made before the old goes."""
     ranges = [
@@ -221,7 +259,10 @@ def test_no_action_is_granted_by_a_wildcard(with_options: Synthesized, stack: st
 
 
 def test_only_the_own_sender_may_mail(dev: Synthesized, with_options: Synthesized) -> None:
-    """Mail leaves by the email queue alone, from the identity and as the address, if at all."""
+    """Mail leaves by the email queue alone and as the one address, if at all.
+
+    To whom is not restricted: SES's sandbox asks for the identities of recipients, too.
+    """
     mail = [
         statement
         for statement in statements(with_options.properties("workers", "AWS::IAM::Policy"))
@@ -230,7 +271,7 @@ def test_only_the_own_sender_may_mail(dev: Synthesized, with_options: Synthesize
 
     (statement,) = mail
     assert statement["Condition"] == {"StringEquals": {"ses:FromAddress": "tasks@celeriac.dev"}}
-    assert statement["Resource"] != "*"
+    assert statement["Resource"]["Fn::Join"][1][-1] == ":identity/*"
     assert "ses:" not in str(dev.template("workers"))
 
 

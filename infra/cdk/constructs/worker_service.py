@@ -19,6 +19,7 @@ LONGEST_STOP = timedelta(seconds=120)
 # What a worker needs once its drain window is over, to hand back what didn't finish.
 HAND_BACK = timedelta(seconds=20)
 
+_ECS_TASKS = "ecs-tasks.amazonaws.com"
 CONTAINER = "worker"
 # The one place a worker may write, and where the image points TMPDIR and HOME.
 SCRATCH = "/tmp"  # noqa: S108  the container's own, not shared
@@ -53,13 +54,15 @@ class WorkerService(Construct):
             self,
             "TaskRole",
             description=f"What workers of the {queue.queue_name} queue may do.",
-            assumed_by=_ecs_tasks(self),
+            assumed_by=_own_ecs_tasks(self),
         )
         self.execution_role = aws_iam.Role(
             self,
             "ExecutionRole",
             description="ECS fetches the image and opens the log with it.",
-            assumed_by=_ecs_tasks(self),
+            # Without the conditions of the task role, which AWS documents for that one only:
+            # docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
+            assumed_by=aws_iam.ServicePrincipal(_ECS_TASKS),
         )
         self.task_definition = aws_ecs.FargateTaskDefinition(
             self,
@@ -122,14 +125,17 @@ class WorkerService(Construct):
             propagate_tags=aws_ecs.PropagatedTagSource.SERVICE,
         )
         # Routes and endpoints too: a worker that can't fetch its image fails the first deployment.
-        self.service.node.add_dependency(network)
+        # So does one whose execution role may not fetch it yet: of roles and their policies, CDK
+        # lets a service wait for the task role's only.
+        self.service.node.add_dependency(network, self.execution_role)
 
 
-def _ecs_tasks(scope: Construct) -> aws_iam.ServicePrincipal:
+def _own_ecs_tasks(scope: Construct) -> aws_iam.ServicePrincipal:
+    """ECS for tasks of this account and region alone, so that no other's can borrow the role."""
     # docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
     stack = Stack.of(scope)
     return aws_iam.ServicePrincipal(
-        "ecs-tasks.amazonaws.com",
+        _ECS_TASKS,
         conditions={
             "StringEquals": {"aws:SourceAccount": stack.account},
             "ArnLike": {"aws:SourceArn": stack.format_arn(service="ecs", resource="*")},

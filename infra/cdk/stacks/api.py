@@ -23,6 +23,7 @@ from infra.cdk.grants import (
     grant_waking,
 )
 from infra.cdk.stacks.data import Data
+from infra.outputs import URL_OUTPUT, output_id
 from tasks.contract import Queue
 
 # An HTTP API waits 30 s for its integration: the function ends first, so that it can say why.
@@ -84,7 +85,7 @@ class Api(Stack):
             log_retention=environment.log_retention,
         )
         self._grant(environment, data)
-        CfnOutput(self, "ApiUrl", value=self.http.url, description="Where the API answers.")
+        CfnOutput(self, URL_OUTPUT, value=self.http.url, description="Where the API answers.")
         for name, value in data.settings.to_environment().items():
             CfnOutput(self, output_id(name), value=value, description=f"The setting {name}.")
         self._accept()
@@ -149,8 +150,3 @@ class Api(Stack):
             "The newest Python whose every locked wheel is tested here is shipped; the compiled "
             "files are this version's.",
         )
-
-
-def output_id(variable: str) -> str:
-    """``CELERIAC_TABLE_NAME`` is the output ``SettingTableName``."""
-    return "Setting" + variable.removeprefix("CELERIAC_").title().replace("_", "")

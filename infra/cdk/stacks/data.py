@@ -81,13 +81,10 @@ class Data(Stack):
                 ],
             )
         )
-        self.identity = (
+        if environment.mail_from:
             aws_ses.EmailIdentity(
                 self, "Mail", identity=aws_ses.Identity.email(environment.mail_from)
             )
-            if environment.mail_from
-            else None
-        )
         self.settings: Settings = DeploymentSettings(
             environment=environment.name,
             table_name=self.table.table.table_name,

@@ -53,6 +53,8 @@ class Ops(Stack):
             stack_name=f"{environment.prefix}-ops",
             description="Celeriac: dashboard, alarms and budget.",
         )
+        # An account's budgets and dashboards have no region, and other regions may have this too.
+        account_wide = f"{environment.prefix}-{self.region}"
         self.alarms = Alarms(
             self,
             "Alarms",
@@ -83,11 +85,11 @@ class Ops(Stack):
         self._watch_api(api)
         self._watch_table(data)
         self._watch_schedules(data)
-        self._budget(environment)
+        self._budget(environment, account_wide)
         self.dashboard = Dashboard(
             self,
             "Dashboard",
-            name=environment.prefix,
+            name=account_wide,
             environment=environment.name,
             catalogue=catalogue,
             queues=queues,
@@ -278,7 +280,7 @@ class Ops(Stack):
             threshold=1,
         )
 
-    def _budget(self, environment: Environment) -> None:
+    def _budget(self, environment: Environment, name: str) -> None:
         subscriber = aws_budgets.CfnBudget.SubscriberProperty(
             address=self.alarms.topic.topic_arn, subscription_type="SNS"
         )
@@ -286,7 +288,7 @@ class Ops(Stack):
             self,
             "Budget",
             budget=aws_budgets.CfnBudget.BudgetDataProperty(
-                budget_name=environment.prefix,
+                budget_name=name,
                 budget_type="COST",
                 time_unit="MONTHLY",
                 budget_limit=aws_budgets.CfnBudget.SpendProperty(

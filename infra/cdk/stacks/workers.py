@@ -217,13 +217,16 @@ class Workers(Stack):
             ],
             wildcard="ECS names a task when it starts it; the cluster is the deployment's own.",
         )
-        if queue is Queue.EMAIL and data.identity and environment.mail_from:
+        if queue is Queue.EMAIL and environment.mail_from:
             grant(
                 role,
                 "Mail",
                 ["ses:SendEmail", "ses:SendRawEmail"],
-                [data.identity.email_identity_arn],
+                [self.format_arn(service="ses", resource="identity", resource_name="*")],
+                # docs.aws.amazon.com/service-authorization/latest/reference/list_amazonses.html
                 conditions={"StringEquals": {"ses:FromAddress": environment.mail_from}},
+                wildcard="In its sandbox SES asks for recipients' identities too, those that this "
+                "account has verified; the sender is the deployment's own.",
             )
             grant(
                 role,

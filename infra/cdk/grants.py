@@ -96,13 +96,27 @@ def grant_schedules(role: aws_iam.Role, data: Data) -> None:
 
 def grant_waking(role: aws_iam.Role, prefix: str, queues: Iterable[Queue]) -> None:
     """Start the first worker of these queues' services."""
-    services = [
-        Stack.of(role).format_arn(
-            service="ecs", resource="service", resource_name=f"{prefix}/{queue.queue_name}"
-        )
-        for queue in queues
-    ]
+    services = [_service(role, prefix, queue) for queue in queues]
     grant(role, "WakeWorkers", ["ecs:DescribeServices", "ecs:UpdateService"], services)
+
+
+def grant_leaving(role: aws_iam.Role, prefix: str, queue: Queue) -> None:
+    """Be protected while busy, and look whether some of this queue's workers are to go."""
+    stack = Stack.of(role)
+    grant(
+        role,
+        "TaskProtection",
+        ["ecs:UpdateTaskProtection"],
+        [stack.format_arn(service="ecs", resource="task", resource_name=f"{prefix}/*")],
+        wildcard="ECS names a task when it starts it; the cluster is the deployment's own.",
+    )
+    grant(role, "OwnService", ["ecs:DescribeServices"], [_service(role, prefix, queue)])
+
+
+def _service(role: aws_iam.Role, prefix: str, queue: Queue) -> str:
+    return Stack.of(role).format_arn(
+        service="ecs", resource="service", resource_name=f"{prefix}/{queue.queue_name}"
+    )
 
 
 def _as_reported(role: aws_iam.Role, arn: str) -> str:

@@ -46,7 +46,9 @@ def unused_by_workers(queue: Queue) -> Mapping[str, str]:
     }
     if queue is not Queue.MAINTENANCE:
         # The repair sends to other queues; the built-in types of these ones don't.
-        reasons["ecs:DescribeServices"] = "Sending to another queue, which may have no worker."
+        reasons["ecs:DescribeServices"] = (
+            "Whether another queue has no worker, or its own too many."
+        )
         reasons["ecs:UpdateService"] = "Waking that queue's workers."
     if queue is Queue.EMAIL:
         reasons["ses:SendEmail"] = "SES asks for it or for SendRawEmail, by the form of the mail."

@@ -285,3 +285,16 @@ def endpoints(synthesized: Synthesized) -> set[str]:
         (name if isinstance(name, str) else name["Fn::Join"][1][-1]).removeprefix(".")
         for name in names
     }
+
+
+def test_a_worker_may_look_at_its_own_service_alone(dev: Synthesized) -> None:
+    """It leaves when that shrinks or is deployed anew, and must not wake itself."""
+    own = [
+        str(statement["Resource"])
+        for statement in statements(dev.properties("workers", "AWS::IAM::Policy"))
+        if as_list(statement["Action"]) == ["ecs:DescribeServices"]
+    ]
+
+    assert len(own) == len(Queue)
+    for queue in Queue:
+        assert sum(f"service/celeriac-dev/{queue.queue_name}'" in each for each in own) == 1

@@ -29,6 +29,7 @@ from infra.cdk.grants import (
     LIST_ACTION,
     grant,
     grant_artifacts,
+    grant_leaving,
     grant_schedules,
     grant_task_records,
     grant_waking,
@@ -206,17 +207,7 @@ class Workers(Stack):
             )
         grant_schedules(role, data)
         grant_waking(role, environment.prefix, (each for each in Queue if each is not queue))
-        grant(
-            role,
-            "TaskProtection",
-            ["ecs:UpdateTaskProtection"],
-            [
-                self.format_arn(
-                    service="ecs", resource="task", resource_name=f"{environment.prefix}/*"
-                )
-            ],
-            wildcard="ECS names a task when it starts it; the cluster is the deployment's own.",
-        )
+        grant_leaving(role, environment.prefix, queue)
         if queue is Queue.EMAIL and environment.mail_from:
             grant(
                 role,

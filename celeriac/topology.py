@@ -21,6 +21,9 @@ LONGEST_RETENTION = timedelta(days=14)
 # handed back by a worker that drains, one whose worker was killed.
 MAX_RECEIVES = 20
 
+# The partition of the table that workers' heartbeats are in.
+HEARTBEATS = "workers"
+
 
 @dataclass(frozen=True, kw_only=True)
 class QueueShape:

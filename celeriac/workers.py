@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from celeriac import clock
 from celeriac.clock import Clock, Millis
 from celeriac.records.items import marshal, unmarshal
+from celeriac.topology import HEARTBEATS
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 INTERVAL = timedelta(seconds=20)
 #: Two heartbeats may be missed.
 SILENT_AFTER = 3 * INTERVAL
-
-_PARTITION = "workers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,14 +88,14 @@ class Workers:
         self._client.put_item(
             TableName=self._table,
             Item=marshal(
-                {"pk": _PARTITION, "sk": worker.id, "expires_at": silent_at // 1000, **values}
+                {"pk": HEARTBEATS, "sk": worker.id, "expires_at": silent_at // 1000, **values}
             ),
         )
 
     def remove(self, worker_id: str) -> None:
         """Forget a worker, which has ended."""
         self._client.delete_item(
-            TableName=self._table, Key=marshal({"pk": _PARTITION, "sk": worker_id})
+            TableName=self._table, Key=marshal({"pk": HEARTBEATS, "sk": worker_id})
         )
 
     def list(self) -> list[Worker]:
@@ -104,7 +103,7 @@ class Workers:
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="pk = :workers",
-            ExpressionAttributeValues=marshal({":workers": _PARTITION}),
+            ExpressionAttributeValues=marshal({":workers": HEARTBEATS}),
             ConsistentRead=True,
         )
         found = [_from_item(item) for page in pages for item in page["Items"]]

@@ -28,7 +28,7 @@ class Heartbeat:
     """Written at the first beat, then every ``INTERVAL``; gone after ``end``."""
 
     def __init__(self) -> None:
-        self._id = worker_id()
+        self.id = worker_id()
         self._started_at = clock.now()
         self._beat_at = float("-inf")
         self._ended = False
@@ -44,12 +44,12 @@ class Heartbeat:
     def end(self) -> None:
         """Remove what was written: this worker ends."""
         self._ended = True
-        services().workers.remove(self._id)
+        services().workers.remove(self.id)
 
     def _describe(self, consumer: Any, channel: Channel, running: list[RecordedRequest]) -> Worker:
         now = clock.now()
         return Worker(
-            id=self._id,
+            id=self.id,
             hostname=socket.gethostname(),
             pid=os.getpid(),
             queues=tuple(sorted(queue.name for queue in consumer.task_consumer.queues)),

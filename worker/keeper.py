@@ -33,6 +33,7 @@ from worker.health import Health
 from worker.heartbeat import Heartbeat
 from worker.limits import Limits
 from worker.protection import Protection
+from worker.surplus import surplus
 
 if TYPE_CHECKING:
     from celeriac.transport import Channel
@@ -55,9 +56,9 @@ class Keeper:
         self._asked_at = 0.0
         self._cancellations = Cancellations()
         self._limits = Limits()
-        self._protection = Protection.from_environment()
         self._health = Health()
         self._heartbeat = Heartbeat()
+        self._protection = Protection.from_environment(partial(surplus, self._heartbeat.id))
         self._threads: list[threading.Thread] = []
         self._busy = threading.Lock()
 

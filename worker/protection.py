@@ -1,17 +1,17 @@
 """ECS scale-in protection: no busy worker is chosen when its service shrinks, or is deployed anew.
 
     idle ── has work: protect ──► protected ── has had none for a while: let go ──► idle
-                  │ refused           │ some are to go
-                  ▼                   ▼
-              leaving: receives nothing ── all has ended: let go, rest ──► idle
+                                    │     ▲
+                        is to go    ▼     │ is not, after all
+                                  leaving: receives nothing ── all has ended: let go, rest ──► idle
 
 Workers that share a queue's messages all have some, though fewer could do the work, and those of
 an old deployment get theirs as long as they live: ECS would find nobody to stop. So a protected
-worker looks from time to time whether some are to go, and then is one that may: it is stopped at
-rest, or goes on.
+worker looks from time to time whether it is to go (``worker.surplus``), and then ends what it runs
+and rests, in which ECS stops it. CloudFormation gives a deployment three hours.
 
-ECS refuses to protect while more are protected than a service is to have. CloudFormation gives a
-deployment three hours.
+ECS refuses to protect while more are protected than a service is to have: the new workers of a
+deployment, while old ones are. One that isn't to go works on without.
 docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html
 """
 
@@ -27,14 +27,14 @@ from http import HTTPStatus
 from time import monotonic
 from urllib.error import HTTPError
 
-from worker.surplus import surplus
-
 log = logging.getLogger(__name__)
 
 #: An idle worker is let go after this long, so that gaps between tasks don't cost calls.
 IDLE = timedelta(seconds=30)
-#: A protected worker looks after this long whether some are to go, and asks anew if not.
+#: A protected worker looks after this long whether it is to go, and asks anew if not.
 RENEWAL = timedelta(minutes=5)
+#: One that was refused asks again after this long.
+RETRY = timedelta(minutes=1)
 #: For how long a worker that has left waits to be stopped.
 REST = timedelta(minutes=1)
 #: What has begun when ECS refuses to renew stays protected to its end: SQS lets no message be held
@@ -42,21 +42,17 @@ REST = timedelta(minutes=1)
 LIFETIME = timedelta(hours=12) + RENEWAL
 TIMEOUT = timedelta(seconds=2)
 
-#: What the agent's refusals mean (aws/amazon-ecs-agent, handlers/agentapi/taskprotection): some
-#: are to go, or this one is going. Another says that no service manages this task.
-LEAVE = ("DEPLOYMENT_BLOCKED", "TASK_STOPPING_OR_STOPPED")
-
 
 class Protection:
     """Protects this ECS task while it is busy. Does nothing outside ECS.
 
-    ``agent_uri`` is where the agent listens; ``surplus`` looks whether some workers are to go.
+    ``agent_uri`` is where the agent listens; ``surplus`` looks whether this worker is to go.
     """
 
     def __init__(
         self,
         agent_uri: str | None,
-        surplus: Callable[[], bool] = surplus,
+        surplus: Callable[[], bool],
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._agent_uri = agent_uri
@@ -64,14 +60,14 @@ class Protection:
         self._clock = clock
         self._busy_at = float("-inf")
         self._protected = False
-        self._asked_at = float("-inf")
+        self._due_at = float("-inf")
         self._leaving = False
         self._rests_until = float("-inf")
 
     @classmethod
-    def from_environment(cls) -> Protection:
+    def from_environment(cls, surplus: Callable[[], bool]) -> Protection:
         """The ECS agent names its endpoint in ``ECS_AGENT_URI``."""
-        return cls(os.environ.get("ECS_AGENT_URI"))
+        return cls(os.environ.get("ECS_AGENT_URI"), surplus)
 
     def rests(self) -> bool:
         """Whether the worker is to receive nothing for now."""
@@ -88,34 +84,37 @@ class Protection:
         now = self._clock()
         if busy:
             self._busy_at = now
-        if self._leaving:
-            if not busy:
-                self._let_go()
-                self._leaving = False
-                self._rests_until = now + REST.total_seconds()
+        if self._leaving and not busy:
+            self._leaving = False
+            self._rests_until = now + REST.total_seconds()
+            self._let_go()
         elif now - self._busy_at > IDLE.total_seconds():
             self._let_go()
-        elif now - self._asked_at >= RENEWAL.total_seconds():
-            if self._protected and self._surplus():
-                self._leaving = True
-            else:
-                self._protect(now)
+        elif now >= self._due_at:
+            self._look(now)
 
-    def _protect(self, now: float) -> None:
-        minutes = LIFETIME // timedelta(minutes=1)
-        refusal = self._put({"ProtectionEnabled": True, "ExpiresInMinutes": minutes})
-        self._asked_at = now
+    def _look(self, now: float) -> None:
+        self._leaving = (self._protected or self._leaving) and self._surplus()
+        refusal = None if self._leaving else self._protect()
         if refusal is None:
-            self._protected = True
+            self._due_at = now + RENEWAL.total_seconds()
             return
         log.info("ECS does not protect this worker: %s", refusal)
-        self._leaving = refusal in LEAVE
+        self._leaving = self._surplus()
+        self._due_at = now + RETRY.total_seconds()
+
+    def _protect(self) -> str | None:
+        minutes = LIFETIME // timedelta(minutes=1)
+        refusal = self._put({"ProtectionEnabled": True, "ExpiresInMinutes": minutes})
+        self._protected = self._protected or refusal is None
+        return refusal
 
     def _let_go(self) -> None:
+        # In this order: what fails here is due again.
+        self._busy_at = self._due_at = float("-inf")
         if self._protected:
             self._put({"ProtectionEnabled": False})
-        self._protected = False
-        self._asked_at = self._busy_at = float("-inf")
+            self._protected = False
 
     def _put(self, body: dict[str, object]) -> str | None:
         """Why ECS refuses, if it does."""

@@ -7,14 +7,24 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 
-from worker.protection import LEAVE, Protection
+from worker.protection import Protection
 
 STEP = 5  # seconds
 #: Fargate: fetch the image, start, first poll.
 START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Seldom:
+    """Each so-many-th task runs for so long, unlike the others."""
+
+    every: int
+    seconds: float
 
 
 class Agent:
@@ -36,7 +46,7 @@ class Agent:
     def put(self, minutes: int | None) -> str | None:
         """Protect for so long, or let go; why not, if it is refused."""
         if minutes is not None and self._blocked(self):
-            return LEAVE[0]
+            return "DEPLOYMENT_BLOCKED"
         self._until = self._clock() + 60 * minutes if minutes else -math.inf
         return None
 
@@ -56,43 +66,50 @@ class _Protection(Protection):
 
 
 class Worker:
-    """One worker; without ``protection`` it never asks. ``old``: of an earlier deployment."""
+    """One worker. ``old``: of an earlier deployment."""
 
-    def __init__(self, ready_at: int, agent: Agent, protection: Protection | None) -> None:
+    def __init__(self, ready_at: int, agent: Agent) -> None:
         self.ready_at = ready_at
         self.agent = agent
         self.old = False
-        self._protection = protection
-        self._ends: list[float] = []
+        #: Without, it never asks.
+        self.protection: Protection | None = None
+        # Of each task its end, and its share of a step.
+        self._runs: list[tuple[float, float]] = []
 
     def receives(self, now: int) -> bool:
         """Whether it has started, and polls."""
-        resting = self._protection is not None and self._protection.rests()
+        resting = self.protection is not None and self.protection.rests()
         return self.ready_at <= now and not resting
 
-    def take(self, end: float) -> None:
-        """Run a task until ``end``."""
-        heapq.heappush(self._ends, end)
+    def take(self, now: int, seconds: float) -> None:
+        """Run a task for so long."""
+        heapq.heappush(self._runs, (now + seconds, min(1, seconds / STEP)))
 
     def running(self, now: int) -> int:
         """How many tasks run."""
-        while self._ends and self._ends[0] <= now:
-            heapq.heappop(self._ends)
-        return len(self._ends)
+        while self._runs and self._runs[0][0] <= now:
+            heapq.heappop(self._runs)
+        return len(self._runs)
+
+    def in_flight(self, now: int) -> float:
+        """How many run at one moment: those shorter than a step follow each other in it."""
+        self.running(now)
+        return sum(share for _, share in self._runs)
 
     def keep(self, now: int) -> None:
         """What the worker's keeper does each second: ask for protection, or let it go."""
-        if self._protection is not None:
-            self._protection.update(busy=bool(self.running(now)))
+        if self.protection is not None:
+            self.protection.update(busy=bool(self.running(now)))
 
     def outlasting(self, now: int, window: timedelta) -> int:
         """How many of its tasks go on for longer than this."""
         self.running(now)
-        return sum(end > now + window.total_seconds() for end in self._ends)
+        return sum(end > now + window.total_seconds() for end, _ in self._runs)
 
     def last_end(self, now: int) -> float:
         """When it has nothing left to do."""
-        return max(self._ends, default=now)
+        return max((end for end, _ in self._runs), default=now)
 
 
 class Fleet:
@@ -107,6 +124,7 @@ class Fleet:
         *,
         processes: int,
         run_seconds: float,
+        seldom: Seldom | None = None,
         drain: timedelta,
         protected: bool = True,
         lenient: bool = False,
@@ -119,6 +137,7 @@ class Fleet:
         self.killed = 0  # tasks that ran when their worker was made to stop
         self._processes = processes
         self._run_seconds = run_seconds
+        self._seldom = seldom
         self._drain = drain
         self._protected = protected
         self._lenient = lenient
@@ -133,9 +152,7 @@ class Fleet:
 
     @property
     def in_flight(self) -> int:
-        """How many tasks run at one moment: those shorter than a step follow each other in it."""
-        running = sum(each.running(self._now) for each in self.workers)
-        return math.ceil(running * min(1, self._run_seconds / STEP))
+        return math.ceil(sum(each.in_flight(self._now) for each in self.workers))
 
     @property
     def delayed(self) -> int:
@@ -145,6 +162,13 @@ class Fleet:
     def ready(self) -> int:
         """Workers that run, as ECS counts them."""
         return sum(each.ready_at <= self._now for each in self.workers)
+
+    @property
+    def deaf(self) -> bool:
+        """Whether nobody is there who receives, or who starts."""
+        return not any(
+            each.receives(self._now) or each.ready_at > self._now for each in self.workers
+        )
 
     @property
     def empty(self) -> bool:
@@ -192,12 +216,16 @@ class Fleet:
         self.worker_seconds += STEP * len(self.workers)
 
     def _start(self) -> None:
-        agent = Agent(self._clock, self._blocked)
-        protection = _Protection(agent, self._surplus, self._clock) if self._protected else None
-        self.workers.append(Worker(self._now + START_SECONDS, agent, protection))
+        worker = Worker(self._now + START_SECONDS, Agent(self._clock, self._blocked))
+        if self._protected:
+            surplus = partial(self._is_to_go, worker)
+            worker.protection = _Protection(worker.agent, surplus, self._clock)
+        self.workers.append(worker)
 
-    def _surplus(self) -> bool:
-        return self.deploying or self.ready > self.desired
+    def _is_to_go(self, worker: Worker) -> bool:
+        """One of the oldest, as many as there are too many: ``worker.surplus``."""
+        alive = [each for each in self.workers if each.ready_at <= self._now]
+        return worker in alive[: max(0, len(alive) - self.desired)]
 
     def _clock(self) -> int:
         return self._now
@@ -211,19 +239,21 @@ class Fleet:
     def _follow_desired(self) -> None:
         """ECS has so many of the last deployment run, and stops whom it likes of the rest.
 
-        Of those that aren't protected, that is: old ones, once others run in their place
-        (minimumHealthyPercent is 100), and then the busiest.
+        Of those that aren't protected, that is: old ones, as many as others run in their place
+        (minimumHealthyPercent is 100), and new ones only of too many: the busiest here.
         """
-        new = sum(not each.old for each in self.workers)
+        new = [each for each in self.workers if not each.old]
         room = 2 * self.desired - len(self.workers)  # maximumPercent is 200
-        for _ in range(min(self.desired - new, room)):
+        for _ in range(min(self.desired - len(new), room)):
             self._start()
-        old = len(self.workers) - sum(not each.old for each in self.workers)
-        starting = sum(each.ready_at > self._now for each in self.workers) if old else 0
-        loose = [each for each in self.workers if not each.agent.protects]
-        loose.sort(key=lambda each: (each.old, each.running(self._now)), reverse=True)
-        for each in loose[: max(0, len(self.workers) - starting - self.desired)]:
-            self._stop(each)
+        for group, most in (
+            ([each for each in self.workers if each.old], self.ready - self.desired),
+            (new, len(new) - self.desired),
+        ):
+            loose = [each for each in group if not each.agent.protects]
+            loose.sort(key=lambda each: each.running(self._now), reverse=True)
+            for each in loose[: max(0, most)]:
+                self._stop(each)
 
     def _stop(self, worker: Worker) -> None:
         """It drains: tasks that end within the window do, and the others start again elsewhere."""
@@ -248,4 +278,10 @@ class Fleet:
         turns = (each for turn in range(most) for each, free in room if turn < free)
         for worker in islice(turns, len(self._waiting)):
             self.waits.append(self._now - self._waiting.popleft())
-            worker.take(self._now + self._run_seconds)
+            worker.take(self._now, self._seconds(len(self.waits)))
+
+    def _seconds(self, number: int) -> float:
+        """How long this task runs."""
+        if self._seldom is not None and number % self._seldom.every == 0:
+            return self._seldom.seconds
+        return self._run_seconds

@@ -17,7 +17,7 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
-from bench.scaling.fleet import STEP
+from bench.scaling.fleet import STEP, Seldom
 
 MINUTE = 60
 HOUR = 3600
@@ -35,6 +35,7 @@ class Load:
     arrivals: Arrivals
     lasts: int
     run_seconds: float
+    seldom: Seldom | None = None
     delay: timedelta = timedelta(0)
 
 
@@ -48,10 +49,8 @@ def _by_chance(rate: Callable[[int], float], seed: int, lasts: int) -> Arrivals:
     @cache
     def drawn() -> list[int]:
         rng = random.Random(seed)
-        return [
-            sum(rng.random() < rate(now) * STEP / 100 for _ in range(100))
-            for now in range(0, lasts, STEP)
-        ]
+        chances = (rate(now) * STEP / 100 for now in range(0, lasts, STEP))
+        return [sum(rng.random() < chance for _ in range(100)) for chance in chances]
 
     return lambda now: drawn()[now // STEP]
 
@@ -62,6 +61,11 @@ def _after(burst: int, arrivals: Arrivals) -> Arrivals:
 
 def _wave(peak: float) -> Callable[[int], float]:
     return lambda now: peak * max(0.0, math.sin(2 * math.pi * (now / (24 * HOUR) - 0.25)))
+
+
+def _pulse(peak: float) -> Callable[[int], float]:
+    """Half an hour at the peak, then one at a twentieth of it."""
+    return lambda now: peak if now % (90 * MINUTE) < 30 * MINUTE else peak / 20
 
 
 @cache
@@ -111,6 +115,13 @@ LOADS = (
         run_seconds=1,
     ),
     Load(name="recorded day", arrivals=_recorded, lasts=24 * HOUR, run_seconds=10),
+    Load(
+        name="now and then a long one",
+        arrivals=_by_chance(_pulse(10), seed=4, lasts=6 * HOUR),
+        lasts=6 * HOUR,
+        run_seconds=1,
+        seldom=Seldom(every=2000, seconds=3 * HOUR),
+    ),
     Load(name="long tasks", arrivals=_every(HOUR, 20), lasts=HOUR, run_seconds=40 * MINUTE),
     Load(
         name="long tasks, one by one",

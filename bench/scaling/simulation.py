@@ -22,7 +22,7 @@ from tasks.contract import Catalogue, Queue
 #: How long a worker that is told to stop lets its tasks run.
 DRAIN: timedelta = Settings.model_fields["drain_window"].default
 
-LEFT_ALONE = "a message waited with no worker on its way"
+LEFT_ALONE = "a message waited with no worker that receives, or is on its way"
 KILLED = "a worker was scaled in whose task outlasted its drain"
 SHRUNK = "a policy that is to add workers took some away"
 GROWN = "the policy that takes workers away asked for more than there were"
@@ -60,7 +60,7 @@ class _Watch:
         self.found: set[str] = set()
 
     def look(self, now: int, fleet: Fleet, metrics: Metrics) -> None:
-        alone = fleet.visible and not fleet.workers and not fleet.desired
+        alone = fleet.visible and fleet.deaf
         # Until SQS counts again nobody but the API can know of the message.
         if not alone or metrics.silent:
             self._alone_since = math.inf
@@ -100,6 +100,7 @@ def play(
     fleet = Fleet(
         processes=plan.processes,
         run_seconds=load.run_seconds,
+        seldom=load.seldom,
         drain=DRAIN,
         protected=protected,
         lenient=lenient,

@@ -11,6 +11,7 @@ from typing import Any
 
 from aws_cdk import Stack, aws_iam
 
+from celeriac.topology import HEARTBEATS
 from infra.cdk.accepted import accept
 from infra.cdk.stacks.data import Data
 from tasks.contract import Queue
@@ -32,7 +33,7 @@ def grant(
     actions: Sequence[str],
     resources: Sequence[str],
     *,
-    conditions: Mapping[str, Mapping[str, str]] | None = None,
+    conditions: Mapping[str, Mapping[str, str | list[str]]] | None = None,
     wildcard: str | None = None,
 ) -> None:
     """Let a role do this. ``wildcard`` says why, where a resource has to end in ``*``.
@@ -100,8 +101,8 @@ def grant_waking(role: aws_iam.Role, prefix: str, queues: Iterable[Queue]) -> No
     grant(role, "WakeWorkers", ["ecs:DescribeServices", "ecs:UpdateService"], services)
 
 
-def grant_leaving(role: aws_iam.Role, prefix: str, queue: Queue) -> None:
-    """Be protected while busy, and look whether some of this queue's workers are to go."""
+def grant_leaving(role: aws_iam.Role, prefix: str, queue: Queue, data: Data) -> None:
+    """Be protected while busy, and look which of this queue's workers are to go."""
     stack = Stack.of(role)
     grant(
         role,
@@ -111,6 +112,13 @@ def grant_leaving(role: aws_iam.Role, prefix: str, queue: Queue) -> None:
         wildcard="ECS names a task when it starts it; the cluster is the deployment's own.",
     )
     grant(role, "OwnService", ["ecs:DescribeServices"], [_service(role, prefix, queue)])
+    grant(
+        role,
+        "Heartbeats",
+        [LIST_ACTION],
+        [data.table.table.table_arn],
+        conditions={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [HEARTBEATS]}},
+    )
 
 
 def _service(role: aws_iam.Role, prefix: str, queue: Queue) -> str:

@@ -50,6 +50,7 @@ def unused_by_workers(queue: Queue) -> Mapping[str, str]:
             "Whether another queue has no worker, or its own too many."
         )
         reasons["ecs:UpdateService"] = "Waking that queue's workers."
+        reasons["dynamodb:Query"] = "Which of too many workers are to go."
     if queue is Queue.EMAIL:
         reasons["ses:SendEmail"] = "SES asks for it or for SendRawEmail, by the form of the mail."
     return reasons

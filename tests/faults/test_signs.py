@@ -18,7 +18,7 @@ from celeriac import states
 from celeriac import workers as heartbeats
 from celeriac.services import services
 from celeriac.submission import cancel
-from tests.ecs_agent import EcsAgent
+from tests.ecs import Ecs
 from tests.faults.stack import Stack, WorkerProcess
 from tests.integration.processes import wait_for
 from worker import health, prefetch
@@ -46,32 +46,37 @@ def test_an_idle_worker_polls_at_most_three_times_a_minute_per_queue(
 
 
 @pytest.fixture
-def agent() -> Iterator[EcsAgent]:
-    with EcsAgent.listening() as agent:
-        yield agent
+def ecs() -> Iterator[Ecs]:
+    with Ecs.listening() as ecs:
+        yield ecs
 
 
 def test_a_busy_worker_holds_scale_in_protection_and_an_idle_one_lets_go(
-    stack: Stack, tasks: ModuleType, agent: EcsAgent
+    stack: Stack, tasks: ModuleType, ecs: Ecs
 ) -> None:
     """Asked for when a task runs, given up some time after the last has ended."""
-    stack.start_worker(1, ECS_AGENT_URI=agent.url)
-    assert agent.asked == []
+    stack.start_worker(1, ECS_AGENT_URI=ecs.url)
+    assert ecs.asked == []
     stack.wait_for_state(stack.submit("effect", seconds=2), states.SUCCESS)
     minutes = LIFETIME // timedelta(minutes=1)
-    assert agent.asked == [{"ProtectionEnabled": True, "ExpiresInMinutes": minutes}]
-    wait_for(lambda: len(agent.asked) == 2, "the worker to let go", 45)
-    assert agent.asked[1] == {"ProtectionEnabled": False}
+    assert ecs.asked == [{"ProtectionEnabled": True, "ExpiresInMinutes": minutes}]
+    wait_for(lambda: len(ecs.asked) == 2, "the worker to let go", 45)
+    assert ecs.asked[1] == {"ProtectionEnabled": False}
 
 
 def test_a_worker_that_ecs_wants_to_stop_takes_nothing_more(
-    stack: Stack, tasks: ModuleType, agent: EcsAgent
+    stack: Stack, tasks: ModuleType, ecs: Ecs
 ) -> None:
-    """Refused protection, it ends what it runs and leaves the rest to others, in good health."""
-    agent.refusal = "DEPLOYMENT_BLOCKED"
-    first = stack.start_worker(1, ECS_AGENT_URI=agent.url)
+    """It ends what it runs and leaves the rest to others, in good health."""
+    ecs.refusal, ecs.desired = "DEPLOYMENT_BLOCKED", 0
+    first = stack.start_worker(
+        1,
+        ECS_AGENT_URI=ecs.url,
+        AWS_ENDPOINT_URL_ECS=ecs.url,
+        CELERIAC_CLUSTER_NAME="workers",
+    )
     runs, waits = stack.submit("effect", seconds=6), stack.submit("effect")
-    wait_for(lambda: bool(agent.asked), "the worker to ask")
+    wait_for(lambda: bool(ecs.asked), "the worker to ask")
     stack.wait_for_state(runs, states.SUCCESS)
     time.sleep(2 * prefetch.PATIENCE.total_seconds())
     assert stack.record(waits).state == states.PENDING

@@ -10,7 +10,7 @@ import pytest
 
 from bench.scaling.__main__ import LAGS
 from bench.scaling.cloudwatch import USUAL, Lag
-from bench.scaling.fleet import START_SECONDS, STEP
+from bench.scaling.fleet import START_SECONDS, STEP, Seldom
 from bench.scaling.loads import HOUR, LOADS, MINUTE, Load, departures
 from bench.scaling.simulation import (
     GROWN,
@@ -82,12 +82,19 @@ def test_a_fleet_shrinks_though_each_worker_has_some_work(lenient: bool) -> None
 @pytest.mark.parametrize(
     "load",
     [
-        Load(name="short", arrivals=lambda _: 19 * STEP, lasts=5 * HOUR, run_seconds=1),
+        Load(name="short", arrivals=lambda _: 19 * STEP, lasts=3 * HOUR, run_seconds=1),
         Load(
             name="long",
             arrivals=lambda now: 2 * (now % MINUTE == 0),
-            lasts=5 * HOUR,
+            lasts=3 * HOUR,
             run_seconds=10 * MINUTE,
+        ),
+        Load(
+            name="both",
+            arrivals=lambda _: 2 * STEP,
+            lasts=3 * HOUR,
+            run_seconds=1,
+            seldom=Seldom(every=500, seconds=30 * MINUTE),
         ),
     ],
     ids=lambda load: load.name,
@@ -99,11 +106,15 @@ def test_a_deployment_ends_while_all_workers_are_busy(load: Load, lenient: bool)
     """
     plan = plan_of(Queue.DEFAULT, SAMPLE)
 
+    undisturbed = play(Queue.DEFAULT, plan, load, lenient=lenient)
     found = play(Queue.DEFAULT, plan, load, lenient=lenient, deploy_at=HOUR)
 
+    longest = load.seldom.seconds if load.seldom else load.run_seconds
     assert found.violations == ()
     assert found.deployment is not None
-    assert found.deployment <= START_SECONDS + (RENEWAL + REST).total_seconds() + load.run_seconds
+    assert found.deployment <= START_SECONDS + (RENEWAL + REST).total_seconds() + longest
+    # The new ones work, though they aren't protected while the old ones are.
+    assert found.longest_wait <= undisturbed.longest_wait + START_SECONDS
 
 
 @NUDGED

@@ -207,7 +207,7 @@ class Workers(Stack):
             )
         grant_schedules(role, data)
         grant_waking(role, environment.prefix, (each for each in Queue if each is not queue))
-        grant_leaving(role, environment.prefix, queue)
+        grant_leaving(role, environment.prefix, queue, data)
         if queue is Queue.EMAIL and environment.mail_from:
             grant(
                 role,

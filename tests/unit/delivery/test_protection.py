@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from botocore.stub import Stubber
 
-from celeriac import services
+from celeriac import clock, services
 from celeriac.app import CeleriacApp, make_app
 from celeriac.settings import Settings
+from celeriac.workers import Worker
 from tasks.contract import Catalogue
-from tests.ecs_agent import EcsAgent
+from tests.ecs import Ecs
 from worker import surplus as surplus_module
-from worker.protection import IDLE, LIFETIME, RENEWAL, REST, Protection
+from worker.protection import IDLE, LIFETIME, RENEWAL, REST, RETRY, Protection
 from worker.surplus import surplus
 
 PROTECT = {"ProtectionEnabled": True, "ExpiresInMinutes": LIFETIME // timedelta(minutes=1)}
@@ -25,7 +27,7 @@ SECOND = timedelta(seconds=1)
 class World:
     """An ECS agent, a service, and the time."""
 
-    def __init__(self, agent: EcsAgent) -> None:
+    def __init__(self, agent: Ecs) -> None:
         self.agent = agent
         self.surplus = False
         self._now = 0.0
@@ -42,7 +44,7 @@ class World:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    with EcsAgent.listening() as agent:
+    with Ecs.listening() as agent:
         yield World(agent)
 
 
@@ -89,57 +91,81 @@ def test_where_some_are_to_go_a_busy_worker_leaves(world: World) -> None:
     assert world.agent.asked == [PROTECT, LET_GO, PROTECT]
 
 
-@pytest.mark.parametrize("reason", ["DEPLOYMENT_BLOCKED", "TASK_STOPPING_OR_STOPPED"])
-def test_a_worker_that_is_refused_leaves(world: World, reason: str) -> None:
-    """More are protected than are wanted: it takes nothing more, and may be stopped."""
+def test_a_worker_that_is_no_longer_to_go_comes_back(world: World) -> None:
+    """Its longest task may take hours, in which more is to do than the others can."""
     protection = world.worker()
-    world.agent.refusal = reason
+    world.surplus = True
+    world.goes_on(protection, RENEWAL + 2 * SECOND, busy=True)
+    assert protection.rests()
+    world.surplus = False
+
+    world.goes_on(protection, RENEWAL, busy=True)
+
+    assert not protection.rests()
+    assert world.agent.asked == [PROTECT, PROTECT]
+
+
+def test_a_worker_that_is_refused_works_on(world: World) -> None:
+    """As a new one does while those of the deployment before are protected; it asks again soon."""
+    protection = world.worker()
+    world.agent.refusal = "DEPLOYMENT_BLOCKED"
+
+    world.goes_on(protection, RETRY, busy=True)
+    assert not protection.rests()
+    assert world.agent.asked == [PROTECT]
+    world.agent.refusal = None
+    world.goes_on(protection, 2 * SECOND, busy=True)
+    world.goes_on(protection, IDLE + SECOND, busy=False)
+
+    assert world.agent.asked == [PROTECT, PROTECT, LET_GO]
+
+
+def test_a_worker_that_is_refused_and_to_go_leaves(world: World) -> None:
+    """It takes nothing more, and may be stopped at any time."""
+    protection = world.worker()
+    world.agent.refusal = "DEPLOYMENT_BLOCKED"
+    world.surplus = True
 
     world.goes_on(protection, 3 * SECOND, busy=True)
     assert protection.rests()
-    world.goes_on(protection, SECOND, busy=False)
-    world.agent.refusal = None
-    world.goes_on(protection, REST, busy=False)
+    world.goes_on(protection, SECOND + REST, busy=False)
 
     assert not protection.rests()
     assert world.agent.asked == [PROTECT]
 
 
-def test_a_worker_that_is_refused_anew_stays_protected_until_it_has_left(world: World) -> None:
-    """What ECS has granted before lasts for what has begun."""
+def test_a_worker_that_is_refused_anew_stays_protected(world: World) -> None:
+    """What ECS has granted before lasts for what has begun, and is given back after that."""
     protection = world.worker()
     world.goes_on(protection, SECOND, busy=True)
     world.agent.refusal = "DEPLOYMENT_BLOCKED"
 
     world.goes_on(protection, RENEWAL, busy=True)
-    assert protection.rests()
     world.agent.refusal = None
-    world.goes_on(protection, SECOND, busy=False)
+    world.goes_on(protection, IDLE + SECOND, busy=False)
 
     assert world.agent.asked == [PROTECT, PROTECT, LET_GO]
 
 
-def test_a_worker_of_no_service_works_on(world: World) -> None:
-    """One started by hand, whom nobody scales."""
-    protection = world.worker()
-    world.agent.refusal = "INVALID"
-
-    world.goes_on(protection, RENEWAL, busy=True)
-
-    assert not protection.rests()
-    assert world.agent.asked == [PROTECT]
-
-
 def test_an_agent_that_fails_is_asked_again(world: World) -> None:
-    """At the next tick, for protection as for its end."""
+    """At the next tick, for protection as for its end; and no worker leaves for good."""
     protection = world.worker()
     world.agent.fails = True
     with pytest.raises(OSError, match="500"):
         world.goes_on(protection, SECOND, busy=True)
     world.agent.fails = False
-    world.goes_on(protection, 2 * SECOND, busy=True)
+    world.surplus = True
+    world.goes_on(protection, RENEWAL + 2 * SECOND, busy=True)
+    assert protection.rests()
+    world.agent.fails = True
+    with pytest.raises(OSError, match="500"):
+        world.goes_on(protection, SECOND, busy=False)
+    world.agent.fails = False
 
-    assert world.agent.asked == [PROTECT, PROTECT]
+    world.goes_on(protection, REST, busy=False)
+
+    assert not protection.rests()
+    assert world.agent.asked == [PROTECT, PROTECT, LET_GO, LET_GO]
 
 
 def test_outside_ecs_nobody_is_asked(world: World) -> None:
@@ -170,31 +196,54 @@ def ecs(aws: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     services.reset()
 
 
-@pytest.mark.parametrize(
-    ("running", "desired", "deployments", "expected"),
-    [(3, 3, 1, False), (2, 3, 1, False), (3, 2, 1, True), (3, 3, 2, True)],
-    ids=["enough", "starting", "too many", "deployed anew"],
-)
-def test_some_are_to_go_of_a_service_that_shrinks_or_is_deployed(
-    ecs: Stubber, running: int, desired: int, deployments: int, expected: bool
-) -> None:
-    """ECS says so of the service that is named like the queue."""
-    service = {
-        "runningCount": running,
-        "desiredCount": desired,
-        "deployments": [{"id": str(number)} for number in range(deployments)],
+def service(running: int, desired: int) -> dict[str, Any]:
+    return {
+        "services": [{"serviceName": "files", "runningCount": running, "desiredCount": desired}]
     }
-    ecs.add_response(
-        "describe_services",
-        {"services": [service]},
-        {"cluster": "workers", "services": ["files"]},
-    )
 
-    assert surplus() is expected
+
+def beats(name: str, started_at: int, queue: str = "files", *, stopping: bool = False) -> None:
+    """A worker writes its heartbeat."""
+    services.services().workers.report(
+        Worker(
+            id=name, hostname=name, pid=1, queues=(queue,), concurrency=1, prefetch=1,
+            started_at=started_at, seen_at=clock.now(), stopping=stopping, active=(), reserved=(),
+            processed=0, failed=0, registered=(),
+        )
+    )  # fmt: skip
+
+
+@pytest.fixture
+def workers(aws: Settings) -> list[str]:
+    """Three of this queue, the oldest first; one that ends; and one of another queue."""
+    beats("newest", 30)
+    beats("oldest", 10)
+    beats("middle", 20)
+    beats("ending", 5, stopping=True)
+    beats("other", 1, "email")
+    return ["oldest", "middle", "newest"]
+
+
+@pytest.mark.parametrize(
+    ("running", "desired", "to_go"),
+    [(3, 3, 0), (2, 3, 0), (4, 3, 0), (4, 2, 1), (4, 1, 2), (4, 0, 3)],
+)
+def test_the_oldest_of_too_many_are_to_go(
+    ecs: Stubber, workers: list[str], running: int, desired: int, to_go: int
+) -> None:
+    """ECS says how many are wanted, and the heartbeats who is there."""
+    for _ in workers:
+        ecs.add_response(
+            "describe_services",
+            service(running, desired),
+            {"cluster": "workers", "services": ["files"]},
+        )
+
+    assert [name for name in workers if surplus(name)] == workers[:to_go]
 
 
 def test_while_ecs_cannot_be_asked_nobody_leaves(ecs: Stubber) -> None:
     """A fault must not stop a fleet."""
     ecs.add_client_error("describe_services", "ServerException", http_status_code=500)
 
-    assert not surplus()
+    assert not surplus("oldest")

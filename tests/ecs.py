@@ -1,4 +1,4 @@
-"""ECS's agent in a task, which protects the task from scale-in when it is asked to.
+"""ECS as a task sees it: the agent, which protects the task when it is asked to, and its service.
 
 docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html
 """
@@ -13,15 +13,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
-class EcsAgent:
-    """Answers as it is told, and keeps what it was asked for."""
+class Ecs:
+    """Answers as it is told, and keeps what its agent was asked for."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.asked: list[dict[str, object]] = []
+        #: How many workers of each service run, and are wanted.
+        self.running, self.desired = 1, 1
         #: Why it refuses.
         self.refusal: str | None = None
         self.fails = False
+
+    def _describe(self, request: dict[str, Any]) -> dict[str, Any]:
+        counts = {"runningCount": self.running, "desiredCount": self.desired}
+        return {"services": [{"serviceName": name, **counts} for name in request["services"]]}
 
     def _answer(self, request: dict[str, object]) -> tuple[int, dict[str, Any]]:
         self.asked.append(request)
@@ -33,14 +39,22 @@ class EcsAgent:
 
     @classmethod
     @contextmanager
-    def listening(cls) -> Iterator[EcsAgent]:
+    def listening(cls) -> Iterator[Ecs]:
         """One on a port of its own."""
 
         class Handler(BaseHTTPRequestHandler):
             def do_PUT(self) -> None:
                 assert self.path == "/task-protection/v1/state"
-                content = self.rfile.read(int(self.headers["Content-Length"]))
-                status, found = agent._answer(json.loads(content))
+                self._send(*ecs._answer(self._request()))
+
+            def do_POST(self) -> None:
+                assert self.headers["X-Amz-Target"].endswith(".DescribeServices")
+                self._send(200, ecs._describe(self._request()))
+
+            def _request(self) -> Any:
+                return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+
+            def _send(self, status: int, found: dict[str, Any]) -> None:
                 body = json.dumps(found).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
@@ -51,9 +65,9 @@ class EcsAgent:
                 pass
 
         with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            agent = cls(f"http://127.0.0.1:{server.server_port}")
+            ecs = cls(f"http://127.0.0.1:{server.server_port}")
             thread = threading.Thread(target=server.serve_forever)
             thread.start()
-            yield agent
+            yield ecs
             server.shutdown()
             thread.join()

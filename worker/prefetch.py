@@ -12,11 +12,10 @@ from statistics import fmean
 from time import monotonic, time
 from typing import Any
 
-from celery import bootsteps
 from celery.worker import state
-from celery.worker.consumer.tasks import Tasks
 
 from worker import durations
+from worker.repeating import RepeatingStep
 
 #: What is held ahead should last about as long as receiving and acknowledging take, with room
 #: for a slow answer.
@@ -42,27 +41,12 @@ def prefetch_count(processes: int, average: float | None, running_for: Sequence[
     return processes + min(ahead, processes * MOST_AHEAD)
 
 
-class PrefetchStep(bootsteps.StartStopStep):
+class PrefetchStep(RepeatingStep):
     """Adapts the prefetch count while the worker consumes."""
 
-    requires = (Tasks,)
+    interval = INTERVAL
 
-    def __init__(self, consumer: Any, **kwargs: Any) -> None:
-        super().__init__(consumer, **kwargs)
-        self._timer: Any = None
-
-    def start(self, consumer: Any) -> None:
-        if consumer.hub is not None:
-            self._timer = consumer.hub.call_repeatedly(
-                INTERVAL.total_seconds(), self._adapt, consumer
-            )
-
-    def stop(self, consumer: Any) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _adapt(self, consumer: Any) -> None:
+    def act(self, consumer: Any) -> None:
         processes = consumer.pool.num_processes
         now = time()
         running_for = [now - each.time_start for each in tuple(state.active_requests)]

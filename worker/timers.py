@@ -11,8 +11,7 @@ import heapq
 from datetime import timedelta
 from typing import Any
 
-from celery import bootsteps
-from celery.worker.consumer.tasks import Tasks
+from worker.repeating import RepeatingStep
 
 INTERVAL = timedelta(minutes=1)
 
@@ -24,21 +23,10 @@ def sweep(timer: Any) -> None:
     heapq.heapify(queue)
 
 
-class SweepStep(bootsteps.StartStopStep):
+class SweepStep(RepeatingStep):
     """Sweeps while the worker consumes."""
 
-    requires = (Tasks,)
+    interval = INTERVAL
 
-    def __init__(self, consumer: Any, **kwargs: Any) -> None:
-        super().__init__(consumer, **kwargs)
-        self._timer: Any = None
-
-    def start(self, consumer: Any) -> None:
-        if consumer.hub is not None:
-            hub = consumer.hub
-            self._timer = hub.call_repeatedly(INTERVAL.total_seconds(), sweep, hub.timer)
-
-    def stop(self, consumer: Any) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def act(self, consumer: Any) -> None:
+        sweep(consumer.hub.timer)

@@ -35,7 +35,7 @@ def test_an_idle_worker_polls_again_after_it_has_given_back_what_did_not_begin(
     monkeypatch.setattr("worker.prefetch.monotonic", lambda: later)
 
     for _ in range(2):
-        PrefetchStep(consumer)._adapt(consumer)
+        PrefetchStep(consumer).act(consumer)
 
     assert waiting.given_back
     # Again and again: the room may come only when the lease of what went back is given up.

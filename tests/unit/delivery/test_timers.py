@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 from kombu.asynchronous import Hub
 
-from worker import timers
 from worker.timers import SweepStep
 
 
@@ -18,7 +17,7 @@ def test_cancelled_timers_go_and_the_others_fire_in_their_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """However far off they are due: a task's time limit may be hours, and the task short."""
-    monkeypatch.setattr(timers, "INTERVAL", timedelta(milliseconds=1))
+    monkeypatch.setattr(SweepStep, "interval", timedelta(milliseconds=1))
     hub = Hub()
     SweepStep(SimpleNamespace()).start(SimpleNamespace(hub=hub))
     fired: list[int] = []

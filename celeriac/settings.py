@@ -87,8 +87,9 @@ class Settings(BaseSettings):
     )
     cluster_name: str | None = Field(
         None,
-        description="The ECS cluster whose sleeping services the API and workers wake; a service "
-        "is named as its queue. `null` where workers don't run on ECS.",
+        description="The ECS cluster whose sleeping services the API and workers wake, and whose "
+        "workers look which of them are to go; a service is named as its queue. `null` where "
+        "workers don't run on ECS.",
     )
     worker_log_group: str | None = Field(
         None, description="The CloudWatch log group of the workers; `null` where there is none."

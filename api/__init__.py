@@ -1,1 +1,1 @@
-"""HTTP in: FastAPI, and the Lambda handler."""
+"""Your FastAPI app, and the Lambda handler that runs it."""

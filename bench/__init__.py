@@ -1,1 +1,1 @@
-"""Benchmarks: how fast, beside what others offer."""
+"""Benchmarks: throughput, scaling and memory, some compared with stock Celery."""

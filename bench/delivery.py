@@ -1,11 +1,11 @@
-"""How many tasks a worker gets through: ours beside stock Celery, on one stand-in, in one run.
+"""The throughput of one worker, compared with stock Celery on the same stand-in in one run.
 
     python -m bench.delivery [--rounds 3] [--window 6] [--latency 10]
 
 Each worker has eight prefork processes, and each call of AWS takes ten milliseconds. The queue is
-filled beforehand; from two seconds after the first task has ended, the ends are counted for a
-while. Rounds of the contenders take turns, and medians are compared. Only ratios of one run mean
-anything: the seconds are this machine's.
+filled first. Two seconds after the first task ends, the benchmark starts to count ended tasks.
+The contenders take turns, and their medians are compared. Only the ratios within one run are
+meaningful: the seconds depend on the machine.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from pathlib import Path
 import boto3
 
 from bench.contenders.workload import FILE, ends
-from bench.standin import Standin
+from celeriac.contract import catalogue
+from celeriac.local.environment import aws_variables, enter
+from celeriac.local.provision import provision
+from celeriac.local.standin import Standin
 from celeriac.settings import Settings
-from local.environment import aws_variables, enter
-from local.provision import provision
-from tasks.contract import catalogue
 
 PROCESSES = 8
 WARM_UP_SECONDS = 2.0
 START_SECONDS = 60
-#: As in bench.contenders.stock, which can be imported only once there is a URL to give it.
+#: As in bench.contenders.stock, which can't be imported before its URL is known.
 STOCK_QUEUE = "stock"
 STOCK_TABLE = "celery"
-#: Long enough not to run out, at so many tasks a second.
+#: The queue is filled for this many tasks a second, so that it doesn't run empty.
 MOST_PER_SECOND = {"ours": 700, "stock": 120}
 
 
@@ -52,13 +52,13 @@ class Workload:
 
     @property
     def ideal(self) -> float | None:
-        """Tasks a second if nothing but the tasks took time."""
+        """Tasks per second if only the tasks took time."""
         return PROCESSES / self.seconds if self.seconds else None
 
 
 @dataclass
 class Contender:
-    """A worker to start, its rates by workload, and the calls it made for a task."""
+    """A worker to start, its rates by workload, and its calls per task."""
 
     name: str
     filler: str
@@ -82,7 +82,7 @@ _CELERY = [
 
 
 def contenders() -> list[Contender]:
-    """Ours, and stock Celery in two ways of running it."""
+    """Celeriac, and stock Celery in two configurations."""
     return [
         Contender(
             "celeriac",
@@ -100,11 +100,13 @@ def contenders() -> list[Contender]:
 
 
 def main() -> None:
-    """Run all, and print a table."""
+    """Run all contenders and print a table."""
     parser = argparse.ArgumentParser(prog="python -m bench.delivery")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--window", type=float, default=6, help="seconds that are counted")
-    parser.add_argument("--latency", type=float, default=10, help="milliseconds a call takes")
+    parser.add_argument("--window", type=float, default=6, help="seconds to count tasks for")
+    parser.add_argument(
+        "--latency", type=float, default=10, help="milliseconds for each call of AWS"
+    )
     arguments = parser.parse_args()
     latency = timedelta(milliseconds=arguments.latency)
     with Standin() as aws:
@@ -167,7 +169,7 @@ def _run_round(
 
 
 def _filler(name: str, settings: Settings) -> tuple[Callable[[float], None], str]:
-    """What sends one task, and the URL of the queue it goes to."""
+    """The function that sends one task, and the URL of its queue."""
     if name == "ours":
         from bench.contenders import ours
 
@@ -179,7 +181,7 @@ def _filler(name: str, settings: Settings) -> tuple[Callable[[float], None], str
 
 @contextmanager
 def _running(contender: Contender, path: Path) -> Iterator[None]:
-    """The worker's processes, in a group that is ended whole."""
+    """Start the worker's processes in one group, and end the group."""
     environment = {**os.environ, **contender.environment, FILE: str(path)}
     with (path.parent / "log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own commands

@@ -1,8 +1,8 @@
-"""What ``process-file`` takes for large files: seconds and peak memory, each in a fresh process.
+"""The cost of ``process-file`` for large files: seconds and peak memory, each in a fresh process.
 
     python -m bench.files
 
-A worker of ``Queue.FILES`` has 2 GiB a process; every line must stay under 1 GiB.
+A worker of ``FILES`` has 2 GiB for each process. Every line must stay under 1 GiB.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.testing import FakeContext
+from celeriac.testing.context import FakeContext
 from tasks.process_file import ProcessFile, process_file
 
 LIMIT_MIB = 1024
@@ -58,7 +58,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def main() -> int:
-    """Print a line a case; 1 if one went over the limit."""
+    """Print a line for each case. Return 1 if one exceeded the limit."""
     worst = 0.0
     with tempfile.TemporaryDirectory() as folder:
         make_files(Path(folder))
@@ -72,7 +72,7 @@ def main() -> int:
 
 
 def measure(name: str, path: Path) -> tuple[float, float]:
-    """Run a case in this process: seconds, and the process's peak resident memory in MiB."""
+    """Run a case in this process. Return seconds, and the process's peak resident memory in MiB."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as workdir:
         context = FakeContext(
@@ -87,7 +87,7 @@ def _peak_mib() -> float:
     if sys.platform != "linux":
         # macOS counts bytes: getrusage(2).
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    # Linux's getrusage begins with the peak of the process that started this one.
+    # Linux's getrusage starts from the peak of the parent process.
     status = Path("/proc/self/status").read_text(encoding="ascii")
     found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
     if found is None:
@@ -96,7 +96,7 @@ def _peak_mib() -> float:
 
 
 def make_files(folder: Path) -> None:
-    """The files that the cases name."""
+    """Make the files that the cases name."""
     make_photo(folder / "photo.jpg", WIDTH, HEIGHT)
     make_table(folder / "table.csv", ROWS)
     make_table(folder / "half.csv", ROWS // 2)

@@ -1,7 +1,7 @@
 """The metrics that running code emits, by name, unit and dimensions. Plain data.
 
-The code that emits and the alarms and dashboard that read take them from here, so a metric that
-one side renames can't leave the other reading nothing. They travel as CloudWatch's embedded metric
+The code that emits them, the alarms and the dashboard take them from here. So one side can't rename
+a metric that the other still reads. They travel as CloudWatch's embedded metric
 format in log lines: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/,
 CloudWatch_Embedded_Metric_Format.html
 """

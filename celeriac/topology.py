@@ -1,7 +1,7 @@
 """What must exist in AWS, derived from the catalogue: queues, table, bucket, schedules.
 
-Plain data. ``infra`` makes a CloudFormation template of it and ``local`` makes moto's resources of
-it, so the two can't drift apart.
+Plain data. The CDK makes a CloudFormation template of it and ``celeriac.local`` makes moto's
+resources of it, so the two can't drift apart.
 """
 
 from __future__ import annotations
@@ -10,19 +10,43 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from tasks.contract import Catalogue, Queue
-from tasks.contract.queues import DEAD_LETTER_SUFFIX
+from celeriac.contract import Catalogue, Queue
+from celeriac.contract.queues import DEAD_LETTER_SUFFIX, SCHEDULES_NAME
 
 # SQS keeps a message for 14 days at most.
 # docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 LONGEST_RETENTION = timedelta(days=14)
 
+#: SQS delays a message by this much at most. A longer delay is a schedule's.
+#: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+LONGEST_DELAY = timedelta(minutes=15)
+
 # Every early receive spends one of these: a message that waits out another worker's lease, one
 # handed back by a worker that drains, one whose worker was killed.
 MAX_RECEIVES = 20
 
-# The partition of the table that workers' heartbeats are in.
+# The table's partitions, besides those of tasks. A role is granted partitions by these names.
+#: Workers' heartbeats.
 HEARTBEATS = "workers"
+#: API keys.
+KEYS = "keys"
+#: The tenants of tokens.
+TENANTS = "tenants"
+#: When the last repair began.
+REPAIRS = "maintenance"
+#: How many requests each caller has made: each has a partition that begins so.
+REQUESTS = "requests#"
+#: Groups of tasks: each has a partition that begins so.
+GROUPS = "group#"
+#: Who was told of a task's end: each task has a partition that begins so.
+TOLD = "told#"
+#: Stamps that are revoked: each has a partition that begins so.
+STAMPS = "stamp#"
+
+
+#: A dead letter's age counts from its first sending, so its own queue must keep it for longer.
+#: docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
+RETENTION = timedelta(days=10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +55,7 @@ class QueueShape:
 
     queue: Queue
     visibility: timedelta
-    retention: timedelta = LONGEST_RETENTION
+    retention: timedelta = RETENTION
     max_receives: int = MAX_RECEIVES
 
 
@@ -68,7 +92,7 @@ class SchedulesShape:
     retention: timedelta = LONGEST_RETENTION
 
 
-SCHEDULES = SchedulesShape(dead_letter_name=f"schedules{DEAD_LETTER_SUFFIX}")
+SCHEDULES = SchedulesShape(dead_letter_name=f"{SCHEDULES_NAME}{DEAD_LETTER_SUFFIX}")
 
 
 # Written once, when a task is created: a projected attribute that changed would cost another
@@ -87,6 +111,5 @@ TABLE = TableShape(
 
 
 def queues(catalogue: Catalogue, visibility: timedelta) -> list[QueueShape]:
-    """A queue for each member of ``Queue``, used or not, and for any other a task type names."""
-    named = dict.fromkeys([*Queue, *(each.queue for each in catalogue.values())])
-    return [QueueShape(queue=queue, visibility=visibility) for queue in named]
+    """A queue for each of the catalogue's, used or not."""
+    return [QueueShape(queue=queue, visibility=visibility) for queue in catalogue.queues]

@@ -1,4 +1,4 @@
-"""Writes ``docs/settings.md`` from ``celeriac/settings.py``: ``python -m docs.settings_page``."""
+"""Writes ``docs/settings.md`` from the settings' classes: ``make docs``."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-import worker.__main__ as worker
-from celeriac.settings import PREFIX, Settings
+from celeriac.contract.variables import PREFIX
+from celeriac.settings import Settings
+from celeriac.worker.options import WorkerOptions
 
 PAGE = Path(__file__).with_name("settings.md")
 
 INTRODUCTION = """\
 # Settings
 
-Made from `celeriac/settings.py` by `python -m docs.settings_page`: change them there.
+Made from `celeriac/settings.py` by `make docs`: change them there.
 
-Settings are environment variables, read once by each process. A wrong value is refused, and so is
-a placeholder (`example.com`, `changeme`, …) where `CELERIAC_ENVIRONMENT` is not `local`. Durations
-are written as ISO 8601 has them: `PT90S`, `PT15M`, `P7D`; no value, where there may be none, as
-`null`.
+    CELERIAC_RECORD_TTL=P14D CELERIAC_MAIL_FROM=null celeriac worker
 
-Region, credentials and endpoint are AWS's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, …), read
-by boto3.
+Settings are environment variables. Each process reads them once.
+
+- Durations are ISO 8601: `PT90S`, `PT15M`, `P7D`. `null` means no value.
+- A wrong value is refused. So is a placeholder (`example.com`, `changeme`, …) unless
+  `CELERIAC_ENVIRONMENT` is `local`.
+- Region, credentials and endpoint are AWS's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, …).
+- `CELERIAC_TASKS`, `CELERIAC_APP` and `CELERIAC_API` say where your task types and apps are, in
+  place of `[tool.celeriac]` in `pyproject.toml`.
 
 | variable | default | takes | means |
 |---|---|---|---|
@@ -35,18 +39,28 @@ by boto3.
 ONE_WORKER = """
 ## For one worker
 
-Beside these, `python -m worker` reads, for itself alone:
+A worker also reads these, for itself alone:
 
+| variable | means |
+|---|---|
 """
 
-KINDS: dict[type, str] = {int: "whole number", timedelta: "duration", str: "text"}
+KINDS: dict[type, str] = {
+    bool: "`true` or `false`",
+    int: "whole number",
+    timedelta: "duration",
+    str: "text",
+}
 
 
 def page() -> str:
     """The whole page."""
     rows = [_row(name, field) for name, field in Settings.model_fields.items()]
-    own = [line for line in (worker.__doc__ or "").splitlines() if line.startswith(PREFIX)]
-    return INTRODUCTION + "".join(rows) + ONE_WORKER + "".join(f"    {line}\n" for line in own)
+    own = [
+        f"| `{PREFIX}{name.upper()}` | {field.description} |\n"
+        for name, field in WorkerOptions.model_fields.items()
+    ]
+    return INTRODUCTION + "".join(rows) + ONE_WORKER + "".join(own)
 
 
 def _row(name: str, field: FieldInfo) -> str:
@@ -77,6 +91,8 @@ def _bounds(field: FieldInfo) -> list[str]:
 
 def _text(value: object) -> str:
     """A value as its variable would hold it."""
+    if isinstance(value, tuple):
+        return ",".join(value)
     return TypeAdapter(type(value)).dump_json(value).decode().strip('"')
 
 

@@ -1,4 +1,4 @@
-"""The region that a command is about."""
+"""The region of a command."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What ``make destroy`` does besides deleting stacks: ask first, and empty the bucket.
+"""The steps of ``make destroy`` besides deleting stacks: ask first, and empty the bucket.
 
 ``python -m infra.teardown confirm dev``, then ``empty dev`` when its workers and its API are gone:
-CloudFormation deletes no bucket with objects in it. A function in the stack that empties it would
-be one more thing that can delete everything, in an account where nobody is leaving.
+CloudFormation deletes no bucket with objects in it. A function in the stack could empty it, but
+could then also delete everything in a deployment that stays.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from infra.cdk.environments import Environment, environment
+from celeriac.cdk import Environment
+from infra.cdk.environments import environment
 from infra.region import region
 
 if TYPE_CHECKING:
@@ -24,16 +25,16 @@ class TeardownError(RuntimeError):
 
 
 def confirm(name: str) -> None:
-    """Have whoever runs it type the deployment's name.
+    """Ask for the deployment's name, to be typed.
 
     Raises:
-        TeardownError: the environment has ``protect``, or another word came.
+        TeardownError: the environment has ``protect``, or another word was typed.
         LookupError: there is no such environment, or no region is chosen.
     """
     prefix = _unprotected(name).prefix
     sys.stdout.write(
         f"This deletes {prefix} in {region()}: every task, file and message of it.\n"
-        f"Type its name, {name}, to go on: "
+        f"Type its name, {name}, to continue: "
     )
     sys.stdout.flush()
     if sys.stdin.readline().strip() != name:
@@ -89,7 +90,7 @@ def main(arguments: list[str]) -> int:
             case ["empty", name]:
                 sys.stdout.write(f"{empty(name)} objects deleted\n")
             case _:
-                sys.stderr.write("Say confirm or empty, and an environment's name.\n")
+                sys.stderr.write("Give confirm or empty, and an environment's name.\n")
                 return 2
     except (LookupError, TeardownError) as error:
         sys.stderr.write(f"{error}\n")

@@ -1,1 +1,1 @@
-"""What the system can do: one module a task type. Add a file here to add a task type."""
+"""Your task types, one module each. Add a file here to add a task type."""

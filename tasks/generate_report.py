@@ -1,32 +1,66 @@
-"""``generate-report``: a report a manager would forward, computed from an uploaded data set."""
+"""``generate-report``: a PDF, a workbook and JSON, computed from an uploaded data set."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Self
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, ConfigDict, StringConstraints, model_validator
 
-from tasks.contract import Artifact, BaseModel, Field, Queue, Retry, TaskContext, task
+from celeriac import Artifact, BaseModel, Field, Retry, TaskContext, task
+from tasks.queues import REPORTS
 from tasks.reports.columns import ROLES
 from tasks.reports.parameters import Parameters, ReportType
-from tasks.reports.pdf import Imprint, to_pdf
+from tasks.reports.pdf import Imprint, to_pdf, unshown_note
 from tasks.reports.report import make_report
 from tasks.reports.workbook import to_workbook
+from tasks.shared.faults import Fault
+from tasks.shared.guard import ceiling, in_time
 
 Figure = int | float | str | None
 
 STEPS = 5
+# Two reports run side by side in a worker of 4 GiB, each on a database of 1 GiB.
+MEMORY_BYTES = 1_792 << 20
+FILE_BYTES = 4 << 30
+# A task's result may have 50 MB.
+FIGURES_BYTES = 40_000_000
 PDF = "application/pdf"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 JSON = "application/json"
 
 
-class GenerateReport(BaseModel):
-    """What to report on. ``file_key`` is the key that uploading the data set gave."""
+def _number_as_text(given: Any) -> Any:
+    return str(given) if type(given) is int else given
 
-    user_id: str = Field(min_length=1, max_length=200, description="Whom the report is made for.")
+
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+UserId = Annotated[
+    ShortText, BeforeValidator(_number_as_text, json_schema_input_type=ShortText | int)
+]
+
+
+class GenerateReport(BaseModel):
+    """The data set and the report on it. ``file_key`` is the key of the uploaded data set."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "user_id": "u-17",
+                    "report_type": "sales",
+                    "file_key": "files/0198c0de/sales.csv",
+                    "parameters": {"currency": "EUR", "granularity": "month"},
+                }
+            ]
+        },
+    )
+
+    user_id: UserId = Field(description="The reader that the report is made for.")
     report_type: ReportType
     file_key: str = Field(min_length=1, max_length=1024)
     parameters: Parameters = Field(default_factory=Parameters)
@@ -52,18 +86,26 @@ class GenerateReport(BaseModel):
 
 
 class GeneratedReport(BaseModel):
-    """The numbers, and the files that show them.
+    """The figures of a report, and its files.
 
     ``figures`` has each key figure by name, and each table as a list of rows. Amounts are in the
-    data's own currency, shares are fractions (0.25 is 25 %).
+    data's own currency; shares are fractions (0.25 is 25 %).
     """
 
     figures: dict[str, Figure | list[dict[str, Figure]]]
     artifacts: list[Artifact]
+    notes: list[str] = Field(description="The notes of the report, in its language.")
+    left_out: int = Field(description="Rows of the file that lack a required value.")
+    left_out_rows: list[int] = Field(
+        description="The first of them, at most 10, as data rows counted from 1."
+    )
+    uncomputed: int = Field(
+        description="Cells of a workbook whose formula no program has computed: they have no value."
+    )
 
 
 @task(
-    queue=Queue.REPORTS,
+    queue=REPORTS,
     time_limit=timedelta(minutes=5),
     retry=Retry(attempts=3, first_delay=timedelta(seconds=10)),
 )
@@ -74,22 +116,35 @@ def generate_report(payload: GenerateReport, context: TaskContext) -> GeneratedR
     context.progress(0, STEPS, "Fetching the data set")
     path = context.read_artifact(payload.file_key)
     context.progress(1, STEPS, "Computing the figures")
-    report = make_report(path, payload.report_type, payload.parameters, context.workdir)
+    with in_time(), ceiling(MEMORY_BYTES, FILE_BYTES):
+        report = make_report(
+            path, payload.report_type, payload.parameters, PurePosixPath(payload.file_key).name
+        )
     figures = report.figures()
+    size = len(json.dumps(figures, ensure_ascii=False).encode())
+    if size > FIGURES_BYTES:
+        raise Fault.OUTPUT_TOO_LARGE.error(
+            f"The figures have {size:,} bytes; {FIGURES_BYTES:,} are allowed.",
+            "Group by shorter texts.",
+        )
     context.progress(2, STEPS, "Setting the PDF")
     made_at = datetime.now(UTC).replace(microsecond=0)
     imprint = Imprint(language=language, made_for=payload.user_id, made_at=made_at)
+    if note := unshown_note(report, imprint):
+        report = replace(report, notes=[*report.notes, note])
     pdf = to_pdf(report, imprint, context.workdir)
     context.progress(3, STEPS, "Writing the workbook")
     workbook = context.workdir / f"{name}.xlsx"
-    to_workbook(report, language, workbook)
+    with ceiling(MEMORY_BYTES, FILE_BYTES):
+        to_workbook(report, language, workbook)
     context.progress(4, STEPS, "Saving the files")
+    notes = [*([report.nothing] if report.nothing else []), *report.notes]
     details = {
         "title": report.title,
         "report_type": payload.report_type.value,
         "made_at": made_at.isoformat(),
         "figures": figures,
-        "notes": [*([report.nothing] if report.nothing else []), *report.notes],
+        "notes": notes,
     }
     content = json.dumps(details, ensure_ascii=False, indent=2).encode()
     artifacts = [
@@ -98,4 +153,11 @@ def generate_report(payload: GenerateReport, context: TaskContext) -> GeneratedR
         context.save_artifact(f"{name}.json", content, content_type=JSON),
     ]
     context.progress(STEPS, STEPS, "Done")
-    return GeneratedReport(figures=figures, artifacts=artifacts)
+    return GeneratedReport(
+        figures=figures,
+        artifacts=artifacts,
+        notes=notes,
+        left_out=report.left_out,
+        left_out_rows=list(report.left_out_rows),
+        uncomputed=report.uncomputed,
+    )

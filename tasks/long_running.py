@@ -1,7 +1,7 @@
-"""``long-running``: a task that takes its time, says how far it is, and can be stopped.
+"""``long-running``: a long task that reports its progress and can be cancelled.
 
-It works through a list of items in steps. Each item becomes its canonical form and that form's
-SHA-256, which is how a list is checked for duplicates that only look different.
+It works through a list of items in steps. It computes each item's canonical form and the form's
+SHA-256, and so finds duplicates that look different.
 """
 
 from __future__ import annotations
@@ -12,27 +12,53 @@ import time
 import unicodedata
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
-from pydantic import JsonValue, field_validator, model_validator
+from pydantic import ConfigDict, JsonValue, field_validator, model_validator
 
-from tasks.contract import BaseModel, Cancelled, Field, Queue, Retry, TaskContext, task
+from celeriac import BaseModel, Cancelled, Field, Retry, TaskContext, task
+from tasks.queues import DEFAULT
 
-LONGEST_RUN = timedelta(hours=1)  # of waiting, in one task
-TIME_LIMIT = LONGEST_RUN + timedelta(minutes=5)  # and the rest is for the items
-LOOK_UP = timedelta(seconds=0.5)  # how often a waiting task looks whether it was cancelled
+LONGEST_RUN = timedelta(hours=1)  # all waiting of one task
+TIME_LIMIT = LONGEST_RUN + timedelta(minutes=5)  # the rest is for the items
+LOOK_UP = timedelta(seconds=0.5)  # a waiting task checks for cancellation this often
 
 
 class LongRunning(BaseModel):
-    """What to work through, in how many steps, and how long to wait between two of them."""
+    """The items, the number of steps, and the wait before each step.
 
-    total_steps: int = Field(10, ge=1, le=1_000, description="Into how many steps to divide it.")
+    They may stand in one object under ``data``.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "total_steps": 5,
+                    "step_seconds": 1,
+                    "items": ["a  b", "a b", {"sku": 7, "name": "tea"}, {"name": "tea", "sku": 7}],
+                },
+            ]
+        }
+    )
+
+    total_steps: int = Field(
+        10, ge=1, le=1_000, description="The number of steps to divide the items into."
+    )
     items: list[JsonValue] = Field(
-        default_factory=list, max_length=10_000, description="What to work through: any JSON."
+        default_factory=list, max_length=10_000, description="The items to work through: any JSON."
     )
     step_seconds: float = Field(
-        2, ge=0, le=600, allow_inf_nan=False, description="How long a step lasts, in seconds."
+        2, ge=0, le=600, allow_inf_nan=False, description="The length of a step, in seconds."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unwrapped(cls, given: Any) -> Any:
+        """Read ``{"data": {...}}`` as the fields inside it, if nothing stands next to it."""
+        if isinstance(given, dict) and given.keys() == {"data"} and isinstance(given["data"], dict):
+            return given["data"]
+        return given
 
     @field_validator("items")
     @classmethod
@@ -42,7 +68,7 @@ class LongRunning(BaseModel):
                 json.dumps(item, ensure_ascii=False).encode()
             except UnicodeEncodeError:
                 raise ValueError(
-                    f"item {index} has half a surrogate pair, which is no text"
+                    f"item {index} has half of a surrogate pair, which is not valid text"
                 ) from None
         return items
 
@@ -79,7 +105,7 @@ class LongRunResult(BaseModel):
     seconds: float
 
 
-@task(queue=Queue.DEFAULT, time_limit=TIME_LIMIT, retry=Retry(attempts=3))
+@task(queue=DEFAULT, time_limit=TIME_LIMIT, retry=Retry(attempts=3))
 def long_running(payload: LongRunning, context: TaskContext) -> LongRunResult:
     """Work through a list of items in steps, reporting progress after each.
 

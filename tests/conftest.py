@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
+from celeriac.contract import catalogue
+from celeriac.local.provision import provision
 from celeriac.settings import Settings, settings
-from local.provision import provision
-from tasks.contract import Catalogue
 from tests.isolation import forget_aws
 from tests.side_by_side import GroupScheduling
 
@@ -49,6 +49,6 @@ def aws() -> Iterator[Settings]:
         for name, value in OWN_AWS.items():
             variables.setenv(name, value)
         forget_aws()
-        provision(settings(), Catalogue([]))
+        provision(settings(), catalogue())
         yield settings()
     forget_aws()

@@ -1,5 +1,7 @@
 """ECS as a task sees it: the agent, which protects the task when it is asked to, and its service.
 
+A refusal is a 200 with a ``failure``, as in AWS's own agent: logAndValidateECSResponse in
+github.com/aws/amazon-ecs-agent, ecs-agent/tmds/handlers/taskprotection/v1/handlers/handlers.go.
 docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html
 """
 
@@ -24,17 +26,21 @@ class Ecs:
         #: Why it refuses.
         self.refusal: str | None = None
         self.fails = False
+        #: What it answers with 200 instead.
+        self.body: Any = None
 
     def _describe(self, request: dict[str, Any]) -> dict[str, Any]:
         counts = {"runningCount": self.running, "desiredCount": self.desired}
         return {"services": [{"serviceName": name, **counts} for name in request["services"]]}
 
-    def _answer(self, request: dict[str, object]) -> tuple[int, dict[str, Any]]:
+    def _answer(self, request: dict[str, object]) -> tuple[int, Any]:
         self.asked.append(request)
+        if self.body is not None:
+            return 200, self.body
         if self.fails:
             return 500, {"error": {"Code": "ServerException"}}
         if self.refusal is not None:
-            return 409, {"failure": {"Arn": "task", "Reason": self.refusal}}
+            return 200, {"failure": {"Arn": "task", "Detail": None, "Reason": self.refusal}}
         return 200, {"protection": {"TaskArn": "task", **request}}
 
     @classmethod
@@ -54,7 +60,7 @@ class Ecs:
             def _request(self) -> Any:
                 return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
 
-            def _send(self, status: int, found: dict[str, Any]) -> None:
+            def _send(self, status: int, found: Any) -> None:
                 body = json.dumps(found).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import kombu.pools
 
-from celeriac import services
-from celeriac.app import celery_app
+from celeriac.app import factory
+from celeriac.storage import services
 
 
 def forget_aws() -> None:
@@ -14,5 +14,5 @@ def forget_aws() -> None:
     kombu keeps connections for all apps of a process, and an app that has used one goes on with it.
     """
     kombu.pools.reset()
-    celery_app.cache_clear()
+    factory.forget()
     services.reset()

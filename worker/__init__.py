@@ -1,1 +1,1 @@
-"""Execution: the Celery worker and its bootsteps."""
+"""Your Celery app, and the image that runs it."""

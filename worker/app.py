@@ -1,11 +1,8 @@
-"""The Celery app as a worker runs it, for ``celery -A worker.app``.
+"""Your Celery app, which the workers run: ``celeriac worker``, or ``celery -A worker.app worker``.
 
-``python -m worker`` says less and is what the container runs.
+Plain Celery tasks of yours are written ``@app.task``; the task types in ``tasks/`` need no app.
 """
 
-from __future__ import annotations
+from celeriac import Celeriac
 
-from celeriac.app import celery_app
-from worker.equipment import equip
-
-app = equip(celery_app())
+app = Celeriac("worker")

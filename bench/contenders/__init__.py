@@ -1,1 +1,1 @@
-"""The apps that ``bench.delivery`` sets beside one another, each with the same two tasks."""
+"""The apps that ``bench.delivery`` compares, each with the same two tasks."""

@@ -1,31 +1,34 @@
-"""Celeriac's worker, as ``python -m worker`` runs it, with the benchmark's task type."""
+"""Celeriac's worker, as ``python -m celeriac.worker`` runs it, with the benchmark's task type."""
 
 from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from functools import cache
 
 from bench.contenders.workload import work
-from celeriac.submission import submit
-from celeriac.typed_task import TypedTask
-from tasks.contract import BaseModel, Catalogue, Queue, TaskContext, task
-from worker.__main__ import main
+from celeriac import Celeriac
+from celeriac.app.typed_task import TypedTask
+from celeriac.contract import BaseModel, Catalogue, TaskContext, task
+from celeriac.operations.submission import submit
+from celeriac.worker.__main__ import main
+from tasks.queues import DEFAULT
 from worker.app import app
 
 
 class Bench(BaseModel):
-    """How long the task takes."""
+    """The length of the task, in seconds."""
 
     seconds: float
 
 
 class Benched(BaseModel):
-    """Nothing to tell."""
+    """An empty result."""
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=1))
+@task(queue=DEFAULT, time_limit=timedelta(minutes=1))
 def bench(payload: Bench, context: TaskContext) -> Benched:
-    """Do nothing, for a while."""
+    """Wait for the payload's seconds."""
     del context  # every task function takes one
     work(payload.seconds)
     return Benched()
@@ -35,9 +38,15 @@ TYPES = Catalogue([bench])
 app.register_task(TypedTask.of(bench, bench.name))
 
 
+@cache
+def caller() -> Celeriac:
+    """The app of a process that only submits."""
+    return Celeriac("caller", catalogue=TYPES, set_as_current=False)
+
+
 def send(seconds: float) -> None:
     """Submit one task."""
-    submit("bench", Bench(seconds=seconds), types=TYPES)
+    submit("bench", Bench(seconds=seconds), app=caller())
 
 
 if __name__ == "__main__":

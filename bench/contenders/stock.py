@@ -1,6 +1,6 @@
 """Stock Celery on SQS: late acknowledgement, its own DynamoDB backend, predefined queues.
 
-``BENCH_STOCK=tuned`` takes kombu's best settings: the longest poll, and no pause between two.
+``BENCH_STOCK=tuned`` selects kombu's best settings: the longest poll, without pauses between polls.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ app.conf.update(
         "predefined_queues": {QUEUE: {"url": os.environ.get("BENCH_QUEUE_URL", "")}},
         **(_TUNED if os.environ.get("BENCH_STOCK") == "tuned" else {}),
     },
-    # Without credentials in the URL: with them all children share one connection.
+    # No credentials in the URL: with them, all child processes would share one connection.
     result_backend=f"dynamodb://@us-east-1/{TABLE}",
     task_default_queue=QUEUE,
     task_acks_late=True,
@@ -36,7 +36,7 @@ app.conf.update(
 
 @app.task
 def bench(seconds: float) -> None:
-    """Do nothing, for a while."""
+    """Wait for so many seconds."""
     work(seconds)
 
 

@@ -1,1 +1,1 @@
-"""The scaling policies of ``infra.cdk.scaling``, played: ``python -m bench.scaling``."""
+"""A simulation of the scaling policies of ``celeriac.cdk.scaling``: ``python -m bench.scaling``."""

@@ -1,4 +1,4 @@
-"""Application Auto Scaling: how many workers a fleet is to have, by its policies.
+"""Application Auto Scaling: the size of a fleet, by its policies.
 
 docs.aws.amazon.com/autoscaling/application/userguide/step-scaling-policy-overview.html
 """
@@ -9,14 +9,14 @@ import math
 from dataclasses import dataclass
 
 from bench.scaling.cloudwatch import Metrics, Watched
-from infra.cdk.scaling import GROW, PERIOD, Scaling, Step, StepPolicy
+from celeriac.cdk.scaling import GROW, PERIOD, Scaling, Step, StepPolicy
 
-#: Target tracking scales out after so many minutes above its target.
+#: Target tracking scales out after this many minutes above its target.
 TRACKING_MINUTES = 3
 
 
 class SteppedPolicy:
-    """A policy of steps, and the alarm that carries it out each minute that it is on."""
+    """A policy of steps, and its alarm, which applies it each minute while it is on."""
 
     def __init__(self, plan: StepPolicy) -> None:
         self.plan = plan
@@ -30,7 +30,7 @@ class SteppedPolicy:
         self._added = 0
 
     def wanted(self, metrics: Metrics, desired: int) -> int | None:
-        """How many workers it asks for now; None if it asks for nothing."""
+        """The number of workers that it requests now, or None."""
         recent = self._watched.recent(metrics)
         threshold = self.plan.threshold
         if recent is None or not all(
@@ -44,7 +44,7 @@ class SteppedPolicy:
         if self.plan.adjustment == "ExactCapacity":
             size = step.adjustment
         else:
-            # What was added during the cooldown counts: only what is more is added now.
+            # Workers added during the cooldown count: only the difference is added now.
             size = desired + step.adjustment - (self._added if cooling else 0)
         if size == desired or (cooling and size < desired):
             return None
@@ -84,7 +84,7 @@ class Growth:
         )
 
     def wanted(self, metrics: Metrics, desired: int) -> int | None:
-        """As many workers more as the backlog of each is above the target."""
+        """Add workers in proportion to the backlog per worker above the target."""
         recent = self._watched.recent(metrics)
         if recent is None or min(recent) <= self._target:
             return None
@@ -93,14 +93,14 @@ class Growth:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the policies came to. ``by`` is the policy whose size was taken."""
+    """The decision of the policies. ``by`` is the policy that set the size."""
 
     desired: int
     by: str
 
 
 class AutoScaling:
-    """The three policies of a fleet. Of what they ask for at once the most is taken."""
+    """The three policies of a fleet. If several request a size at once, the largest wins."""
 
     def __init__(self, plan: Scaling) -> None:
         self._most = plan.max_workers
@@ -111,7 +111,7 @@ class AutoScaling:
         }
 
     def decide(self, metrics: Metrics, desired: int) -> Decision | None:
-        """Once a minute: the new size, if there is to be one."""
+        """Decide once a minute: the new size, or None."""
         wanted = {name: each.wanted(metrics, desired) for name, each in self._policies.items()}
         asked = [(min(size, self._most), name) for name, size in wanted.items() if size is not None]
         if not asked:

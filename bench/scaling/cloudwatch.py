@@ -1,4 +1,4 @@
-"""CloudWatch: the counts that SQS and ECS publish, when they can be seen, and alarms on them."""
+"""CloudWatch: the counts that SQS and ECS publish, their delays, and alarms on them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.scaling.expressions import Point, evaluate
-from infra.cdk.scaling import Count
+from celeriac.cdk.scaling import Count
 
-#: How far an alarm looks back for points that are missing, beyond those it needs.
+#: An alarm looks back this much further if points are missing.
 #: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 _LOOKS_BACK = 2
-#: SQS publishes nothing for a queue that nobody has used for six hours, and takes up to 15
+#: SQS publishes nothing for a queue unused for six hours, and takes up to 15
 #: minutes to begin again. docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/
 #: sqs-monitoring-using-cloudwatch.html
 _FORGOTTEN_MINUTES = 6 * 60
@@ -20,9 +20,9 @@ _REMEMBERED_MINUTES = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Lag:
-    """After how many minutes a count can be seen.
+    """The delay, in minutes, until a count is visible.
 
-    ``forgotten``: nobody has used the queue for hours when the load begins.
+    ``forgotten``: the queue was unused for hours when the load begins.
     """
 
     sqs: int = 1
@@ -36,7 +36,7 @@ USUAL = Lag()
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What is there at the end of a minute."""
+    """The state at the end of a minute."""
 
     visible: int
     in_flight: int
@@ -45,7 +45,7 @@ class Counts:
 
     @property
     def used(self) -> bool:
-        """Whether anybody uses the queue: its messages, or workers that poll it."""
+        """Whether the queue is in use: it has messages, or workers poll it."""
         return bool(self.visible or self.in_flight or self.delayed or self.running)
 
 
@@ -66,7 +66,7 @@ class Metrics:
 
     @property
     def silent(self) -> bool:
-        """Whether SQS is only just about to publish counts of this queue again."""
+        """Whether SQS hasn't yet resumed publishing counts of this queue."""
         return self.now < self._silent_until
 
     def publish(self, counts: Counts) -> None:
@@ -82,14 +82,14 @@ class Metrics:
         self._seen_from.append(max(minute + self._lag.sqs, self._silent_until))
 
     def point(self, count: Count, last: int, minutes: int) -> Point:
-        """The point of a window of so many minutes, as far as it can be seen now.
+        """The visible point of a window of so many minutes.
 
-        The most of SQS's counts; the number of ECS's samples, which is the sum of its workers.
+        It is the maximum of SQS's counts, and the number of ECS's samples: the sum of its workers.
         """
         window = range(max(0, last - minutes + 1), last + 1)
         if count == "running":
             seen = [self._counts[each] for each in window if each + self._lag.ecs <= self.now]
-            # No worker gives no sample, and no samples are no point.
+            # Without workers there are no samples, and so no point.
             return sum(each.running for each in seen) or None
         return max(
             (getattr(self._counts[each], count) for each in window if self._visible(each)),
@@ -102,7 +102,7 @@ class Metrics:
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """A chain of expressions; the last of them is what is watched, by windows of ``minutes``."""
+    """A chain of expressions. The alarm watches the last one, in windows of ``minutes``."""
 
     counts: tuple[Count, ...]
     expressions: Mapping[str, str]
@@ -112,7 +112,7 @@ class Watched:
     def recent(self, metrics: Metrics) -> list[float] | None:
         """The last ``windows`` points, the newest first; None if there aren't so many.
 
-        Windows end now, a minute later at the next look, and a window later than the one before.
+        The newest window ends now; each other one ends where the next begins.
         """
         found: list[float] = []
         for place in range(self.windows + _LOOKS_BACK):

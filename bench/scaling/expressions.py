@@ -1,4 +1,4 @@
-"""CloudWatch's metric math, as much of it as the policies use, at one point in time.
+"""The part of CloudWatch's metric math that the policies use, at one point in time.
 
 docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
 """
@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Mapping
 from functools import cache
 
-#: A number, or None where there is no point: then there is none of what is computed of it either.
+#: A number, or None if there is no point: then every result computed from it is None too.
 Point = float | None
 
 _OPERATORS: Mapping[type[ast.AST], Callable[[float, float], float]] = {
@@ -28,10 +28,10 @@ _OPERATORS: Mapping[type[ast.AST], Callable[[float, float], float]] = {
 
 
 def evaluate(expression: str, points: Mapping[str, Point]) -> Point:
-    """What an expression gives where the metrics have these points.
+    """Evaluate an expression for these points of the metrics.
 
     Raises:
-        ValueError: the expression uses what isn't known here.
+        ValueError: the expression uses an unknown function or metric.
     """
     return _value(_parsed(expression), points)
 

@@ -1,10 +1,11 @@
-"""A queue and its workers, a step of some seconds at a time."""
+"""A queue and its workers, simulated in steps of some seconds."""
 
 from __future__ import annotations
 
 import heapq
 import math
 import random
+from array import array
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,25 +13,28 @@ from datetime import timedelta
 from functools import partial
 from itertools import islice
 
-from worker.protection import Protection
+from celeriac.worker.protection import Protection
 
 STEP = 5  # seconds
 #: Fargate: fetch the image, start, first poll.
 START_SECONDS = 60
+#: ECS starts at most so many Fargate tasks of one service in a minute.
+#: docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
+STARTS_A_MINUTE = 500
 
 
 @dataclass(frozen=True)
 class Seldom:
-    """Each so-many-th task runs for so long, unlike the others."""
+    """Every n-th task runs for this long, unlike the others."""
 
     every: int
     seconds: float
 
 
 class Agent:
-    """ECS's agent in a worker's task: keeps what the worker asks of it, until it lapses.
+    """ECS's agent in a worker's task: it holds the worker's protection until that lapses.
 
-    ``blocked`` says whether ECS refuses to protect one more.
+    ``blocked`` says whether ECS refuses to protect another worker.
     """
 
     def __init__(self, clock: Callable[[], float], blocked: Callable[[Agent], bool]) -> None:
@@ -40,11 +44,11 @@ class Agent:
 
     @property
     def protects(self) -> bool:
-        """Whether ECS may not choose this task when it scales in."""
+        """Whether ECS must not stop this task when it scales in."""
         return self._clock() < self._until
 
     def put(self, minutes: int | None) -> str | None:
-        """Protect for so long, or let go; why not, if it is refused."""
+        """Protect for so long, or unprotect. Return the reason if ECS refuses."""
         if minutes is not None and self._blocked(self):
             return "DEPLOYMENT_BLOCKED"
         self._until = self._clock() + 60 * minutes if minutes else -math.inf
@@ -52,7 +56,7 @@ class Agent:
 
 
 class _Protection(Protection):
-    """A worker's own, which asks this agent."""
+    """The worker's own protection, which asks this agent."""
 
     def __init__(
         self, agent: Agent, surplus: Callable[[], bool], clock: Callable[[], float]
@@ -66,19 +70,20 @@ class _Protection(Protection):
 
 
 class Worker:
-    """One worker. ``old``: of an earlier deployment."""
+    """One worker, in one of two zones. ``old``: of an earlier deployment."""
 
-    def __init__(self, ready_at: int, agent: Agent) -> None:
+    def __init__(self, ready_at: int, zone: int, agent: Agent) -> None:
         self.ready_at = ready_at
+        self.zone = zone
         self.agent = agent
         self.old = False
-        #: Without, it never asks.
+        #: Without it, the worker never asks.
         self.protection: Protection | None = None
-        # Of each task its end, and its share of a step.
+        # For each task its end, and its share of a step.
         self._runs: list[tuple[float, float]] = []
 
     def receives(self, now: int) -> bool:
-        """Whether it has started, and polls."""
+        """Whether it has started and polls."""
         resting = self.protection is not None and self.protection.rests()
         return self.ready_at <= now and not resting
 
@@ -93,30 +98,35 @@ class Worker:
         return len(self._runs)
 
     def in_flight(self, now: int) -> float:
-        """How many run at one moment: those shorter than a step follow each other in it."""
+        """The tasks running at one moment: those shorter than a step follow each other in it."""
         self.running(now)
         return sum(share for _, share in self._runs)
 
     def keep(self, now: int) -> None:
-        """What the worker's keeper does each second: ask for protection, or let it go."""
+        """Do the keeper's work of each second: protect or unprotect the worker."""
         if self.protection is not None:
             self.protection.update(busy=bool(self.running(now)))
 
     def outlasting(self, now: int, window: timedelta) -> int:
-        """How many of its tasks go on for longer than this."""
+        """The number of its tasks that run for longer than this."""
         self.running(now)
         return sum(end > now + window.total_seconds() for end, _ in self._runs)
 
     def last_end(self, now: int) -> float:
-        """When it has nothing left to do."""
+        """The time at which its last task ends."""
         return max((end for end, _ in self._runs), default=now)
 
 
 class Fleet:
-    """The workers of one queue, and its messages. ``desired`` is what ECS is asked for.
+    """The workers of one queue, and its messages. ``desired`` is the size
+    requested from ECS.
 
-    ECS refuses to protect while more are protected than are desired. Whether it refuses those too
-    that are protected already isn't documented: ``lenient`` says that it doesn't.
+    ECS refuses to protect while more workers are protected than desired. It isn't documented
+    whether it also refuses to renew a protection: ``lenient`` says that it doesn't.
+
+    ``rebalances``: where one zone has two workers more than the other, ECS starts one in the
+    emptier zone, and then stops one in the fuller. It is assumed to spare protected workers.
+    docs.aws.amazon.com/AmazonECS/latest/developerguide/service-rebalancing.html
     """
 
     def __init__(
@@ -128,21 +138,25 @@ class Fleet:
         drain: timedelta,
         protected: bool = True,
         lenient: bool = False,
+        rebalances: bool = False,
     ) -> None:
         self.desired = 0
         self.workers: list[Worker] = []
-        self.waits: list[int] = []  # how long each task that has started had waited
+        self.waits = array("i")  # of each task that has started, in seconds
         self.deepest = 0
         self.worker_seconds = 0.0
-        self.killed = 0  # tasks that ran when their worker was made to stop
+        self.started = 0
+        self.killed = 0  # tasks that ran when their worker had to stop
         self._processes = processes
         self._run_seconds = run_seconds
         self._seldom = seldom
         self._drain = drain
         self._protected = protected
         self._lenient = lenient
+        self._rebalances = rebalances
+        self._moves_to: Worker | None = None
         self._random = random.Random(0)
-        self._waiting: deque[int] = deque()  # since when each may start
+        self._waiting: deque[int] = deque()  # the time from which each may start
         self._delayed: list[int] = []
         self._now = 0
 
@@ -160,12 +174,12 @@ class Fleet:
 
     @property
     def ready(self) -> int:
-        """Workers that run, as ECS counts them."""
+        """The running workers, as ECS counts them."""
         return sum(each.ready_at <= self._now for each in self.workers)
 
     @property
     def deaf(self) -> bool:
-        """Whether nobody is there who receives, or who starts."""
+        """Whether no worker receives or starts."""
         return not any(
             each.receives(self._now) or each.ready_at > self._now for each in self.workers
         )
@@ -176,21 +190,21 @@ class Fleet:
 
     @property
     def at_rest(self) -> bool:
-        """Nothing to do, and nobody there to do it."""
+        """Whether there is neither a message nor a worker."""
         return self.empty and not self.workers
 
     def at(self, now: int) -> None:
-        """It is so late."""
+        """The current time, in seconds."""
         self._now = now
 
     def deploy(self) -> None:
-        """Replace all workers there are."""
+        """Replace all workers."""
         for worker in self.workers:
             worker.old = True
 
     @property
     def deploying(self) -> bool:
-        """Whether an old worker is still there."""
+        """Whether an old worker is left."""
         return any(each.old for each in self.workers)
 
     def arrive(self, messages: int, delay: timedelta = timedelta(0)) -> None:
@@ -203,27 +217,45 @@ class Fleet:
             self._waiting.extend([due] * messages)
 
     def step(self) -> None:
-        """What happens in the ``STEP`` seconds from now."""
+        """Simulate the next ``STEP`` seconds."""
         while self._delayed and self._delayed[0] <= self._now:
             self._waiting.append(heapq.heappop(self._delayed))
-        # A worker asks for protection within a second of receiving, so ECS finds it asked for when
-        # it next looks. One that ECS chooses in that very second hands its task back.
+        # A worker asks for protection within a second of receiving, so ECS sees it at its next
+        # check. A worker that ECS chooses within that second returns its message.
         self._follow_desired()
+        if self._rebalances and not self.deploying:
+            self._rebalance()
         self._receive()
         for worker in self.workers:
             worker.keep(self._now)
         self.deepest = max(self.deepest, len(self._waiting))
         self.worker_seconds += STEP * len(self.workers)
 
-    def _start(self) -> None:
-        worker = Worker(self._now + START_SECONDS, Agent(self._clock, self._blocked))
+    def _rebalance(self) -> None:
+        """Begin to move one worker to the emptier zone. Scaling in ends the move."""
+        if self._moves_to not in self.workers:
+            self._moves_to = None
+        fuller = sorted((0, 1), key=self._in_zone)[1]
+        uneven = self._in_zone(fuller) - self._in_zone(1 - fuller) > 1
+        if self._moves_to is None and uneven and len(self.workers) == self.desired:
+            self._moves_to = self._start()
+
+    def _in_zone(self, zone: int) -> int:
+        return sum(each.zone == zone for each in self.workers)
+
+    def _start(self) -> Worker:
+        """Start a worker in the zone that has fewer."""
+        zone = min((0, 1), key=self._in_zone)
+        self.started += 1
+        worker = Worker(self._now + START_SECONDS, zone, Agent(self._clock, self._blocked))
         if self._protected:
-            surplus = partial(self._is_to_go, worker)
+            surplus = partial(self._is_surplus, worker)
             worker.protection = _Protection(worker.agent, surplus, self._clock)
         self.workers.append(worker)
+        return worker
 
-    def _is_to_go(self, worker: Worker) -> bool:
-        """One of the oldest, as many as there are too many: ``worker.surplus``."""
+    def _is_surplus(self, worker: Worker) -> bool:
+        """Whether a worker is surplus: one of the oldest, as in ``celeriac.worker.protection``."""
         alive = [each for each in self.workers if each.ready_at <= self._now]
         return worker in alive[: max(0, len(alive) - self.desired)]
 
@@ -237,13 +269,14 @@ class Fleet:
         return protected + 1 > self.desired
 
     def _follow_desired(self) -> None:
-        """ECS has so many of the last deployment run, and stops whom it likes of the rest.
+        """Start workers of the last deployment, and stop unprotected workers that are too many.
 
-        Of those that aren't protected, that is: old ones, as many as others run in their place
-        (minimumHealthyPercent is 100), and new ones only of too many: the busiest here.
+        ECS stops as many old ones as others run in their place (minimumHealthyPercent is 100). It
+        stops new ones only above the desired size; here it chooses the busiest.
         """
         new = [each for each in self.workers if not each.old]
         room = 2 * self.desired - len(self.workers)  # maximumPercent is 200
+        room = min(room, STARTS_A_MINUTE * STEP // 60)
         for _ in range(min(self.desired - len(new), room)):
             self._start()
         for group, most in (
@@ -251,12 +284,17 @@ class Fleet:
             (new, len(new) - self.desired),
         ):
             loose = [each for each in group if not each.agent.protects]
+            if (moved := self._moves_to) is not None:
+                if len(group) == self.desired + 1 and moved.ready_at > self._now:
+                    continue
+                loose = [each for each in loose if each.zone != moved.zone]
             loose.sort(key=lambda each: each.running(self._now), reverse=True)
             for each in loose[: max(0, most)]:
                 self._stop(each)
+                self._moves_to = None
 
     def _stop(self, worker: Worker) -> None:
-        """It drains: tasks that end within the window do, and the others start again elsewhere."""
+        """Drain a worker: tasks that outlast the window start again elsewhere."""
         self.workers.remove(worker)
         outlasting = worker.outlasting(self._now, self._drain)
         self.killed += outlasting
@@ -265,7 +303,7 @@ class Fleet:
         self.worker_seconds += min(draining, self._drain.total_seconds())
 
     def _receive(self) -> None:
-        """SQS answers whose poll it likes: those with room get messages by turns, in any order."""
+        """SQS answers polls in any order, so workers with room receive in turn."""
         # Short tasks: a process takes several within one step.
         rounds = max(1, int(STEP / self._run_seconds))
         room = [
@@ -281,7 +319,7 @@ class Fleet:
             worker.take(self._now, self._seconds(len(self.waits)))
 
     def _seconds(self, number: int) -> float:
-        """How long this task runs."""
+        """The length of this task, in seconds."""
         if self._seldom is not None and number % self._seldom.every == 0:
             return self._seldom.seconds
         return self._run_seconds

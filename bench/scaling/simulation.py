@@ -1,4 +1,4 @@
-"""Play one load on one fleet, and note what must never happen."""
+"""Simulate one load on one fleet, and record violations of the rules."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from bench.scaling.autoscaling import AutoScaling
 from bench.scaling.cloudwatch import USUAL, Counts, Lag, Metrics
 from bench.scaling.fleet import STEP, Fleet
 from bench.scaling.loads import HOUR, LOADS, MINUTE, Load
+from celeriac.cdk.prices import worker_hour
+from celeriac.cdk.scaling import PERIOD, WAKE_MINUTES, Scaling, scaling
+from celeriac.contract import Catalogue, Queue
+from celeriac.operations.waking import INTERVAL
 from celeriac.settings import Settings
-from celeriac.transport.delays import LONGEST_DELAY
-from celeriac.waking import INTERVAL
+from celeriac.topology import LONGEST_DELAY
 from infra.cdk.environments import DEV
-from infra.cdk.prices import worker_hour
-from infra.cdk.scaling import PERIOD, WAKE_MINUTES, Scaling, scaling
-from tasks.contract import Catalogue, Queue
+from tasks.queues import DEFAULT
 
-#: How long a worker that is told to stop lets its tasks run.
+#: A worker that must stop gives its tasks this long to end.
 DRAIN: timedelta = Settings.model_fields["drain_window"].default
 
 LEFT_ALONE = "a message waited with no worker that receives, or is on its way"
@@ -30,9 +31,10 @@ GROWN = "the policy that takes workers away asked for more than there were"
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a load met with. Times in seconds; ``violations`` are what must never happen.
+    """The outcome of a load. Times are in seconds; ``violations`` must be empty.
 
-    ``deployment`` is how long one took, if there was one and it ended.
+    ``deployment`` is the duration of a deployment, if there was one and it ended. ``started`` is
+    how many workers were.
     """
 
     name: str
@@ -46,22 +48,23 @@ class Outcome:
     violations: tuple[str, ...]
     at_rest: bool
     deployment: int | None
+    started: int
 
 
 class _Watch:
-    """Looks for what must never happen."""
+    """Checks the rules that must always hold."""
 
     def __init__(self, plan: Scaling, lag: Lag) -> None:
         self._sees = int(plan.fit_window / PERIOD) + lag.ecs
         self._ran: list[int] = []
-        # The rest of the minute in which it came, and what the alarm needs after that.
+        # The rest of the message's first minute, and then the alarm's own time.
         self._allowed = MINUTE * (1 + lag.sqs + WAKE_MINUTES)
         self._alone_since = math.inf
         self.found: set[str] = set()
 
     def look(self, now: int, fleet: Fleet, metrics: Metrics) -> None:
         alone = fleet.visible and fleet.deaf
-        # Until SQS counts again nobody but the API can know of the message.
+        # Until SQS publishes counts again, only the API knows of the message.
         if not alone or metrics.silent:
             self._alone_since = math.inf
         self._alone_since = min(self._alone_since, now)
@@ -71,7 +74,7 @@ class _Watch:
             self.found.add(KILLED)
 
     def ran(self, workers: int) -> None:
-        """Note a minute's."""
+        """Check one minute."""
         self._ran.append(workers)
 
     def resized(self, by: str, was: int, desired: int) -> None:
@@ -90,12 +93,14 @@ def play(
     lag: Lag = USUAL,
     protected: bool = True,
     lenient: bool = False,
+    rebalances: bool = False,
     deploy_at: int | None = None,
 ) -> Outcome:
     """Run one load to its end, then until the fleet is asleep or a day has passed.
 
-    ``nudged``: whoever submits wakes a sleeping fleet, as ``celeriac.waking`` does. ``lenient``:
-    ECS renews a protection whatever size is asked for. At ``deploy_at`` all workers are replaced.
+    ``nudged``: a submit wakes a sleeping fleet (``celeriac.operations.waking``). ``lenient``: ECS
+    renews a protection at any desired size. ``rebalances``: it evens out the zones. At
+    ``deploy_at`` (seconds) all workers are replaced.
     """
     fleet = Fleet(
         processes=plan.processes,
@@ -104,13 +109,16 @@ def play(
         drain=DRAIN,
         protected=protected,
         lenient=lenient,
+        rebalances=rebalances,
     )
     metrics, policies, watch = Metrics(lag), AutoScaling(plan), _Watch(plan, lag)
     looked, ended, now, deployment = -math.inf, 0, 0, None
+    uncounted = 0
     while now < load.lasts or (not fleet.at_rest and now < load.lasts + 24 * HOUR):
         arriving = load.arrivals(now) if now < load.lasts else 0
         fleet.at(now)
         fleet.arrive(arriving, load.delay)
+        uncounted += arriving if now < load.counts_from else 0
         wakes = nudged and arriving and load.delay <= LONGEST_DELAY
         if wakes and now - looked >= INTERVAL.total_seconds():
             looked = now
@@ -142,14 +150,16 @@ def play(
         name=load.name,
         tasks=len(fleet.waits),
         first_start=fleet.waits[0] if fleet.waits else 0,
-        longest_wait=max(fleet.waits, default=0),
+        # They start in the order in which they arrived.
+        longest_wait=max(fleet.waits[uncounted:], default=0),
         deepest=fleet.deepest,
         took=ended,
         worker_hours=hours,
-        cost=hours * worker_hour(queue, public_address=True),
+        cost=hours * worker_hour(queue, spot=queue.fleet.spot or 0, public_address=True),
         violations=tuple(sorted(watch.found)),
         at_rest=fleet.at_rest,
         deployment=deployment,
+        started=fleet.started,
     )
 
 
@@ -160,7 +170,7 @@ def plan_of(queue: Queue, catalogue: Catalogue) -> Scaling:
 
 def outcomes(
     catalogue: Catalogue,
-    queue: Queue = Queue.DEFAULT,
+    queue: Queue = DEFAULT,
     *,
     nudged: bool = True,
     lag: Lag = USUAL,

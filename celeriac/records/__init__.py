@@ -2,7 +2,6 @@
 
 from celeriac.records.dynamodb import DynamoRecords
 from celeriac.records.listing import Filter, Page, list_tasks
-from celeriac.records.memory import MemoryRecords
 from celeriac.records.record import Failure, Progress, TaskRecord
 from celeriac.records.store import (
     Cancellation,
@@ -24,7 +23,6 @@ __all__ = [
     "Filter",
     "LeaseLostError",
     "LostClaim",
-    "MemoryRecords",
     "NotRunningStateError",
     "Page",
     "Progress",

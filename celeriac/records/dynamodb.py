@@ -7,9 +7,9 @@ Two workers and a caller may act on one task at once. This is what the condition
     worker B                               claim ✓ ── runs ── finish ✓
     caller                        cancel → asks B to stop       cancel → OVER
 
-Whoever holds the lease may write; a terminal state is never left. The answer to a write may be
-lost and botocore then sends it again: a refused write whose record already carries our own owner
-and the state we asked for has succeeded.
+Only the holder of the lease may write, and a terminal state is never left. If the answer to a
+write is lost, botocore sends the write again: a refused write whose record already carries our own
+owner and the state we asked for has succeeded.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from celeriac import clock, states
 from celeriac.clock import Clock, Millis
 from celeriac.records.expressions import (
+    ENDED,
+    EXISTS,
     NOT_AWAITING,
     NOT_CANCELLED,
     RUNNING,
@@ -32,7 +34,7 @@ from celeriac.records.expressions import (
     version_is,
 )
 from celeriac.records.items import to_item
-from celeriac.records.record import Failure, Progress, TaskRecord
+from celeriac.records.record import WITH_ITS_WORKER, Failure, Progress, TaskRecord
 from celeriac.records.store import (
     Cancellation,
     Claimed,
@@ -59,11 +61,11 @@ class DynamoRecords:
         self, client: DynamoDBClient, table: str, *, shards: int = 1, clock: Clock = clock.now
     ) -> None:
         self._table = Table(client, table)
-        self._shards = shards
+        self.shards = shards
         self._now = clock
 
     def create(self, record: TaskRecord) -> None:
-        self._table.put_new(to_item(record, self._shards))
+        self._table.put_new(to_item(record, self.shards))
 
     def get(self, task_id: str) -> TaskRecord | None:
         return self._table.get(task_id)
@@ -74,6 +76,13 @@ class DynamoRecords:
     def discard(self, task_id: str) -> bool:
         try:
             self._table.delete(task_id, UNSENT)
+        except RefusedError:
+            return False
+        return True
+
+    def forget(self, task_id: str) -> bool:
+        try:
+            self._table.delete(task_id, ENDED)
         except RefusedError:
             return False
         return True
@@ -120,12 +129,16 @@ class DynamoRecords:
             found = refused.found
         judgement = judge(found, attempt, owner, now)
         if isinstance(judgement, ClaimLost) and judgement.why is LostClaim.CANCELLED:
-            return self._bury(task_id, now)
+            return self._revoke_orphan(task_id, now)
         if judgement is not None:
             return judgement
         # The lease has passed: its worker is dead, or frozen for longer than it had promised.
-        # No owner means that a worker which had to stop handed the task back: none was lost.
-        lost = {"lost": 1} if found and found.lease_owner and not found.ahead else {}
+        # No owner means that it was handed back: by a worker that had to stop, or by one that saw
+        # its process die, and has counted that.
+        lost: dict[str, int] = {}
+        if found and found.lease_owner and not found.ahead:
+            lost = {"lost": 1}
+            changes["loss"] = WITH_ITS_WORKER
         try:
             return Claimed(
                 self._table.update(
@@ -141,7 +154,7 @@ class DynamoRecords:
             again = judge(refused.found, attempt, owner, now)
             return again or ClaimLost(LostClaim.HELD, refused.found)
 
-    def _bury(self, task_id: str, now: Millis) -> ClaimLost:
+    def _revoke_orphan(self, task_id: str, now: Millis) -> ClaimLost:
         """End a cancelled task whose worker didn't live to do it."""
         changes = {"state": states.REVOKED, "finished_at": now}
         try:
@@ -175,6 +188,7 @@ class DynamoRecords:
         failure: Failure,
         *,
         input: str | None = None,
+        limited: bool = False,
     ) -> TaskRecord:
         try:
             return self._held(
@@ -182,7 +196,7 @@ class DynamoRecords:
                 owner,
                 {"state": states.RETRY, "due_at": due_at, "failure": failure, "input": input},
                 condition=NOT_CANCELLED,
-                add={"attempt": 1},
+                add={"attempt": 1, "limited": 1} if limited else {"attempt": 1},
                 remove=("lease_until", "progress", "meta"),
             )
         except LeaseLostError as refused:
@@ -193,12 +207,12 @@ class DynamoRecords:
                 raise
         return self.finish(task_id, owner, states.REVOKED)
 
-    def release(self, task_id: str, owner: str, *, lost: bool = False) -> TaskRecord:
-        # A lease that has an owner and has passed is one whose worker was lost; had it only claimed
-        # the task ahead, it couldn't say so now.
-        leftovers = ("ahead",) if lost else ("lease_owner",)
+    def release(self, task_id: str, owner: str, *, crash: str | None = None) -> TaskRecord:
+        # A lease that has an owner and has passed is one whose worker was lost.
+        changes = {"lease_until": 0, "loss": crash}
+        add = {"crashes": 1} if crash else {}
         try:
-            return self._held(task_id, owner, {"lease_until": 0}, remove=leftovers)
+            return self._held(task_id, owner, changes, remove=("lease_owner", "ahead"), add=add)
         except LeaseLostError as refused:
             if refused.now_is is None or not is_free(refused.now_is):
                 raise
@@ -206,7 +220,7 @@ class DynamoRecords:
             return refused.now_is
 
     def hand_on(self, task_id: str, owner: str) -> TaskRecord:
-        leftovers = ("lease_until", "progress", "meta")
+        leftovers = ("lease_until", "progress", "meta", "limited")
         return self._held(
             task_id,
             owner,
@@ -291,6 +305,12 @@ class DynamoRecords:
             except RefusedError:
                 continue
             return Cancellation.STOPPING, asked
+
+    def note_mail_events(self, task_id: str) -> TaskRecord | None:
+        try:
+            return self._table.update(task_id, EXISTS, {"mail_events": True})
+        except RefusedError:
+            return None
 
     def newest(self, index: IndexShape, position: Position, limit: int) -> list[Entry]:
         return self._table.newest(index, position, limit)

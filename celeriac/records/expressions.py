@@ -11,7 +11,8 @@ from typing import Any
 
 from celeriac import states
 from celeriac.clock import Millis
-from celeriac.records.items import marshal, to_plain
+from celeriac.marshalling import marshal
+from celeriac.records.items import to_plain
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ UNSENT = Condition(
     "attribute_not_exists(pk) OR (#state = :pending AND attribute_not_exists(resent))",
     {":pending": states.PENDING},
 )
+# A condition that names no state would leave #state unused, which DynamoDB refuses.
+EXISTS = Condition("attribute_exists(#state)", {})
+_ENDED = _state_in(states.TERMINAL)
+ENDED = Condition(f"attribute_not_exists(pk) OR {_ENDED.text}", _ENDED.values)
 NOT_AWAITING = Condition("attribute_not_exists(awaits)", {})
 NOT_CANCELLED = Condition("attribute_not_exists(cancel_requested_at)", {})
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from celeriac import states
 from celeriac.clock import Millis
+from celeriac.contract.errors import Picklable
 from celeriac.records.record import TaskRecord
 from celeriac.records.store import Entry, Position, RecordStore
 from celeriac.topology import FAILURES, LISTING, IndexShape
@@ -26,7 +27,7 @@ _LISTING_KEY = re.compile(r"[0-9]{13}#.+", re.DOTALL)
 _LONGEST_LISTING_KEY = 1024
 
 
-class BadCursorError(ValueError):
+class BadCursorError(Picklable, ValueError):
     """The cursor is not one that a page gave out."""
 
     def __init__(self) -> None:
@@ -64,7 +65,6 @@ def list_tasks(
     *,
     limit: int,
     cursor: str | None = None,
-    shards: int = 1,
 ) -> Page:
     """A page of at most ``limit`` records.
 
@@ -77,7 +77,7 @@ def list_tasks(
     index = FAILURES if filter.status == states.FAILURE else LISTING
     start = Position(tenant, 0, below=decode_cursor(cursor), created_after=filter.created_after)
     streams = (
-        _entries(store, index, replace(start, shard=shard), limit) for shard in range(shards)
+        _entries(store, index, replace(start, shard=shard), limit) for shard in range(store.shards)
     )
     merged = heapq.merge(*streams, key=lambda entry: entry.listing_key, reverse=True)
     found: list[TaskRecord] = []

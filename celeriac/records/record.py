@@ -14,10 +14,21 @@ LONGEST_PROGRESS = 80
 LONGEST_MESSAGE = 160
 LONGEST_TYPE = 80
 
+#: How an attempt ended whose whole worker was lost: nobody was there to see more.
+WITH_ITS_WORKER = "its worker was lost"
+
 
 def cut(text: str, limit: int) -> str:
     """The beginning of a text, at most ``limit`` bytes of it, in characters that UTF-8 has."""
     return text.encode(errors="replace")[:limit].decode(errors="ignore")
+
+
+def text_of(error: BaseException) -> str:
+    """The message of an exception, whose ``__str__`` may be the user's own and raise."""
+    try:
+        return str(error)
+    except Exception as fault:  # noqa: BLE001 - whatever it raises
+        return f"The text of this {type(error).__name__} can't be made: {type(fault).__name__}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +57,14 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """The failure that an exception stands for."""
-        type_ = getattr(error, "type", None)
+        # Both are the author's own code, which may fail.
+        try:
+            type_ = getattr(error, "type", None)
+        except Exception:  # noqa: BLE001
+            type_ = None
         return cls(
             type=type_ if isinstance(type_, str) else type(error).__name__,
-            message=str(error),
+            message=text_of(error),
         )
 
 
@@ -57,7 +72,7 @@ class Failure:
 class TaskRecord:
     """The row of one task. Times are milliseconds since 1970 (UTC) unless said otherwise.
 
-    ``input`` and ``result`` are references that ``celeriac.values`` makes and follows.
+    ``input``, ``result`` and ``children`` are references, which ``celeriac.storage.values`` makes.
     """
 
     task_id: str
@@ -89,8 +104,13 @@ class TaskRecord:
     lease_until: Millis | None = None
     #: Claimed before a process was free to begin: a worker lost then may not have begun.
     ahead: bool = False
-    #: How many workers were lost while they were at it.
+    #: How many of its processes died, and how many whole workers were lost, while they were at it.
+    crashes: int = 0
     lost: int = 0
+    #: How the latest of these ended.
+    loss: str | None = None
+    #: How many of its attempts a service refused, which don't count.
+    limited: int = 0
     #: When a delayed first attempt, or the next one, may start.
     due_at: Millis | None = None
     started_at: Millis | None = None
@@ -102,6 +122,8 @@ class TaskRecord:
     result: str | None = None
     failure: Failure | None = None
     children: str | None = None
+    #: SES has said something of its mail, which ``celeriac.storage.mail_events`` keeps.
+    mail_events: bool = False
 
     @property
     def terminal(self) -> bool:
@@ -113,9 +135,19 @@ class TaskRecord:
         return self.state not in states.TERMINAL | states.WAITING
 
     @property
+    def attempts(self) -> int:
+        """The number of this attempt, those counted that ended with their process or worker."""
+        return self.attempt + self.crashes + self.lost
+
+    @property
     def retries(self) -> int:
         """How often it has been tried before, as Celery counts."""
         return self.attempt - self.first_attempt
+
+    @property
+    def counted(self) -> int:
+        """How many of these count, for the policy that says how many there may be."""
+        return self.retries - self.limited
 
     @property
     def listing_key(self) -> str:

@@ -13,11 +13,12 @@ from typing import Protocol
 
 from celeriac import states
 from celeriac.clock import Millis
+from celeriac.contract.errors import Picklable
 from celeriac.records.record import Failure, Progress, TaskRecord
 from celeriac.topology import IndexShape
 
 
-class RecordExistsError(Exception):
+class RecordExistsError(Picklable, Exception):
     """There is a record of this task already; ``existing`` is that record."""
 
     def __init__(self, existing: TaskRecord) -> None:
@@ -25,7 +26,7 @@ class RecordExistsError(Exception):
         self.existing = existing
 
 
-class LeaseLostError(Exception):
+class LeaseLostError(Picklable, Exception):
     """This attempt no longer holds the task: another took over, or the task has ended."""
 
     def __init__(self, task_id: str, owner: str, now_is: TaskRecord | None) -> None:
@@ -36,7 +37,7 @@ class LeaseLostError(Exception):
         self.now_is = now_is
 
 
-class NotRunningStateError(ValueError):
+class NotRunningStateError(Picklable, ValueError):
     """A running task can't say that it is in this state: it would be free for others to claim."""
 
     def __init__(self, state: str) -> None:
@@ -133,6 +134,9 @@ class Entry:
 class RecordStore(Protocol):
     """Where task records live: DynamoDB, or memory in tests."""
 
+    #: Over how many partitions each tenant's listing is spread.
+    shards: int
+
     def create(self, record: TaskRecord) -> None:
         """Write a new record. Raises ``RecordExistsError`` if the task has one."""
 
@@ -147,6 +151,9 @@ class RecordStore(Protocol):
 
         False if somebody has claimed it or had it sent again: then the task is accepted.
         """
+
+    def forget(self, task_id: str) -> bool:
+        """Remove the record of a task that has ended; False if it hasn't."""
 
     def resend(
         self,
@@ -200,17 +207,20 @@ class RecordStore(Protocol):
         failure: Failure,
         *,
         input: str | None = None,
+        limited: bool = False,
     ) -> TaskRecord:
         """End this attempt and make room for the next, with another input if one is given.
+
+        ``limited``: a service refused this attempt, which doesn't count.
 
         A task whose caller has asked for an end becomes REVOKED instead: nobody wants another
         attempt. Raises ``LeaseLostError``.
         """
 
-    def release(self, task_id: str, owner: str, *, lost: bool = False) -> TaskRecord:
+    def release(self, task_id: str, owner: str, *, crash: str | None = None) -> TaskRecord:
         """Give a running task back unfinished, claimable at once.
 
-        ``lost`` says that its process died, which counts against the task. Raises
+        ``crash`` says how its process died, which counts against the task. Raises
         ``LeaseLostError``.
         """
 
@@ -218,6 +228,7 @@ class RecordStore(Protocol):
         """Make a running task wait again, for the task that replaces it under its id.
 
         Counts as another attempt, so that a second delivery of the old message claims nothing.
+        What replaces the task has all the attempts of its own type, whatever was refused before.
         Raises ``LeaseLostError``.
         """
 
@@ -245,6 +256,9 @@ class RecordStore(Protocol):
 
     def cancel(self, task_id: str) -> tuple[Cancellation, TaskRecord] | None:
         """End a waiting task, or ask a running one to stop; None if there is no such task."""
+
+    def note_mail_events(self, task_id: str) -> TaskRecord | None:
+        """Note that there is news of the task's mail, whatever its state; None without a record."""
 
     def newest(self, index: IndexShape, position: Position, limit: int) -> list[Entry]:
         """What an index holds below a position, newest first, at most ``limit`` entries."""

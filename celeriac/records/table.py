@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from celeriac.contract.errors import Picklable
+from celeriac.marshalling import Item, marshal, unmarshal
 from celeriac.records.expressions import Condition, Update
-from celeriac.records.items import (
-    RECORD,
-    Item,
-    from_item,
-    listing_partition,
-    marshal,
-    partition,
-    unmarshal,
-)
+from celeriac.records.items import RECORD, from_item, listing_partition, partition
 from celeriac.records.record import TaskRecord
 from celeriac.records.store import Entry, Position, RecordExistsError
 from celeriac.records.updates import Updates
@@ -29,7 +23,7 @@ if TYPE_CHECKING:
 BATCH_GET_LIMIT = 100
 
 
-class RefusedError(Exception):
+class RefusedError(Picklable, Exception):
     """A condition did not hold; ``found`` is the record it was held against."""
 
     def __init__(self, found: TaskRecord | None) -> None:

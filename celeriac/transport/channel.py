@@ -14,12 +14,13 @@ from typing import Any
 from botocore.config import Config
 from kombu.transport import SQS, virtual
 
-from celeriac.transport.batches import BATCH_LIMIT
-from celeriac.transport.delays import LONGEST_DELAY, send_later
-from celeriac.transport.held import Held, HeldMessage
+from celeriac.topology import LONGEST_DELAY
+from celeriac.transport.delays import send_later
+from celeriac.transport.held import HeldMessage, HeldMessages
 from celeriac.transport.outbox import current as current_outbox
 from celeriac.transport.polls import Polls
 from celeriac.transport.settling import Settling
+from celeriac.transport.tens import BATCH_LIMIT
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +36,9 @@ _ATTRIBUTES = ["ApproximateReceiveCount"]
 
 
 class QoS(SQS.QoS):
-    """Rejecting makes a message visible again, at once or later; nothing is sent anew."""
+    """Rejecting returns a message, now or after a delay; nothing is sent again."""
 
-    #: Given back by the channel when it closes, not by a finalizer at exit.
+    #: The channel returns its messages when it closes, not a finalizer at exit.
     restore_at_shutdown = False
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
@@ -54,13 +55,13 @@ class Channel(SQS.Channel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.held = Held()
+        self.held = HeldMessages()
         self.last_poll_at = monotonic()
         self._polls = Polls(timedelta(seconds=self.wait_time_seconds))
         self._failed_polls = 0
         self._draining = False
         self._resting = False
-        self._hide: dict[str, timedelta] = {}
+        self._returns_after: dict[str, timedelta] = {}
 
     # -- clients
 
@@ -99,6 +100,12 @@ class Channel(SQS.Channel):
         # publish of every process.
         return 0
 
+    def _purge(self, queue: str) -> int:
+        """`celery purge` asks for this. Raises ``PurgeRefusedError``."""
+        from celeriac.transport.purging import PurgeRefusedError
+
+        raise PurgeRefusedError(queue)
+
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         delay = timedelta(seconds=message["properties"].get("DelaySeconds") or 0)
         if delay > LONGEST_DELAY:
@@ -109,7 +116,10 @@ class Channel(SQS.Channel):
             super()._put(queue, message, **kwargs)
             return
         properties = message["properties"]
+        attributes = properties.pop("message_attributes", None)
         parameters = {"QueueUrl": self._new_queue(queue), "MessageBody": json.dumps(message)}
+        if attributes:
+            parameters["MessageAttributes"] = attributes
         if delay:
             parameters["DelaySeconds"] = int(delay.total_seconds())
         if "MessageGroupId" in properties:
@@ -149,6 +159,8 @@ class Channel(SQS.Channel):
     def _on_polled(self, queue: str, answer: Any) -> None:
         messages = answer.body.get("Messages", [])
         self._polls.end(queue, messages=len(messages), failed=not answer.ok)
+        # Answered or not: a worker is well that tries.
+        self.last_poll_at = monotonic()
         if not answer.ok:
             self._failed_polls += 1
             ceiling = FIRST_PAUSE.total_seconds() * 2 ** min(self._failed_polls, 10)
@@ -158,7 +170,6 @@ class Channel(SQS.Channel):
             self._poll_in_line()
             return
         self._failed_polls = 0
-        self.last_poll_at = monotonic()
         callback = self.connection._callbacks.get(queue)  # noqa: SLF001 - as the base class does
         url = self._new_queue(queue)
         if messages and (callback is None or self._draining or self._resting):
@@ -180,12 +191,14 @@ class Channel(SQS.Channel):
         tag = message["ReceiptHandle"]
         try:
             callback(self._message_to_python(message, queue, url))
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except Exception as error:
+            # Whatever its content, such as 100,000 nested lists.
             log.exception("a message that has not the shape of one goes to the dead-letter queue")
-            held = self.held.remove(tag)
+            # A text that can't be parsed has not been held yet.
+            held = self.held.remove(tag) or self.held.add(tag, url, message)
+            self.held.remove(tag)
             self.qos.ack(tag)
-            if held is not None:
-                self.settling.bury(held, f"malformed message: {error!r}")
+            self.settling.dead_letter(held, f"malformed message: {error!r}")
 
     def _envelope_payload(
         self, payload: dict[str, Any], raw_text: str, message: dict[str, Any], q_url: str
@@ -211,7 +224,7 @@ class Channel(SQS.Channel):
         return bool(self.qos.can_consume()) and not self._resting
 
     def rest(self, resting: bool) -> None:
-        """Begin no more polls, or go on; whoever wakes the channel next has it poll again."""
+        """Begin no more polls, or go on: the next wake polls again."""
         if self._resting and not resting:
             self.last_poll_at = monotonic()
         self._resting = resting
@@ -220,14 +233,14 @@ class Channel(SQS.Channel):
         """There is room again: poll the queues that wait for some."""
         self.hub.call_soon(self._poll_in_line)
 
-    # -- acknowledging and giving back
+    # -- settling
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         """Delete the message, with others, within tens of milliseconds.
 
         A lost acknowledgement costs one redelivery, which the claim drops.
         """
-        held, _ = self._let_go(delivery_tag)
+        held, _ = self._drop(delivery_tag)
         virtual.Channel.basic_ack(self, delivery_tag, multiple)
         if held is None:
             return
@@ -235,29 +248,29 @@ class Channel(SQS.Channel):
         self._wake_if_consuming()
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Make the message visible again, or move it to the dead-letter queue."""
-        held, hidden_for = self._let_go(delivery_tag)
+        """Return the message to its queue, or dead-letter it."""
+        held, delay = self._drop(delivery_tag)
         virtual.Channel.basic_reject(self, delivery_tag, requeue=requeue)
         if held is None:
             return
         if requeue:
-            self.settling.show([held.delivery], after=hidden_for)
+            self.settling.return_after([held.delivery], delay=delay)
         else:
-            self.settling.bury(held, "rejected")
+            self.settling.dead_letter(held, "rejected")
         self._wake_if_consuming()
 
-    def hide(self, delivery_tag: str, duration: timedelta) -> None:
-        """Let a message that is rejected next, and comes back, stay hidden for so long."""
+    def return_after(self, delivery_tag: str, delay: timedelta) -> None:
+        """Have a message that is rejected next return after this delay."""
         if self.held.get(delivery_tag) is not None:
-            self._hide[delivery_tag] = duration
+            self._returns_after[delivery_tag] = delay
 
-    def _let_go(self, delivery_tag: str) -> tuple[HeldMessage | None, timedelta]:
-        """Hold a message no longer; what it was, and for how long it was to be hidden."""
-        hidden_for = self._hide.pop(delivery_tag, timedelta(0))
-        return self.held.remove(delivery_tag), hidden_for
+    def _drop(self, delivery_tag: str) -> tuple[HeldMessage | None, timedelta]:
+        """Stop holding a message: the message, and the delay of its return."""
+        delay = self._returns_after.pop(delivery_tag, timedelta(0))
+        return self.held.remove(delivery_tag), delay
 
     def _release_messages(self, queue: str, qname: str, messages: list[dict[str, Any]]) -> None:
-        self.settling.show((queue, each["ReceiptHandle"]) for each in messages)
+        self.settling.return_after((queue, each["ReceiptHandle"]) for each in messages)
 
     def _wake_if_consuming(self) -> None:
         if self.hub is not None and not self._draining:
@@ -270,28 +283,28 @@ class Channel(SQS.Channel):
         self._draining = True
         self.settling.end()
 
-    def forget(self, delivery_tag: str) -> None:
-        """Let go of a message without a word to SQS."""
-        self._let_go(delivery_tag)
+    def abandon(self, delivery_tag: str) -> None:
+        """Stop holding a message that another worker has. SQS is told nothing."""
+        self._drop(delivery_tag)
         self.qos.ack(delivery_tag)
         self._wake_if_consuming()
 
-    def give_back(self, delivery_tags: list[str]) -> None:
-        """Make held messages visible again at once.
+    def return_now(self, delivery_tags: list[str]) -> None:
+        """Return held messages to their queues, visible now.
 
-        Doesn't poll for others: a busy worker would receive the same ones again.
+        This doesn't poll: a busy worker would receive the same messages again.
         """
         shown = []
         for tag in delivery_tags:
-            held, _ = self._let_go(tag)
+            held, _ = self._drop(tag)
             if held is not None:
                 # Only what is held: another mark would count against the room there is.
                 self.qos.ack(tag)
                 shown.append(held.delivery)
-        self.settling.show(shown)
+        self.settling.return_after(shown)
 
-    def hang_up(self) -> None:
-        """End the polls that are under way; what they bring in this moment is given back.
+    def end_polls(self) -> None:
+        """End the polls that are under way. Messages that arrive meanwhile are returned.
 
         On the event loop's thread, once the loop has ended.
         """

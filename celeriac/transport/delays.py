@@ -10,14 +10,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from celeriac.messages import attempt_of
-from celeriac.services import services
-
-#: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-LONGEST_DELAY = timedelta(minutes=15)
+from celeriac import clock
+from celeriac.aws import clients
+from celeriac.transport.message import attempt_of
 
 
 def send_later(queue_url: str, message: Mapping[str, Any], delay: timedelta) -> None:
@@ -29,11 +27,11 @@ def send_later(queue_url: str, message: Mapping[str, Any], delay: timedelta) -> 
         botocore.exceptions.BotoCoreError: EventBridge Scheduler can't be reached.
         botocore.exceptions.ClientError: it refused.
     """
-    settings = services().settings
-    scheduler = services().scheduler
+    settings = clients().settings
+    scheduler = clients().scheduler
     headers = message["headers"]
     queue_name = queue_url.removeprefix(settings.queue_url_prefix)
-    due_at = datetime.now(UTC) + delay
+    due_at = clock.to_datetime(clock.now()) + delay
     try:
         scheduler.create_schedule(
             Name=_name(f"{headers['id']}-{attempt_of(headers)}"),

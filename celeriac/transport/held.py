@@ -37,7 +37,7 @@ class HeldMessage:
         return self.queue_url, self.receipt_handle
 
 
-class Held:
+class HeldMessages:
     """The held messages, by delivery tag."""
 
     def __init__(self) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from celeriac.transport.batches import BATCH_LIMIT
+from celeriac.transport import tens
+from celeriac.transport.tens import BATCH_LIMIT
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -94,16 +95,15 @@ def _batches(
 def _send(url: str, batch: list[tuple[SQSClient, str, dict[str, Any]]]) -> list[str]:
     """The ids of the tasks whose messages were not sent."""
     for _ in range(TRIES):
-        entries: list[Any] = [
-            {"Id": str(n), **{key: value for key, value in each[2].items() if key != "QueueUrl"}}
-            for n, each in enumerate(batch)
-        ]
+        entries: list[Any] = tens.numbered(
+            {key: value for key, value in each[2].items() if key != "QueueUrl"} for each in batch
+        )
         try:
             answer = batch[0][0].send_message_batch(QueueUrl=url, Entries=entries)
         except (ClientError, BotoCoreError) as error:
             log.warning("SendMessageBatch: %s", error)
             break
-        failed = {int(each["Id"]) for each in answer.get("Failed", [])}
+        failed = tens.failures(answer)
         batch = [each for n, each in enumerate(batch) if n in failed]
         if not batch:
             break

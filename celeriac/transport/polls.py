@@ -1,12 +1,13 @@
 """Which queue is polled next, for how many messages, and how long a poll waits.
 
-An idle slot never waits for a poll interval: a worker that is full is woken by the next
-acknowledgement, and a poll that ends is followed by the next at once.
+An idle slot never waits for a poll interval. The next acknowledgement wakes a full worker, and each
+poll is followed by the next at once.
 
-With room for a message from each queue, all are polled side by side. With less, those that gave
-something last take turns, first come, first served, and a turn doesn't wait for messages to come:
-else each would bring one, and what there was no room for would go back, nearer to SQS's limit of
-receives each time. One that gave nothing is polled beside them, and waits: it likely brings none.
+With room for a message from each queue, all are polled side by side. With less room,
+the queues that last gave messages take turns, first come, first served. A turn's poll doesn't wait
+for messages. If all waited, each could bring one, and the surplus would return to its queue, one
+receive closer to SQS's limit. A queue that gave nothing is polled alongside and waits: it likely
+brings none.
 
     room for one    A ─ 1 ─ task ─ B ─ 1 ─ task ─ C ─ 0, B ─ …
                                                    └─ C ─────────── waits
@@ -17,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from celeriac.transport.batches import BATCH_LIMIT
+from celeriac.transport.tens import BATCH_LIMIT
 
 #: How long a poll waits that follows messages, or a fault. One that is never answered is noticed
 #: only some seconds after its wait is over, so a busy worker's are short. An idle one's are as
@@ -48,7 +49,7 @@ class Polls:
     def begin(self, queue: str, room: int, queues: int) -> Poll | None:
         """The poll to make of a queue, one of several; None if it is to wait in line.
 
-        ``room`` is how many messages may be held beside those that are.
+        ``room`` is how many more messages may be held.
         """
         if queue in self._under_way:
             return None

@@ -1,8 +1,8 @@
 """Calls of SQS on kombu's event loop. A failed call is an answer too; nothing raises or hangs.
 
-kombu 5.7.0 hands a time-out to its curl client, which never sets it, takes curl's milliseconds for
-seconds, and answers a 5xx with an empty list that its caller can't take
-(``asynchronous/http/curl.py``, ``aws/connection.py``).
+kombu 5.7.0 passes a time-out to its curl client, which never sets it and takes curl's milliseconds
+for seconds (``asynchronous/http/curl.py``). Its answer to a 5xx is an empty list, on which its
+caller fails (``aws/connection.py``).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.httpsession import get_cert_path
 from kombu.asynchronous.http import Headers, Request
 from kombu.asynchronous.http.curl import CurlClient
+
+from celeriac import clock
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class Answer:
 class Curl(CurlClient):
     """kombu's curl client, with the time-outs that its requests carry.
 
-    The event loop closes it when the worker has to connect anew. It does nothing from then on.
+    The event loop closes it when the worker has to reconnect. It does nothing from then on.
     """
 
     #: The event loop's timer for the one moment at which curl wants to be called next.
@@ -160,6 +162,7 @@ class SqsRequests:
             self._hub.call_soon(lambda: done(answer))
             return
         prepared = aws_request.prepare()
+        sent = clock.machine()
         request = Request(
             prepared.url,
             method=prepared.method,
@@ -168,12 +171,14 @@ class SqsRequests:
             connect_timeout=CONNECT_TIMEOUT.total_seconds(),
             request_timeout=(wait + ANSWER_TIMEOUT).total_seconds(),
             ca_certs=self._certificates,
-            on_ready=lambda response: done(_read(operation, response)),
+            on_ready=lambda response: done(_read(operation, response, sent)),
         )
         self._curl.add_request(request)
 
 
-def _read(operation: str, response: Any) -> Answer:
+def _read(operation: str, response: Any, sent: clock.Millis) -> Answer:
+    # kombu gathers the answer's headers among those of the request (``http/curl.py``).
+    clock.observe(response.request.headers.get("Date"), sent, clock.machine())
     if response.code != HTTPStatus.OK:
         reason = str(response.error or "") or _error_type(response.body)
         return Answer({}, f"{operation}: HTTP {response.code} {reason}".rstrip())

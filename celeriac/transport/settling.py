@@ -1,7 +1,7 @@
-"""What becomes of a received message: deleted, visible again, or moved to the dead-letter queue.
+"""Settles received messages: deletes, returns or dead-letters them.
 
-On the event loop, ten to a call and without blocking it. Where there is none, or it is about to
-end, at once.
+On the event loop this takes ten messages to a call, and doesn't block. Without an event loop, or
+when it is about to end, each call is made at once.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from celeriac.transport.batches import BATCH_LIMIT, Batches
+from celeriac.contract.queues import DEAD_LETTER_SUFFIX
+from celeriac.transport import tens
+from celeriac.transport.acknowledgements import Acknowledgements
 from celeriac.transport.held import HeldMessage
-from tasks.contract.queues import DEAD_LETTER_SUFFIX
 
 if TYPE_CHECKING:
     # Only for the types: those who send import this too, and have no pycurl.
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How long a message stays hidden that couldn't be moved to the dead-letter queue.
-BURY_AGAIN_AFTER = timedelta(seconds=5)
+#: A message that couldn't be dead-lettered returns after this delay.
+DEAD_LETTER_AGAIN_AFTER = timedelta(seconds=5)
 
 
 class Settling:
@@ -40,26 +41,28 @@ class Settling:
         self._at_once = hub is None
 
     @cached_property
-    def _deletes(self) -> Batches:
-        return Batches("DeleteMessageBatch", self._requests(), self._hub)
+    def _deletes(self) -> Acknowledgements:
+        return Acknowledgements("DeleteMessageBatch", self._requests(), self._hub)
 
     @cached_property
-    def _visibilities(self) -> Batches:
-        return Batches("ChangeMessageVisibilityBatch", self._requests(), self._hub)
+    def _visibilities(self) -> Acknowledgements:
+        return Acknowledgements("ChangeMessageVisibilityBatch", self._requests(), self._hub)
 
     def delete(self, message: HeldMessage) -> None:
-        """Delete it. One that can't be is delivered again."""
+        """Delete a message. If that fails, SQS delivers it again."""
         if self._at_once:
             self._call("delete_message_batch", [(message.queue_url, _handle(message))])
         else:
             self._deletes.add(message.queue_url, **_handle(message))
 
-    def show(self, deliveries: Iterable[tuple[str, str]], after: timedelta = timedelta(0)) -> None:
-        """Make messages visible to all workers, at once or later.
+    def return_after(
+        self, deliveries: Iterable[tuple[str, str]], delay: timedelta = timedelta(0)
+    ) -> None:
+        """Return messages to their queues, now or after a delay.
 
         ``deliveries`` are the URLs of their queues, each with a receipt handle.
         """
-        seconds = max(0, round(after.total_seconds()))
+        seconds = max(0, round(delay.total_seconds()))
         entries = [
             (url, {"ReceiptHandle": handle, "VisibilityTimeout": seconds})
             for url, handle in deliveries
@@ -70,7 +73,7 @@ class Settling:
         for url, entry in entries:
             self._visibilities.add(url, **entry)
 
-    def bury(self, message: HeldMessage, why: str) -> None:
+    def dead_letter(self, message: HeldMessage, why: str) -> None:
         """Move it to its dead-letter queue.
 
         SQS has no such call: the message is sent there and then deleted here. A crash in between
@@ -84,12 +87,12 @@ class Settling:
             )
         except (ClientError, BotoCoreError) as error:
             log.warning("a message could not be moved to the dead-letter queue: %s", error)
-            self.show([message.delivery], after=BURY_AGAIN_AFTER)
+            self.return_after([message.delivery], delay=DEAD_LETTER_AGAIN_AFTER)
             return
         self._call("delete_message_batch", [(message.queue_url, _handle(message))])
 
     def end(self) -> None:
-        """From now on at once, and what waits to go with others too: the loop is about to end."""
+        """Send what waits for a batch now, and each later call at once: the loop ends soon."""
         self._at_once = True
         if "_deletes" in self.__dict__:
             self._call("delete_message_batch", self._deletes.take_all())
@@ -102,13 +105,11 @@ class Settling:
         for url, parameters in entries:
             by_queue.setdefault(url, []).append(parameters)
         for url, all_parameters in by_queue.items():
-            for start in range(0, len(all_parameters), BATCH_LIMIT):
-                chunk = all_parameters[start : start + BATCH_LIMIT]
+            for start in range(0, len(all_parameters), tens.BATCH_LIMIT):
+                # One call failing doesn't keep the others from being made.
+                chunk = all_parameters[start : start + tens.BATCH_LIMIT]
                 try:
-                    getattr(self._client(), method)(
-                        QueueUrl=url,
-                        Entries=[{"Id": str(n), **each} for n, each in enumerate(chunk)],
-                    )
+                    list(tens.call(getattr(self._client(), method), url, chunk))
                 except (ClientError, BotoCoreError) as error:
                     log.warning("%s: %s", method, error)
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from aws_cdk import App, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from infra.cdk.environments import DEV, Environment, environment
+from celeriac import Catalogue, catalogue
+from celeriac.cdk import Environment, Sources
+from infra.cdk.environments import DEV, TAG, environment
 from infra.cdk.stacks.api import Api
 from infra.cdk.stacks.data import Data
 from infra.cdk.stacks.delivery import Delivery
 from infra.cdk.stacks.ops import Ops
 from infra.cdk.stacks.workers import Workers
-from tasks.contract import Catalogue, catalogue
+
+#: The project's directory. Its packages, its locks and its worker/Dockerfile are deployed.
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """One deployment's stacks. ``delivery`` is there only where a repository may deploy."""
+    """One deployment's stacks. ``delivery`` exists only if a GitHub repository may deploy."""
 
     data: Data
     workers: Workers
@@ -30,11 +35,17 @@ class System:
 def compose(app: App, environment: Environment, catalogue: Catalogue) -> System:
     """Every stack of one deployment, checked against the AWS Solutions rules at synthesis."""
     prefix = environment.prefix
+    sources = Sources.of(ROOT)
     data = Data(app, f"{prefix}-data", environment=environment, catalogue=catalogue)
     workers = Workers(
-        app, f"{prefix}-workers", environment=environment, catalogue=catalogue, data=data
+        app,
+        f"{prefix}-workers",
+        environment=environment,
+        catalogue=catalogue,
+        data=data,
+        sources=sources,
     )
-    api = Api(app, f"{prefix}-api", environment=environment, data=data)
+    api = Api(app, f"{prefix}-api", environment=environment, data=data, sources=sources)
     ops = Ops(
         app,
         f"{prefix}-ops",
@@ -49,7 +60,8 @@ def compose(app: App, environment: Environment, catalogue: Catalogue) -> System:
         if environment.github
         else None
     )
-    Tags.of(app).add("celeriac:environment", environment.name)
+    for name, value in {**environment.tags, TAG: environment.title}.items():
+        Tags.of(app).add(name, value)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     return System(data=data, workers=workers, api=api, ops=ops, delivery=delivery)
 

@@ -1,4 +1,4 @@
-"""Deploying to AWS as moto plays it, with the real CDK command line, and running what came of it.
+"""Deploying to moto with the real CDK command line, and running tasks on the result.
 
 ``python -m infra.rehearsal`` (``make deploy-moto``). No account, no Docker, nothing left behind.
 """

@@ -2,140 +2,181 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.rehearsal import errands
+from celeriac import Queue, catalogue
+from infra.rehearsal import operator_actions as actions
+from infra.rehearsal.agent import REFUSAL
 from infra.rehearsal.app import ENVIRONMENT
 from infra.rehearsal.caller import Caller
 from infra.rehearsal.calls import read
 from infra.rehearsal.deployment import ROOT, Deployed, RehearsalError, Server, deploy
-from infra.rehearsal.function import Function
 from infra.rehearsal.permissions import (
+    ASKED_WHILE_BUSY,
+    UNUSED_BY_AGENT,
     UNUSED_BY_API,
+    UNUSED_BY_CHECK,
     USED_IN_FAULT_TESTS,
     Findings,
     check,
     policies,
     unused_by_workers,
 )
-from infra.rehearsal.samples import payload
-from infra.rehearsal.server import WATCHED
-from infra.rehearsal.workers import containers, running
-from tasks.contract import Catalogue, Queue, catalogue
+from infra.rehearsal.samples import samples, with_files
+from infra.rehearsal.server import AGENT_KEY, CHECK_KEY, worker_key
+from infra.rehearsal.stage import (
+    API_KEY_ID,
+    Stage,
+    function,
+    operator,
+    workers,
+)
+from tasks.queues import DEFAULT, MAINTENANCE
 
-API_KEY_ID = f"{WATCHED}000000API"
+#: The queues of the task types that operators' actions submit.
+_ACTED_ON = {DEFAULT.name, MAINTENANCE.name}
+
+#: The task type whose mail bounces.
+_MAILS = "send-email"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of it: the resource types moto passed over, each task type's last state, and
-    how the calls compare with what the roles may do."""
+    """The resource types that moto ignored, each task's last state, the task types without an
+    example that can be submitted, and how the calls compare with the roles' policies."""
 
     ignored: list[str]
     states: dict[str, str]
+    not_rehearsed: list[str]
     permissions: Findings
+    #: The queues whose workers ECS refused to protect.
+    refused: list[str]
 
     @property
     def faults(self) -> list[str]:
-        """What keeps it from being a success, a line each."""
+        """Each fault in a line; a success has none."""
         return [
             *(f"{name} ended in {end}" for name, end in self.states.items() if end != "SUCCESS"),
             *(f"not allowed: {each}" for each in self.permissions.denied),
             *(f"granted, unused, unexplained: {each}" for each in self.permissions.unexplained),
-            *(f"explained in vain: {each}" for each in self.permissions.stale),
+            *(f"explained without need: {each}" for each in self.permissions.stale),
         ]
 
 
-def rehearse(directory: Path) -> Outcome:
-    """Deploy, run a task of each type, compare calls with permissions.
+def rehearse(directory: Path, *, first: Callable[[Stage], object] = lambda _: None) -> Outcome:
+    """Deploy, run every example of each task type, compare calls with permissions.
+
+    ``first`` is called once the API and all workers run, before anything else is done with them.
 
     Raises:
         RehearsalError: a step failed.
     """
     server = Server(directory)
+    types = catalogue()
+    rehearsed = samples(types)
+    queues = sorted({types[name].queue.name for name in rehearsed} | _ACTED_ON)
     try:
         deployed = deploy(server, ENVIRONMENT, directory)
-        states = run_all_task_types(server, deployed, catalogue(), directory)
+        states = run_all(server, deployed, rehearsed, queues, directory, first)
+        # The roles of other queues' workers had no occasion to use their grants.
+        keys = {worker_key(queue): queue for queue in queues}
+        known = {API_KEY_ID, CHECK_KEY, AGENT_KEY, *keys}
+        roles = {key: policies for key, policies in _roles(server).items() if key in known}
         return Outcome(
             ignored=server.ignored(),
             states=states,
+            not_rehearsed=sorted(types.keys() - rehearsed.keys()),
             permissions=check(
-                read(server.calls),
-                _roles(server),
+                (each for each in read(server.calls) if each[0] in known),
+                roles,
                 {
                     API_KEY_ID: UNUSED_BY_API,
-                    **{worker_key(queue): unused_by_workers(queue) for queue in Queue},
+                    CHECK_KEY: UNUSED_BY_CHECK,
+                    AGENT_KEY: UNUSED_BY_AGENT,
+                    **{key: unused_by_workers(Queue(queue)) for key, queue in keys.items()},
                 },
-                elsewhere={worker_key(queue): USED_IN_FAULT_TESTS for queue in Queue},
+                elsewhere=dict.fromkeys(keys, USED_IN_FAULT_TESTS | ASKED_WHILE_BUSY),
             ),
+            refused=[
+                queue for queue in queues if REFUSAL in (directory / f"{queue}.log").read_text()
+            ],
         )
     finally:
         server.stop()
 
 
-def run_all_task_types(
-    server: Server, deployed: Deployed, types: Catalogue, directory: Path
+def run_all(
+    server: Server,
+    deployed: Deployed,
+    rehearsed: Mapping[str, list[dict[str, Any]]],
+    queues: list[str],
+    directory: Path,
+    first: Callable[[Stage], object],
 ) -> dict[str, str]:
-    """Submit one task of each type through the function, and wait for their ends, by type."""
+    """Submit every sample through the function, and wait for the last state of each."""
     settings = deployed.settings
     if settings != _function_environment(server):
         raise RehearsalError("The outputs aren't the settings that the function runs with.")
-    queues = {each.queue for each in types.values()}
-    wanted = {
-        name: container
-        for name, container in containers(server, settings["CELERIAC_CLUSTER_NAME"]).items()
-        if name in {queue.queue_name for queue in queues}
-    }
-    keys = {queue.queue_name: worker_key(queue) for queue in Queue}
-    deployer = {**_basics(), **server.environment(), **settings}
-    with Function(
-        handler="api.handler.handler",
-        environment={**_basics(), **server.environment(API_KEY_ID), **settings},
-        log=directory / "api.log",
-    ) as api:
+    deployer = operator(server, deployed)
+    with function(server, deployed, directory) as api:
         caller = Caller(api, _make_api_key(deployer))
-        with running(server, wanted, directory, keys):
+        with workers(server, deployed, queues, directory) as running:
+            first(
+                Stage(
+                    environment=ENVIRONMENT,
+                    server=server,
+                    deployed=deployed,
+                    api=api,
+                    workers=running,
+                )
+            )
             caller.ask("GET", "/health/ready")
-            ids = {name: caller.submit(name, payload(name, caller.upload)) for name in types}
+            ids = {
+                f"{name}, example {place}": caller.submit(name, with_files(each, caller.upload))
+                for name, found in rehearsed.items()
+                for place, each in enumerate(found, 1)
+            }
+            ids["a large task"] = actions.submit_large(caller)
             ends = {name: caller.end(id) for name, id in ids.items()}
+        for name, id in ids.items():
+            if name.startswith(f"{_MAILS},"):
+                actions.bounce(api, caller, id, settings["CELERIAC_MAIL_CONFIGURATION_SET"])
         urls = settings["CELERIAC_QUEUE_URL_PREFIX"]
-        _run_errands(server, caller, deployer, urls, ids)
-        lost = errands.lose(server, caller, urls, settings["CELERIAC_CLUSTER_NAME"])
-        maintenance = {Queue.MAINTENANCE.queue_name: wanted[Queue.MAINTENANCE.queue_name]}
-        with running(server, maintenance, directory, keys):
+        _act(server, caller, deployer, urls, ids["a large task"])
+        actions.lose(server, caller, urls, settings["CELERIAC_CLUSTER_NAME"])
+        with workers(server, deployed, [MAINTENANCE.name], directory):
             repair = caller.submit("cleanup", {"grace": 0})
             ends["cleanup, of a lost task"] = caller.end(repair)
-        errands.see_sent_again(caller, repair, lost)
-        errands.submit_in_vain(server, caller, urls)
+        actions.see_sent_again(caller, repair)
+        actions.submit_to_a_missing_queue(server, caller, urls)
         return ends
 
 
-def _run_errands(
-    server: Server,
-    caller: Caller,
-    deployer: Mapping[str, str],
-    urls: str,
-    ids: Mapping[str, str],
+def _act(
+    server: Server, caller: Caller, deployer: Mapping[str, str], urls: str, large: str
 ) -> None:
-    errands.look_around(caller, ids["process-file"])
-    errands.follow_large_result(caller, ids["long-running"])
-    errands.fetch_large(caller)
-    errands.cancel(caller)
-    errands.send_again_what_is_due_later(caller, deployer)
-    errands.redrive_and_purge(server, caller, urls)
+    actions.look_around(caller)
+    actions.follow_large_result(caller, large)
+    actions.retry_large(caller)
+    actions.cancel(caller)
+    actions.send_again_what_is_due_later(caller, deployer)
+    actions.redrive_and_purge(server, caller, urls)
 
 
 def _roles(server: Server) -> dict[str, list[dict[str, Any]]]:
     """The policies of the function and of each queue's workers, by the access key they use."""
-    (function,) = server.client("lambda").list_functions()["Functions"]
-    names = {API_KEY_ID: function["Role"].rpartition("/")[2]}
+    names = {
+        API_KEY_ID if each["Handler"].endswith("handler.handler") else CHECK_KEY: each[
+            "Role"
+        ].rpartition("/")[2]
+        for each in server.client("lambda").list_functions()["Functions"]
+    }
     # moto's ECS forgets a task's role, so its name is the template's.
     cloudformation, stack = server.client("cloudformation"), f"{ENVIRONMENT.prefix}-workers"
     made = {
@@ -146,24 +187,24 @@ def _roles(server: Server) -> dict[str, list[dict[str, Any]]]:
     for service in resources.values():
         if service["Type"] == "AWS::ECS::Service":
             task = resources[service["Properties"]["TaskDefinition"]["Ref"]]["Properties"]
-            queue = next(
-                each for each in Queue if each.queue_name == service["Properties"]["ServiceName"]
-            )
-            names[worker_key(queue)] = made[task["TaskRoleArn"]["Fn::GetAtt"][0]]
+            names[worker_key(service["Properties"]["ServiceName"])] = made[
+                task["TaskRoleArn"]["Fn::GetAtt"][0]
+            ]
+            # Those of other services say the same.
+            names[AGENT_KEY] = made[task["ExecutionRoleArn"]["Fn::GetAtt"][0]]
     iam = server.client("iam")
     return {key: policies(iam, name) for key, name in names.items()}
 
 
-def worker_key(queue: Queue) -> str:
-    """The access key id by which the server tells this queue's workers from other callers."""
-    return f"{WATCHED}{queue.name[:9]:0<9}"
-
-
 def _function_environment(server: Server) -> dict[str, str]:
-    """The function's variables, as Lambda has them."""
+    """The variables of the API's functions, as Lambda has them."""
     functions = server.client("lambda").list_functions()["Functions"]
-    (variables,) = (each["Environment"]["Variables"] for each in functions)
-    return dict(variables)
+    first, *others = (
+        each["Environment"]["Variables"] for each in functions if "Environment" in each
+    )
+    if any(each != first for each in others):
+        raise RehearsalError("The API's functions run with different settings.")
+    return dict(first)
 
 
 def _make_api_key(deployer: dict[str, str]) -> str:
@@ -178,10 +219,6 @@ def _make_api_key(deployer: dict[str, str]) -> str:
     return done.stdout.strip()
 
 
-def _basics() -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/tmp")}  # noqa: S108
-
-
 def main() -> int:
     """The command line."""
     with tempfile.TemporaryDirectory(prefix="celeriac-rehearsal-") as directory:
@@ -193,6 +230,8 @@ def main() -> int:
     sys.stdout.write(f"moto ignored: {', '.join(outcome.ignored) or 'nothing'}\n")
     for name, end in outcome.states.items():
         sys.stdout.write(f"{name}: {end}\n")
+    for name in outcome.not_rehearsed:
+        sys.stdout.write(f"{name}: not run, its payload model has no example that can be\n")
     sys.stdout.write(f"{outcome.permissions.allowed} distinct calls allowed by their roles\n")
     for fault in outcome.faults:
         sys.stderr.write(f"{fault}\n")

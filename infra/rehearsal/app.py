@@ -1,16 +1,28 @@
-"""The CDK app of the rehearsal: ``dev``, with a sender of mail."""
+"""The CDK app of the rehearsal: ``dev``, with a sender of mail.
+
+Its leases are short, so that the tasks of a killed worker are taken over soon.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from aws_cdk import App
 
+from celeriac import catalogue
+from celeriac.cdk import Mail
 from infra.cdk.app import compose
 from infra.cdk.environments import DEV
-from tasks.contract import catalogue
+from infra.rehearsal.secrets import PARAMETER
 
-ENVIRONMENT = replace(DEV, mail_from="tasks@celeriac.dev")
+ENVIRONMENT = replace(
+    DEV,
+    mail=Mail(sender="tasks@celeriac.dev"),
+    environment={"REHEARSED": "here"},
+    secrets={"REHEARSAL_TOKEN": PARAMETER},
+    settings={"visibility": timedelta(seconds=20)},
+)
 
 if __name__ == "__main__":
     app = App()

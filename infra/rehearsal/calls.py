@@ -22,6 +22,11 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
 _SCOPE = re.compile(r"Credential=(?P<key>[^/]+)/\d+/[^/]+/(?P<service>[^/]+)/aws4_request")
+#: What a policy's condition on an item's partition is about.
+LEADING_KEY = "dynamodb:LeadingKeys"
+_PARTITION_KEY = "pk"
+_PARTITION_KEYS = {_PARTITION_KEY, "list_pk", "failed_pk"}
+_EQUALITIES = re.compile(r"(#?\w+)\s*=\s*(:\w+)")
 _KEYS_TO_DELETE = re.compile(r"<Key>(.*?)</Key>")
 
 
@@ -39,7 +44,7 @@ class Asked:
 
 
 def asked(environ: Mapping[str, Any], body: bytes) -> Iterator[Asked]:
-    """What a request needs permission for; nothing for one that nobody signed."""
+    """The permissions that a request needs; none for an unsigned one."""
     query = {
         name: values[0]
         for name, values in parse_qs(
@@ -62,7 +67,7 @@ def asked(environ: Mapping[str, Any], body: bytes) -> Iterator[Asked]:
 
 
 def asked_by(call: Mapping[str, str]) -> Iterator[Asked]:
-    """What a call needs permission for that ``bench.standin`` has kept."""
+    """What a call needs permission for that ``celeriac.local.standin`` has kept."""
     environ = {
         "REQUEST_METHOD": call["method"],
         "PATH_INFO": call["path"],
@@ -109,15 +114,38 @@ def _dynamodb(request: _Request) -> _Needs:
             for item in parameters["TransactItems"]:
                 ((kind, write),) = item.items()
                 action = "ConditionCheckItem" if kind == "ConditionCheck" else f"{kind}Item"
-                yield f"dynamodb:{action}", _arn("dynamodb", f"table/{write['TableName']}")
-        case "BatchGetItem" | "BatchWriteItem" as action:
-            for table in parameters["RequestItems"]:
-                yield f"dynamodb:{action}", _arn("dynamodb", f"table/{table}")
+                table = _arn("dynamodb", f"table/{write['TableName']}")
+                yield f"dynamodb:{action}", table, _leading_key(write)
+        case "BatchGetItem":
+            for table, wanted in parameters["RequestItems"].items():
+                for key in wanted["Keys"]:
+                    where = _arn("dynamodb", f"table/{table}")
+                    yield "dynamodb:BatchGetItem", where, _leading_key({"Key": key})
+        case "BatchWriteItem":
+            for table, writes in parameters["RequestItems"].items():
+                for (write,) in (each.values() for each in writes):
+                    where = _arn("dynamodb", f"table/{table}")
+                    yield "dynamodb:BatchWriteItem", where, _leading_key(write)
         case action:
             resource = f"table/{parameters.get('TableName', '')}"
             if index := parameters.get("IndexName"):
                 resource += f"/index/{index}"
-            yield f"dynamodb:{action}", _arn("dynamodb", resource)
+            yield f"dynamodb:{action}", _arn("dynamodb", resource), _leading_key(parameters)
+
+
+def _leading_key(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """The partition key's value of one item, or of a query; nothing where a call has none.
+
+    AWS compares a policy's ``dynamodb:LeadingKeys`` with all of a request's, and here each is an
+    asking of its own.
+    """
+    item = parameters.get("Key") or parameters.get("Item") or {}
+    if _PARTITION_KEY in item:
+        return {LEADING_KEY: item[_PARTITION_KEY]["S"]}
+    for name, value in _EQUALITIES.findall(parameters.get("KeyConditionExpression", "")):
+        if parameters.get("ExpressionAttributeNames", {}).get(name, name) in _PARTITION_KEYS:
+            return {LEADING_KEY: parameters["ExpressionAttributeValues"][value]["S"]}
+    return {}
 
 
 def _s3(request: _Request) -> _Needs:
@@ -167,16 +195,26 @@ def _ses(request: _Request) -> _Needs:
     raw = "Raw" in parameters.get("Content", {})
     recipients = chain.from_iterable(parameters.get("Destination", {}).values())
     # In its sandbox SES asks for recipients too, where their identities are the account's.
-    for address in (sender, *(parseaddr(each)[1] for each in recipients)):
+    addresses = (sender, *(parseaddr(each)[1] for each in recipients))
+    resources = [f"identity/{address}" for address in addresses]
+    if name := parameters.get("ConfigurationSetName"):
+        resources.append(f"configuration-set/{name}")
+    for resource in resources:
         yield (
             "ses:SendRawEmail" if raw else "ses:SendEmail",
-            _arn("ses", f"identity/{address}"),
+            _arn("ses", resource),
             {"ses:FromAddress": sender},
         )
 
 
 def _ecs(request: _Request) -> _Needs:
     parameters = request.json
+    if request.target == "RunTask":
+        yield "ecs:RunTask", parameters["taskDefinition"]
+        return
+    if tasks := parameters.get("tasks"):
+        yield from ((f"ecs:{request.target}", each) for each in tasks)
+        return
     names = parameters.get("services") or [parameters.get("service", "")]
     for name in names:
         yield f"ecs:{request.target}", _arn("ecs", f"service/{parameters['cluster']}/{name}")
@@ -192,6 +230,16 @@ def _cloudwatch(request: _Request) -> _Needs:
     yield f"cloudwatch:{operation}", "*"
 
 
+def _cloudformation(request: _Request) -> _Needs:
+    form = parse_qs(request.body.decode())
+    yield f"cloudformation:{form['Action'][0]}", form["StackName"][0]
+
+
+def _ssm(request: _Request) -> _Needs:
+    for name in request.json["Names"]:
+        yield f"ssm:{request.target}", _arn("ssm", f"parameter{name}")
+
+
 def _unread(service: str, request: _Request) -> _Needs:
     """A call of a service that has no reader here: asked of everything, so no role allows it.
 
@@ -204,6 +252,7 @@ def _unread(service: str, request: _Request) -> _Needs:
 
 
 _SERVICES: Mapping[str, Callable[[_Request], _Needs]] = {
+    "cloudformation": _cloudformation,
     "dynamodb": _dynamodb,
     "ecs": _ecs,
     "logs": _logs,
@@ -212,6 +261,7 @@ _SERVICES: Mapping[str, Callable[[_Request], _Needs]] = {
     "scheduler": _scheduler,
     "ses": _ses,
     "sqs": _sqs,
+    "ssm": _ssm,
 }
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import boto3
 
-from celeriac.settings import PREFIX
-from infra.cdk.environments import Environment
-from infra.outputs import variables
+from celeriac.cdk import Environment, variables
+from celeriac.contract.variables import PREFIX
 from infra.rehearsal.calls import ACCOUNT, REGION
+from infra.rehearsal.secrets import PARAMETER, VALUE
 from infra.rehearsal.server import KEY
 
 ROOT = Path(__file__).parents[2]
@@ -53,12 +53,12 @@ class Server:
             "AWS_SECRET_ACCESS_KEY": "unused",
         }
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, key: str = KEY) -> Any:
         return boto3.client(  # type: ignore[call-overload]
             service,
             endpoint_url=self.url,
             region_name=REGION,
-            aws_access_key_id=KEY,
+            aws_access_key_id=key,
             aws_secret_access_key="unused",  # noqa: S106  moto asks for none
         )
 
@@ -102,12 +102,15 @@ def deploy(server: Server, environment: Environment, directory: Path) -> Deploye
     Raises:
         RehearsalError: the command line failed.
     """
+    server.client("ssm").put_parameter(Name=PARAMETER, Value=VALUE, Type="SecureString")
     cdk(server, "bootstrap", f"aws://{ACCOUNT}/{REGION}", "--app", "", directory=directory)
     cdk(
         server, "deploy", "--all", "--method=direct", "--require-approval=never",
         "--app", f"{sys.executable} -m infra.rehearsal.app", directory=directory,
     )  # fmt: skip
-    return Deployed(variables=variables(server.client("cloudformation"), environment.prefix))
+    return Deployed(
+        variables=variables(server.client("cloudformation"), f"{environment.prefix}-api")
+    )
 
 
 def cdk(server: Server, *arguments: str, directory: Path) -> str:

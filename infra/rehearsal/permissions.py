@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
+from celeriac import Queue
 from infra.rehearsal.calls import Asked
-from tasks.contract import Queue
+from tasks.queues import EMAIL, MAINTENANCE
 
 #: What workers are granted for faults, delays and renewals. A rehearsal has none; the fault tests
 #: show that each is used.
@@ -31,8 +33,41 @@ USED_IN_FAULT_TESTS = frozenset(
     }
 )
 
+#: What a worker asks only if it is busy at the moment when it looks whether it is surplus. That of
+#: the default queue always is; the tasks of others may be over by then.
+ASKED_WHILE_BUSY = frozenset({"ecs:DescribeServices"})
+
 #: Why the API is granted what no rehearsal asks of it.
 UNUSED_BY_API: Mapping[str, str] = {
+    "logs:CreateLogStream": "Lambda's own writing of the function's log.",
+    "logs:PutLogEvents": "Lambda's own writing of the function's log.",
+}
+
+
+#: Why ECS's agent is granted what no rehearsal asks of it.
+UNUSED_BY_AGENT: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "ecr:BatchCheckLayerAvailability",
+            "ecr:BatchGetImage",
+            "ecr:GetAuthorizationToken",
+            "ecr:GetDownloadUrlForLayer",
+        ),
+        "It fetches the image, and there is no registry here.",
+    ),
+    **dict.fromkeys(
+        ("logs:CreateLogStream", "logs:PutLogEvents"), "It writes the log of the container."
+    ),
+    **dict.fromkeys(
+        ("ssm:DescribeParameters", "ssm:GetParameter", "ssm:GetParameterHistory"),
+        "CDK grants them for this one parameter, with what ECS asks for.",
+    ),
+}
+
+#: Why the function that checks workers is granted what no rehearsal asks of it.
+UNUSED_BY_CHECK: Mapping[str, str] = {
+    "ecs:StopTask": "A check that doesn't end in time.",
+    "iam:PassRole": "ECS asks for it when it gives a task its roles.",
     "logs:CreateLogStream": "Lambda's own writing of the function's log.",
     "logs:PutLogEvents": "Lambda's own writing of the function's log.",
 }
@@ -44,14 +79,11 @@ def unused_by_workers(queue: Queue) -> Mapping[str, str]:
         "ecs:UpdateTaskProtection": "ECS's agent asks for it, in its task's name.",
         "s3:AbortMultipartUpload": "An upload of a large file that broke off.",
     }
-    if queue is not Queue.MAINTENANCE:
+    if queue != MAINTENANCE:
         # The repair sends to other queues; the built-in types of these ones don't.
-        reasons["ecs:DescribeServices"] = (
-            "Whether another queue has no worker, or its own too many."
-        )
         reasons["ecs:UpdateService"] = "Waking that queue's workers."
-        reasons["dynamodb:Query"] = "Which of too many workers are to go."
-    if queue is Queue.EMAIL:
+        reasons["dynamodb:Query"] = "Which workers are surplus."
+    if queue == EMAIL:
         reasons["ses:SendEmail"] = "SES asks for it or for SendRawEmail, by the form of the mail."
     return reasons
 
@@ -59,7 +91,7 @@ def unused_by_workers(queue: Queue) -> Mapping[str, str]:
 def by_workers_of(queue: Queue, asked: Iterable[Asked], *, instead_of: Queue) -> list[Asked]:
     """What ``queue``'s workers would have asked: the same, of their own queue and dead letters."""
     names = {
-        instead_of.queue_name: queue.queue_name,
+        instead_of.name: queue.name,
         instead_of.dead_letter_name: queue.dead_letter_name,
     }
 
@@ -128,12 +160,27 @@ def _allowed(
 ) -> bool:
     # One statement at a time: moto takes a condition that isn't met for a refusal of the whole.
     return any(
-        IAMPolicy(json.dumps({"Statement": [statement]})).is_action_permitted(
+        _meets(statement, context)
+        and IAMPolicy(json.dumps({"Statement": [statement]})).is_action_permitted(
             action, resource, incoming_condition_values=context
         )
         is PermissionResult.PERMITTED
         for document in documents
         for statement in document["Statement"]
+    )
+
+
+def _meets(statement: Mapping[str, Any], context: Mapping[str, str]) -> bool:
+    """Whether a request meets the conditions that moto passes over: those on all of its values.
+
+    As in AWS, one that has no such value meets them.
+    """
+    return all(
+        any(fnmatchcase(context[name], pattern) for pattern in patterns)
+        for operator, wanted in statement.get("Condition", {}).items()
+        if operator == "ForAllValues:StringLike"
+        for name, patterns in wanted.items()
+        if name in context
     )
 
 

@@ -87,6 +87,38 @@ def _identity(client: Any, properties: Properties) -> Made:
     return properties["EmailIdentity"], {}
 
 
+def _configuration_set(client: Any, properties: Properties) -> Made:
+    names = {"Name": "ConfigurationSetName"}
+    client.create_configuration_set(
+        **{names.get(key, key): value for key, value in properties.items() if key != "Tags"}
+    )
+    return properties["Name"], {}
+
+
+def _event_destination(client: Any, properties: Properties) -> Made:
+    # moto has the older interface's call alone.
+    client.create_configuration_set_event_destination(
+        ConfigurationSetName=properties["ConfigurationSetName"],
+        EventDestination={
+            "Name": properties["EventDestination"]["Name"],
+            "Enabled": properties["EventDestination"]["Enabled"],
+            "MatchingEventTypes": properties["EventDestination"]["MatchingEventTypes"],
+            "SNSDestination": properties["EventDestination"]["SnsDestination"],
+        },
+    )
+    return properties["EventDestination"]["Name"], {}
+
+
+def _subscription(client: Any, properties: Properties) -> Made:
+    made = client.subscribe(
+        TopicArn=properties["TopicArn"],
+        Protocol=properties["Protocol"],
+        Endpoint=properties["Endpoint"],
+        Attributes={"RedrivePolicy": json.dumps(properties["RedrivePolicy"])},
+    )
+    return made["SubscriptionArn"], {}
+
+
 def _api(client: Any, properties: Properties) -> Made:
     made = client.create_api(Name=properties["Name"], ProtocolType=properties["ProtocolType"])
     return made["ApiId"], {"ApiEndpoint": made["ApiEndpoint"], "ApiId": made["ApiId"]}
@@ -124,7 +156,10 @@ _TYPES: Mapping[str, tuple[str, Callable[[Any, Properties], Made]]] = {
     "AWS::ApplicationAutoScaling::ScalingPolicy": ("application-autoscaling", _scaling_policy),
     "AWS::Budgets::Budget": ("budgets", _budget),
     "AWS::CloudWatch::Alarm": ("cloudwatch", _alarm),
+    "AWS::SES::ConfigurationSet": ("sesv2", _configuration_set),
+    "AWS::SES::ConfigurationSetEventDestination": ("ses", _event_destination),
     "AWS::SES::EmailIdentity": ("sesv2", _identity),
+    "AWS::SNS::Subscription": ("sns", _subscription),
     "AWS::SNS::TopicPolicy": ("sns", _topic_policy),
     "AWS::SQS::QueuePolicy": ("sqs", _queue_policy),
     "AWS::Scheduler::ScheduleGroup": ("scheduler", _schedule_group),

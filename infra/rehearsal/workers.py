@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.rehearsal.deployment import ROOT, RehearsalError, Server
+from infra.rehearsal.secrets import read_secrets
+from infra.rehearsal.server import AGENT_KEY
 
 _START_SECONDS = 90
 _STOP_SECONDS = 30
@@ -29,43 +31,105 @@ def containers(server: Server, cluster: str) -> dict[str, Mapping[str, Any]]:
     return found
 
 
+class Workers:
+    """The workers of a rehearsal: a process for each container."""
+
+    def __init__(
+        self,
+        server: Server,
+        wanted: Mapping[str, Mapping[str, Any]],
+        directory: Path,
+        key_of: Mapping[str, str],
+    ) -> None:
+        self._server = server
+        self._wanted = wanted
+        self._directory = directory
+        self._key_of = key_of
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> None:
+        """Start a worker of each container, and wait until its own health check passes.
+
+        Raises:
+            RehearsalError: a worker ended, or isn't healthy in time.
+        """
+        for name in self._wanted:
+            self._start(name)
+        for name in self._wanted:
+            self._wait_until_healthy(name)
+
+    def replace(self, name: str) -> int:
+        """Kill the worker of a container, and start another, as ECS does; the killed one's pid.
+
+        Raises:
+            RehearsalError: the other one isn't healthy in time.
+        """
+        killed = self._processes.pop(name)
+        killed.kill()
+        killed.wait()
+        self._start(name)
+        self._wait_until_healthy(name)
+        return killed.pid
+
+    def stop(self) -> None:
+        """Stop them all, at once."""
+        _stop(self._processes.values())
+
+    def _start(self, name: str) -> None:
+        self._health_file(name).unlink(missing_ok=True)
+        with (self._directory / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(  # noqa: S603  the container's own command
+                _here(self._wanted[name]["command"]),
+                cwd=ROOT,
+                env=self._environment(name),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _environment(self, name: str) -> dict[str, str]:
+        return {
+            **_basics(),
+            **self._server.environment(self._key_of[name]),
+            **{each["name"]: each["value"] for each in self._wanted[name]["environment"]},
+            **read_secrets(self._wanted[name], self._server.client("ssm", AGENT_KEY)),
+            "ECS_AGENT_URI": f"{self._server.url}/{name}",
+            "CELERIAC_HEALTH_FILE": str(self._health_file(name)),
+        }
+
+    def _health_file(self, name: str) -> Path:
+        return self._directory / f"{name}.health"
+
+    def _wait_until_healthy(self, name: str) -> None:
+        check = _here(self._wanted[name]["healthCheck"]["command"][1:])
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self._processes[name].poll() is None:
+            if not subprocess.run(  # noqa: S603
+                check, cwd=ROOT, env=self._environment(name), capture_output=True, check=False
+            ).returncode:
+                return
+            time.sleep(0.5)
+        log = (self._directory / f"{name}.log").read_text()[-3000:]
+        raise RehearsalError(f"The {name} worker isn't healthy:\n{log}")
+
+
 @contextmanager
 def running(
     server: Server,
     wanted: Mapping[str, Mapping[str, Any]],
     directory: Path,
     key_of: Mapping[str, str],
-) -> Iterator[None]:
-    """Start a worker of each container, wait until its own health check passes, stop it after.
+) -> Iterator[Workers]:
+    """Workers that are healthy, and stopped afterwards.
 
     Raises:
         RehearsalError: a worker ended, or isn't healthy in time.
     """
-    started: list[tuple[str, subprocess.Popen[bytes], dict[str, str]]] = []
+    workers = Workers(server, wanted, directory, key_of)
     try:
-        for name, container in wanted.items():
-            environment = {
-                **_basics(),
-                **server.environment(key_of[name]),
-                **{each["name"]: each["value"] for each in container["environment"]},
-                "CELERIAC_HEALTH_FILE": str(directory / f"{name}.health"),
-            }
-            log = (directory / f"{name}.log").open("wb")
-            process = subprocess.Popen(  # noqa: S603  the container's own command
-                _here(container["command"]),
-                cwd=ROOT,
-                env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-            log.close()
-            started.append((name, process, environment))
-        for name, process, environment in started:
-            check = _here(wanted[name]["healthCheck"]["command"][1:])
-            _wait_until_healthy(name, process, check, environment, directory)
-        yield
+        workers.start()
+        yield workers
     finally:
-        _stop(process for _, process, _ in started)
+        workers.stop()
 
 
 def _basics() -> dict[str, str]:
@@ -75,27 +139,6 @@ def _basics() -> dict[str, str]:
 def _here(command: list[str]) -> list[str]:
     """A container's command, with this machine's interpreter for its ``python``."""
     return [sys.executable if command[0] == "python" else command[0], *command[1:]]
-
-
-def _wait_until_healthy(
-    name: str,
-    process: subprocess.Popen[bytes],
-    check: list[str],
-    environment: dict[str, str],
-    directory: Path,
-) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        if not subprocess.run(  # noqa: S603
-            check, cwd=ROOT, env=environment, capture_output=True, check=False
-        ).returncode:
-            return
-        time.sleep(0.5)
-    raise RehearsalError(
-        f"The {name} worker isn't healthy:\n{(directory / f'{name}.log').read_text()[-3000:]}"
-    )
 
 
 def _stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:

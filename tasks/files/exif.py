@@ -1,4 +1,4 @@
-"""EXIF: what a photograph tells of itself, and, only if asked for, where it was taken."""
+"""EXIF: the tags of a photograph and, only on request, the place where it was taken."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _LONGEST_TUPLE = 8
 
 
 def readable(tags: Exif) -> dict[str, str | int | float]:
-    """The tags that have a name and a value to read, by name. Never those of GPS."""
+    """The tags with a known name and a readable value, by name. GPS tags are left out."""
     from PIL.ExifTags import TAGS
 
     found: dict[str, str | int | float] = {}
     for number, value in (dict(tags) | tags.get_ifd(_EXIF_IFD)).items():
-        told = None if number in (_EXIF_IFD, _GPS_IFD) else _plain(value)
-        if number in TAGS and told is not None:
-            found[TAGS[number]] = told
+        value_read = None if number in (_EXIF_IFD, _GPS_IFD) else _plain(value)
+        if number in TAGS and value_read is not None:
+            found[TAGS[number]] = value_read
         if len(found) == limits.EXIF_TAGS:
             break
     return found
 
 
 def gps(tags: Exif) -> Gps | None:
-    """Where the photograph was taken, if its tags say so and make sense."""
+    """The place where the photograph was taken, if its tags have a valid one."""
     from PIL.ExifTags import GPS
 
     ifd = tags.get_ifd(_GPS_IFD)
@@ -75,7 +75,7 @@ def _degrees(value: object, negative: bool, most: float) -> float | None:
 
 
 def _number(value: object) -> float | None:
-    """A rational of EXIF as a float; one with a denominator of zero says nothing."""
+    """A rational of EXIF as a float; None if its denominator is zero."""
     if isinstance(value, bytes | str) or value is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Which class reads which family of files."""
+"""The class that reads each family of files."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def open_source(
     workdir: Path,
     encoding: str | None = None,
 ) -> Source:
-    """The file at ``path``, which its sender calls ``name``, with what is asked of it.
+    """The file at ``path``, which its sender calls ``name``, and the operations on it.
 
     Raises:
-        PermanentError: ``empty-file``, ``file-too-large``, or where the kind can't be told.
+        PermanentError: ``empty-file``, ``file-too-large``, or a fault that hides the kind.
     """
-    kind = kind_of(path, name)
+    kind = kind_of(path, name, encoding)
     made = Path(mkdtemp(dir=workdir, prefix="made-"))
     return _SOURCES[kind.family](
         path, name, kind=kind, operations=operations, made=made, encoding=encoding

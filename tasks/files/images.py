@@ -1,6 +1,6 @@
-"""Images: what they hold, and smaller, converted or tiny ones made of them.
+"""Images: their metadata, and smaller, converted or thumbnail versions of them.
 
-Only the decoders of ``PILLOW`` ever run, each on its own kind of content. A JPEG is decoded at the
+Only the decoders in ``PILLOW`` run, each on its own kind of content. A JPEG is decoded at the
 smallest scale that the operations allow (``draft``), since libjpeg can skip most of the work.
 """
 
@@ -14,14 +14,15 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tasks.contract import PermanentError
+from celeriac import PermanentError
 from tasks.files import exif, limits
-from tasks.files.encoding import Encoder, encoder, fit_target
-from tasks.files.faults import Fault
+from tasks.files.image_encoders import Encoder, encoder, fit_target
 from tasks.files.kinds import AVIF, BMP, GIF, JPEG, PNG, TIFF, WEBP
 from tasks.files.metadata import FileMetadata, ImageMetadata
 from tasks.files.operations import Compress, Convert, ExtractMetadata, Thumbnail, Validate
+from tasks.files.pixels import holds_only_pixels
 from tasks.files.source import Output, Source
+from tasks.shared.faults import Fault
 
 if TYPE_CHECKING:
     from PIL.Image import Exif, Image
@@ -36,7 +37,7 @@ PILLOW = {
     BMP: "BMP",
 }
 
-# What Pillow's decoders raise on broken content: read in its plugins, and seen by cutting files.
+# Pillow's decoders raise these on broken content, by their code and by tests with cut files.
 DECODER_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError),
     *(AttributeError, OverflowError, RuntimeError, AssertionError, struct.error, zlib.error),
@@ -51,12 +52,12 @@ _ENDS_EARLY = (
 
 _BOX_HEADER = 8
 
-# Turning these by a quarter swaps width and height: Exif 2.32, tag Orientation.
+# These orientations swap width and height: Exif 2.32, tag Orientation.
 _QUARTER_TURNS = (5, 6, 7, 8)
 
 
 class ImageSource(Source):
-    """An image. It is opened, and its header held to the limits, when it is first looked at."""
+    """An image. It is opened, and its header checked against the limits, on first use."""
 
     max_bytes = limits.IMAGE_BYTES
 
@@ -71,7 +72,7 @@ class ImageSource(Source):
                 "are allowed."
             )
         if frames == 1:
-            # The picture that the other operations need too.
+            # The other operations need the same picture.
             _ = self._picture
             return
         with self._decoding(), self._opened() as image:
@@ -100,16 +101,16 @@ class ImageSource(Source):
             raise Fault.UNSUPPORTED_OPERATION.error(
                 f"{self.kind.name} compresses badly; convert it to webp or png instead."
             )
-        self._refuse_animation("compressed")
+        self._refuse_frames("compressed")
         encode = encoder(PILLOW[self.kind].lower(), thorough=True)
         image = self._scaled(encode, wanted.max_side)
         path = self.output_path(self.kind.extensions[0], "-compressed")
         output = Output(path.name, path, self.kind.content_type)
         if wanted.target_bytes is None:
             encode(image, path, wanted.quality)
-            # A smaller picture was asked for, even if it should need more bytes.
-            return output if image.size != self._full_size else self.not_larger(output)
-        if image.size == self._full_size and self.size <= wanted.target_bytes:
+            # The caller asked for a smaller picture, even if that needs more bytes.
+            return self.not_larger(output) if self._stays(image) else output
+        if self.size <= wanted.target_bytes and self._stays(image):
             return Output(path.name, self.path, self.kind.content_type)
         path.write_bytes(fit_target(encode, image, wanted.quality, wanted.target_bytes))
         return output
@@ -117,7 +118,7 @@ class ImageSource(Source):
     def convert(self, wanted: Convert) -> Output:
         if wanted.format not in {name.lower() for name in PILLOW.values()}:
             return super().convert(wanted)
-        self._refuse_animation("converted")
+        self._refuse_frames("converted")
         encode = encoder(wanted.format)
         path = self.output_path(wanted.format)
         encode(self._scaled(encode, wanted.max_side), path, wanted.quality)
@@ -129,6 +130,13 @@ class ImageSource(Source):
         encode(self._scaled(encode, wanted.max_side), path, wanted.quality)
         return Output(path.name, path, f"image/{wanted.format}")
 
+    def _stays(self, image: Image) -> bool:
+        """Whether the source itself may stand for the output: of its size, and with nothing more.
+
+        A source with a place, a comment or an orientation never does: outputs have none.
+        """
+        return image.size == self._full_size and holds_only_pixels(self.path, self.kind)
+
     @cached_property
     def _header(self) -> Image:
         with self._decoding():
@@ -138,8 +146,11 @@ class ImageSource(Source):
         return image
 
     def _opened(self) -> Image:
-        from PIL import Image
+        from PIL import Image, JpegImagePlugin
 
+        if self.kind is JPEG:
+            # Cameras put more pictures behind the first (MPO), which Image.open takes for frames.
+            return JpegImagePlugin.JpegImageFile(self.path)
         return Image.open(self.path, formats=[PILLOW[self.kind]])
 
     @cached_property
@@ -149,15 +160,15 @@ class ImageSource(Source):
 
     @cached_property
     def _picture(self) -> Image:
-        """The first frame, decoded and upright, at least as large as the operations need it."""
+        """The first frame, decoded and upright, at least as large as the operations need."""
         from PIL import ImageOps
 
         _ = self._header
         side = self._side_needed()
-        # Opened anew, and closed, so that the copy that is turned upright is the only one to stay.
+        # Opened again and closed, so that only the upright copy stays in memory.
         with self._decoding(), self._opened() as image:
             if side is not None:
-                # Twice the size asked for leaves the last, careful scaling something to do.
+                # Twice the requested size leaves enough pixels for good scaling at the end.
                 share = min(1.0, 2 * side / max(image.size))
                 width, height = (max(1, int(length * share)) for length in image.size)
                 image.draft(None, (width, height))
@@ -166,14 +177,14 @@ class ImageSource(Source):
 
     @cached_property
     def _full_size(self) -> tuple[int, int]:
-        """Width and height of the upright picture, had it been decoded at full scale."""
+        """Width and height (px) of the upright picture at full scale."""
         if self.kind is not JPEG:
             return self._picture.size
         with self._decoding():
             return _upright(self._header.size, self._header.getexif())
 
     def _side_needed(self) -> int | None:
-        """The longest side that an operation needs (px); None where it takes all pixels."""
+        """The longest side (px) that an operation needs; None if it needs all pixels."""
         longest = 1
         for wanted in self.operations:
             match wanted:
@@ -195,11 +206,16 @@ class ImageSource(Source):
             (width, height), Image.Resampling.LANCZOS, reducing_gap=2.0
         )
 
-    def _refuse_animation(self, done: str) -> None:
-        if self._frames > 1:
-            raise Fault.ANIMATED_IMAGE.error(
-                f"{self.name!r} has {self._frames} frames and can't be {done}."
+    def _refuse_frames(self, done: str) -> None:
+        if self._frames == 1:
+            return
+        if self.kind is TIFF:
+            raise Fault.SEVERAL_PAGES.error(
+                f"{self.name!r} has {self._frames} pages and can't be {done}."
             )
+        raise Fault.ANIMATED_IMAGE.error(
+            f"{self.name!r} has {self._frames} frames and can't be {done}."
+        )
 
     def _check_size(self, size: tuple[int, int], allowed: int) -> None:
         if (pixels := size[0] * size[1]) > allowed:
@@ -215,16 +231,16 @@ class ImageSource(Source):
 
     @contextmanager
     def _decoding(self) -> Iterator[None]:
-        """Turn what a decoder raises into the fault it stands for."""
+        """Turn a decoder's errors into faults."""
         from PIL import Image
 
         try:
-            # Pillow warns of what it reads past, and of sizes that are checked here anyway.
+            # Pillow warns of content that it skips, and of sizes, which are checked here anyway.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 yield
         except Image.DecompressionBombError as error:
-            # Raised on opening, before the size can be asked for: Pillow has a limit of its own.
+            # Pillow has a limit of its own and raises this on opening, before the size is known.
             least = 2 * (Image.MAX_IMAGE_PIXELS or 0)
             raise self._too_large(f"over {least:,}", least, limits.IMAGE_PIXELS) from error
         except DECODER_ERRORS as error:
@@ -239,7 +255,7 @@ class ImageSource(Source):
 
     @property
     def _ends_early(self) -> bool:
-        """Whether the file is shorter than its own header or its missing end mark tells."""
+        """Whether the file is shorter than its header says, or lacks its end mark."""
         with self.path.open("rb") as file:
             head = file.read(12)
             file.seek(max(0, self.size - 64))
@@ -253,7 +269,7 @@ class ImageSource(Source):
         return self.kind is AVIF and self._boxes_end() > self.size
 
     def _boxes_end(self) -> int:
-        """Where the boxes of an ISO base media file end: ISO/IEC 14496-12, 4.2."""
+        """The offset at which the boxes of an ISO base media file end: ISO/IEC 14496-12, 4.2."""
         position = 0
         with self.path.open("rb") as file:
             while position < self.size:

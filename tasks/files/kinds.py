@@ -1,6 +1,7 @@
-"""Which kind a file is, from its content.
+"""Recognising the kind of a file from its content.
 
-Names lie, so they only decide where content can't: lines of text with commas may be CSV or prose.
+Names are unreliable. They only decide where the content can't: lines of text with commas may be CSV
+or prose.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ from enum import Enum, auto
 from pathlib import Path, PurePosixPath
 
 from tasks.files import limits
-from tasks.files.faults import Fault
+from tasks.shared.encodings import bom_encoding
+from tasks.shared.faults import Fault
+from tasks.shared.packages import is_workbook
+from tasks.shared.signatures import (
+    ENCRYPTED_PARQUET_MAGIC,
+    OLE_MAGIC,
+    PARQUET_MAGIC,
+    check_office,
+    is_binary,
+)
+from tasks.shared.zips import check_directory
 
 
 class Family(Enum):
@@ -30,7 +41,7 @@ class Family(Enum):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file; ``extensions`` are those an honest name may have, the usual one first."""
+    """A kind of file. ``extensions`` are those of its names, the usual one first."""
 
     name: str
     content_type: str
@@ -69,25 +80,19 @@ KINDS = (
 BY_CONTENT_TYPE = {kind.content_type: kind for kind in KINDS}
 BY_EXTENSION = {extension: kind for kind in KINDS for extension in kind.extensions}
 
-BOMS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
+# TIFF of more than 4 GiB has the version 43. Pillow reads it in one order of bytes only.
+_BIG_TIFF, _BIG_TIFF_REVERSED = b"II\x2b\x00", b"MM\x00\x2b"
+# ISO/IEC 23008-12, annex B: the brands of telephones' photographs.
+_HEIF_BRANDS = {
+    *(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"),
+    *(b"mif2", b"MiHE"),
 }
-_OLE = bytes.fromhex("d0cf11e0a1b11ae1")
-# How Office keeps a document under a password: [MS-OFFCRYPTO] 2.3.4.4.
-_OLE_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
-# Control characters that no text has; among legacy encodings only binary data shows them.
-_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+HEIC = "image/heic"
+_WIDE = re.compile(r"utf-?(16|32)")
+_GZIP_MAGIC = b"\x1f\x8b"
+_MAGICS = (PARQUET_MAGIC, ENCRYPTED_PARQUET_MAGIC, OLE_MAGIC, b"PK\x03\x04", _GZIP_MAGIC)
 _HTML_START = re.compile(r"<(!doctype html|html|head|body|script|iframe|object|embed)\b")
 _MARKUP_START = re.compile(r"<(\?xml|!--|!doctype|[a-z])")
-
-
-def bom_encoding(head: bytes) -> str | None:
-    """The encoding that a byte order mark names. UTF-32's marks begin as UTF-16's do."""
-    return next((encoding for bom, encoding in BOMS.items() if head.startswith(bom)), None)
 
 
 def extension(name: str) -> str:
@@ -95,12 +100,12 @@ def extension(name: str) -> str:
     return PurePosixPath(name).suffix.lower().removeprefix(".")
 
 
-def kind_of(path: Path, name: str) -> Kind:
-    """The kind of the file at ``path``; ``name`` is what its sender called it.
+def kind_of(path: Path, name: str, encoding: str | None = None) -> Kind:
+    """The kind of the file at ``path``; ``name`` and ``encoding`` are its sender's words.
 
     Raises:
-        PermanentError: ``empty-file``; ``encrypted-file`` and ``truncated-file`` where even the
-            kind can't be told for that reason.
+        PermanentError: ``empty-file``, or where the fault hides the kind: ``encrypted-file`` or
+            ``truncated-file``.
     """
     with path.open("rb") as file:
         head = file.read(limits.TEXT_SAMPLE_BYTES)
@@ -108,38 +113,48 @@ def kind_of(path: Path, name: str) -> Kind:
         raise Fault.EMPTY_FILE.error(f"{name!r} has no bytes.")
     if b"%PDF-" in head[:1024]:
         return PDF
-    text = _as_text(head)
+    text = _as_text(head, encoding)
     if text is not None:
         return _text_kind(text, extension(name))
     return _binary_kind(path, name, head)
 
 
 def check_name(name: str, kind: Kind) -> None:
-    """Refuse a name whose extension promises another kind.
+    """Refuse a name whose extension stands for another kind.
 
     Raises:
         PermanentError: ``type-mismatch``.
     """
     promised = BY_EXTENSION.get(extension(name))
-    if promised not in (None, kind):
+    if promised is None or promised.content_type == kind.content_type:
+        return
+    # JSON lines are often named so.
+    if (promised, kind) != (JSON, JSONL):
         raise Fault.TYPE_MISMATCH.error(
-            f"{name!r} says {promised.name}, the content is {kind.name}."
+            f"The extension of {name!r} says {promised.name}, and the content is {kind.name}."
         )
 
 
-def _as_text(head: bytes) -> str | None:
+def _as_text(head: bytes, named: str | None) -> str | None:
     encoding = bom_encoding(head)
     if encoding is None:
-        if _BINARY.search(head):
-            return None
         encoding = "utf-8"
+        if is_binary(head):
+            # UTF-16 and UTF-32 without their mark look like binary data.
+            if named is None or not _WIDE.match(codecs.lookup(named).name) or _is_known(head):
+                return None
+            encoding = named
     # The sample may end inside a character.
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
         return decoder.decode(head)
     except UnicodeDecodeError:
-        # An older encoding; every kind below shows itself in ASCII, which they all share.
+        # An older encoding. Every kind below is recognised by ASCII, which all encodings share.
         return None if _magic(head) else head.decode("latin-1")
+
+
+def _is_known(head: bytes) -> bool:
+    return head.startswith(_MAGICS) or _magic(head) is not None
 
 
 def _text_kind(text: str, suffix: str) -> Kind:
@@ -179,26 +194,31 @@ def _has_columns(text: str) -> bool:
 
 
 def _magic(head: bytes) -> str | None:
-    import filetype  # type: ignore[import-untyped] # it ships none
+    import filetype  # type: ignore[import-untyped] # it has no types
 
+    if head.startswith(_BIG_TIFF):
+        return TIFF.content_type
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        return HEIC
     mime: str | None = filetype.guess_mime(head)
-    # Two letters are a weak sign; the four reserved bytes make it a bitmap.
+    # Two letters are a weak sign: a bitmap also has four reserved bytes.
     if mime == BMP.content_type and head[6:10] != b"\0\0\0\0":
         return None
     return mime
 
 
 def _binary_kind(path: Path, name: str, head: bytes) -> Kind:
-    if head.startswith((b"PAR1", b"PARE")):
+    if head.startswith((PARQUET_MAGIC, ENCRYPTED_PARQUET_MAGIC)):
         return PARQUET
-    if head.startswith(_OLE):
-        if _contains(path, _OLE_ENCRYPTED):
-            raise Fault.ENCRYPTED_FILE.error(f"{name!r} is an Office document under a password.")
+    if head.startswith(OLE_MAGIC):
+        check_office(path, name)
         return Kind("an old Office document", "application/x-ole-storage", Family.OTHER)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_kind(path, name)
-    if head.startswith(b"\x1f\x8b"):
+    if head.startswith(_GZIP_MAGIC):
         return GZIP
+    if head.startswith(_BIG_TIFF_REVERSED):
+        return Kind("big-endian BigTIFF", TIFF.content_type, Family.OTHER)
     content_type = _magic(head) or "application/octet-stream"
     if content_type == "image/apng":
         return PNG
@@ -208,20 +228,11 @@ def _binary_kind(path: Path, name: str, head: bytes) -> Kind:
 def _zip_kind(path: Path, name: str) -> Kind:
     import zipfile
 
+    check_directory(path, name)
     try:
         with zipfile.ZipFile(path) as archive:
-            return XLSX if "xl/workbook.xml" in archive.namelist() else ZIP
+            return XLSX if is_workbook(archive) else ZIP
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
         raise Fault.TRUNCATED_FILE.error(
-            f"{name!r} begins as a ZIP archive but its directory, at the end, can't be read."
+            f"{name!r} begins as a ZIP archive, but the directory at its end can't be read."
         ) from error
-
-
-def _contains(path: Path, wanted: bytes) -> bool:
-    tail = b""
-    with path.open("rb") as file:
-        while chunk := file.read(limits.MIB):
-            if wanted in tail + chunk:
-                return True
-            tail = chunk[-len(wanted) :]
-    return False

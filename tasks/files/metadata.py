@@ -1,12 +1,12 @@
-"""What is told about a file: the same first lines for all, then one section for its family."""
+"""The metadata of a file: the same first fields for all, then a section for its family."""
 
 from __future__ import annotations
 
-from tasks.contract import BaseModel, Field
+from celeriac import BaseModel, Field
 
 
 class Gps(BaseModel):
-    """Where a photograph was taken: degrees (WGS 84, north and east positive), metres."""
+    """The place where a photograph was taken: degrees (WGS 84, north and east positive), metres."""
 
     latitude: float
     longitude: float
@@ -19,13 +19,13 @@ class ImageMetadata(BaseModel):
     width: int
     height: int
     mode: str = Field(description="Pillow's name of the pixel layout, such as `RGB` or `CMYK`.")
-    frames: int
+    frames: int = Field(description="Of an animation, or the pages of a TIFF.")
     exif: dict[str, str | int | float] = Field(description="Without GPS; see `gps`.")
     gps: Gps | None = None
 
 
 class PdfMetadata(BaseModel):
-    """``pages`` and ``title`` are absent where reading them takes a password."""
+    """``pages`` and the texts are null if reading them needs a password."""
 
     version: str
     encrypted: bool
@@ -47,6 +47,7 @@ class TableMetadata(BaseModel):
 
     columns: list[Column]
     rows: int
+    blank_lines: int = Field(default=0, description="Lines left out: they held nothing.")
     delimiter: str | None = None
     encoding: str | None = None
 
@@ -55,17 +56,21 @@ class Sheet(TableMetadata):
     """One sheet of a workbook; its first row names the columns."""
 
     name: str
+    hidden: bool = False
+    uncomputed: int = Field(
+        default=0, description="Cells whose formula no program has computed: they have no value."
+    )
 
 
 class TextMetadata(BaseModel):
-    """``lines`` counts a last line without a line break too."""
+    """``lines`` includes a last line without a line break."""
 
     encoding: str
     lines: int
 
 
 class ArchiveMetadata(BaseModel):
-    """What an archive says it holds."""
+    """The contents of an archive, by its own directory."""
 
     entries: int
     unpacked_bytes: int

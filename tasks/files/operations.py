@@ -1,10 +1,11 @@
-"""What a caller may ask of a file."""
+"""The operations that a caller may request for a file."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from tasks.contract import BaseModel, Field
+from celeriac import BaseModel, Field
+from tasks.shared.writing import DateFormat, DecimalMark
 
 ImageFormat = Literal["jpeg", "png", "webp", "avif", "tiff"]
 TableFormat = Literal["csv", "jsonl", "parquet", "xlsx"]
@@ -17,10 +18,12 @@ MaxSide = Field(
 
 
 class Validate(BaseModel, extra="forbid"):
-    """Decode the whole file. The limits can only be made tighter than the task type's own."""
+    """Decode the whole file. The limits can only be stricter than the task type's own."""
 
-    types: list[str] | None = Field(
-        default=None, description="The content types allowed, such as `image/jpeg`; any if absent."
+    types: list[Annotated[str, Field(max_length=100)]] | None = Field(
+        default=None,
+        max_length=50,
+        description="The content types allowed, such as `image/jpeg`; any if absent.",
     )
     max_bytes: int | None = Field(default=None, gt=0)
     max_pixels: int | None = Field(default=None, gt=0, description="Of an image, width by height.")
@@ -28,15 +31,16 @@ class Validate(BaseModel, extra="forbid"):
 
 
 class ExtractMetadata(BaseModel, extra="forbid"):
-    """Tell what is in the file."""
+    """Extract the file's metadata."""
 
     gps: bool = Field(
-        default=False, description="Tell where a photograph was taken, if its EXIF says so."
+        default=False,
+        description="Include the place where a photograph was taken, if its EXIF has it.",
     )
 
 
 class Compress(BaseModel, extra="forbid"):
-    """Make the file smaller. A PDF or another file takes no options."""
+    """Make the file smaller. Only images take options."""
 
     quality: int = Quality
     max_side: int | None = MaxSide
@@ -48,14 +52,22 @@ class Compress(BaseModel, extra="forbid"):
 
 
 class Convert(BaseModel, extra="forbid"):
-    """Give the file in another format of its family."""
+    """Convert the file to another format of its family."""
 
     format: ImageFormat | TableFormat
     quality: int = Quality
     max_side: int | None = MaxSide
-    types: Literal["infer", "text"] = Field(
-        default="infer",
-        description="`text` leaves every CSV value as it is written: `007` stays `007`.",
+    types: Literal["infer", "text"] | None = Field(
+        default=None,
+        description="`text` keeps every CSV value as written, and is the default from CSV to CSV. "
+        "`infer` is the default for other formats: a column has a type if all its values do, and "
+        "each can be read in one way only.",
+    )
+    decimal_mark: DecimalMark = Field(default=".", description="Of numbers in CSV.")
+    date_format: DateFormat | None = Field(
+        default=None,
+        description="strptime pattern of dates in CSV, such as `%d.%m.%Y`. Without it, only ISO "
+        "dates are dates.",
     )
 
 
@@ -70,8 +82,8 @@ class Thumbnail(BaseModel, extra="forbid"):
 Operation = Validate | ExtractMetadata | Compress | Convert | Thumbnail
 
 
-# `validate` is a method of pydantic's BaseModel, so the attribute has another name than the field
-# on the wire; both names are read, and the one on the wire is written.
+# `validate` is a method of pydantic's BaseModel, so the attribute's name differs from the field's.
+# Both names are read, and the field's is written.
 class Operations(
     BaseModel,
     extra="forbid",
@@ -79,7 +91,7 @@ class Operations(
     validate_by_alias=True,
     serialize_by_alias=True,
 ):
-    """Any of these together; they are done in this order, and the file is decoded once."""
+    """Any of these together. They run in this order, and the file is decoded once."""
 
     check: bool | Validate = Field(default=False, alias="validate")
     extract_metadata: bool | ExtractMetadata = False
@@ -88,7 +100,7 @@ class Operations(
     thumbnail: bool | Thumbnail = False
 
     def requested(self) -> dict[str, Operation]:
-        """What is asked for, by the operation's name and with its options, in order."""
+        """The requested operations in order: each name with its options."""
         asked: dict[str, Operation | Literal[False] | None] = {
             "validate": Validate() if self.check is True else self.check,
             "extract_metadata": (

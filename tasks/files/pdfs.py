@@ -1,4 +1,4 @@
-"""PDF: pages, title and encryption, and the same document with its streams packed tighter."""
+"""PDF: pages, title and encryption, and the same document with its streams compressed again."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tasks.files import limits
-from tasks.files.faults import Fault
 from tasks.files.kinds import PDF
 from tasks.files.metadata import FileMetadata, PdfMetadata
 from tasks.files.operations import Compress, ExtractMetadata, Validate
 from tasks.files.source import Output, Source
+from tasks.shared.faults import Fault
 
 if TYPE_CHECKING:
     from pypdf import PdfReader
     from pypdf.generic import StreamObject
 
-# What pypdf raises on broken content besides its own errors: its documentation says that it may.
+# pypdf raises these on broken content, next to its own errors, as its documentation says.
 _PARSER_ERRORS = (
     *(ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, OSError),
     *(RecursionError, NotImplementedError, OverflowError, EOFError, struct.error, zlib.error),
@@ -28,28 +28,28 @@ _PARSER_ERRORS = (
 _TITLE_CHARACTERS = 500
 # ISO 32000-1, 7.5.5 and Adobe's implementation note 18: the mark stands in the last 1,024 bytes.
 _END, _END_WITHIN = b"%%EOF", 1024
-# Their content is an image file of its own, and left as it is.
+# These streams are image files, and stay as they are.
 _IMAGE_FILTERS = {"/DCTDecode", "/JPXDecode", "/CCITTFaxDecode", "/JBIG2Decode"}
 
 
 class PdfSource(Source):
-    """A PDF. One that opens without a password may be encrypted all the same."""
+    """A PDF. It may be encrypted even if it opens without a password."""
 
     max_bytes = limits.PDF_BYTES
 
     def decode(self, wanted: Validate) -> None:
-        """Read every page and every stream, and keep none."""
+        """Read every page and every stream, and discard them."""
         self._check_readable()
         with self._parsing():
             self._check_pages(min(wanted.max_pages or limits.PDF_PAGES, limits.PDF_PAGES))
             for page in self._reader.pages:
                 _ = page.mediabox
-            unfolded = 0
+            unpacked = 0
             for stream in self._streams():
-                unfolded += _unfolded_bytes(stream)
-                if unfolded > limits.PDF_ALL_STREAMS_BYTES:
+                unpacked += _unpacked_bytes(stream)
+                if unpacked > limits.PDF_ALL_STREAMS_BYTES:
                     raise Fault.DECOMPRESSION_BOMB.error(
-                        f"The streams of {self.name!r} unfold {self.size:,} bytes to more than "
+                        f"The streams of {self.name!r} unpack {self.size:,} bytes to more than "
                         f"{limits.PDF_ALL_STREAMS_BYTES:,}."
                     )
 
@@ -143,7 +143,7 @@ class PdfSource(Source):
 
     @contextmanager
     def _parsing(self) -> Iterator[None]:
-        """Bound what pypdf unfolds, and turn what it raises into the fault it stands for."""
+        """Bound the bytes that pypdf unpacks, and turn its errors into faults."""
         from pypdf import apply_configuration, errors
 
         try:
@@ -153,7 +153,7 @@ class PdfSource(Source):
                 run_length_maximum_output_length=limits.PDF_STREAM_BYTES,
                 brotli_maximum_output_length=limits.PDF_STREAM_BYTES,
                 array_based_stream_maximum_output_length=limits.PDF_STREAM_BYTES,
-                # No program of the system is run on a caller's file.
+                # pypdf must run no other program on a caller's file.
                 jbig2dec_binary=None,
             ):
                 yield
@@ -169,10 +169,10 @@ class PdfSource(Source):
             raise Fault.CORRUPT_FILE.error(f"{self.name!r} can't be parsed as PDF.") from error
 
 
-def _unfolded_bytes(stream: StreamObject) -> int:
-    """How many bytes the stream holds once decoded; images in formats of their own stay packed.
+def _unpacked_bytes(stream: StreamObject) -> int:
+    """Count the bytes of the decoded stream. Images in formats of their own are not decoded.
 
-    zlib is asked directly, since pypdf mends broken streams silently and holds all it unfolds.
+    zlib decodes it directly: pypdf repairs broken streams silently, and keeps all bytes in memory.
     """
     from pypdf import errors
     from pypdf.constants import FilterTypes
@@ -187,7 +187,7 @@ def _unfolded_bytes(stream: StreamObject) -> int:
             packed = unpacker.unconsumed_tail
             if total > limits.PDF_STREAM_BYTES:
                 raise errors.LimitReachedError(
-                    f"a stream unfolds to more than {limits.PDF_STREAM_BYTES:,} bytes."
+                    f"a stream unpacks to more than {limits.PDF_STREAM_BYTES:,} bytes."
                 )
         return total
     if _IMAGE_FILTERS.intersection(filters):
@@ -204,12 +204,12 @@ def _pack(found: object) -> None:
         return
     packed = found._data  # noqa: SLF001 - as above
     filters = _filters(found)
-    # A predictor makes pixels pack better than their plain bytes would.
+    # Pixels compress better with a predictor than as plain bytes.
     if _IMAGE_FILTERS.intersection(filters) or StreamAttributes.DECODE_PARMS in found:
         return
     tighter = zlib.compress(found.get_data(), 9)
     if isinstance(found, EncodedStreamObject):
-        # Where pypdf would keep the decoded copies of all streams.
+        # pypdf would keep the decoded copies of all streams here.
         found.decoded_self = None
     if len(tighter) < len(packed):
         StreamObject.set_data(found, tighter)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.files import limits
-from tasks.files.faults import Fault
+from tasks.shared.faults import Fault
 
 _BATCH = 1_000
-# A cell's number is a double: 15 digits are certain, and more would change silently.
+# A cell's number is a double: 15 digits are exact, and more would change silently.
 _EXACT = 10**15
 # The first day that Excel can show.
 _FIRST_YEAR = 1900
@@ -27,14 +27,14 @@ def write_sheet(
     rows: int,
     fetch: Callable[[int], Sequence[Sequence[Any]]],
 ) -> None:
-    """Write a workbook of one sheet to ``path``. ``fetch(n)`` gives the next rows, at most ``n``.
+    """Write a workbook of one sheet to ``path``. ``fetch(n)`` returns the next rows, at most ``n``.
 
-    Text stays text: nothing that begins with ``=`` becomes a formula or a link. What a cell
-    can't hold exactly (long integers, zoned times, infinity) is written as text.
+    Text stays text: a value that begins with ``=`` becomes no formula, and a URL no link. A value
+    that a cell can't hold exactly (a long integer, a zoned time, infinity) is written as text.
+    NaN is no value.
 
     Raises:
-        PermanentError: ``too-many-rows`` or ``too-many-columns``; a cell's text is never cut:
-            ``output-too-large``.
+        PermanentError: ``too-many-rows``; or ``output-too-large``, as no cell's text is cut.
     """
     if rows >= limits.SHEET_ROWS or rows * len(columns) > limits.SHEET_CELLS:
         raise Fault.TOO_MANY_ROWS.error(
@@ -73,12 +73,14 @@ def _write(sheet: Any, row: int, column: int, value: Any, formats: dict[type, An
     match value:
         case None:
             return
+        case float() if math.isnan(value):
+            return
         case bool():
             sheet.write_boolean(row, column, value)
         case int() | Decimal() if -_EXACT < value < _EXACT and value == float(value):
             sheet.write_number(row, column, value)
         case float() if math.isfinite(value):
-            sheet.write_number(row, column, value)
+            sheet.write_number(row, column, _Whole(value))
         case datetime() | date() | clock() | timedelta() if _fits(value):
             sheet.write_datetime(row, column, value, formats[type(value)])
         case _:
@@ -89,6 +91,13 @@ def _write(sheet: Any, row: int, column: int, value: Any, formats: dict[type, An
                     f"{limits.SHEET_CELL_CHARACTERS:,}."
                 )
             sheet.write_string(row, column, text)
+
+
+class _Whole(float):
+    """A double that XlsxWriter writes with all its digits, of which it writes 16 by itself."""
+
+    def __format__(self, spec: str) -> str:
+        return repr(float(self)).removesuffix(".0")
 
 
 def _fits(value: date | clock | timedelta) -> bool:

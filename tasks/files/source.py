@@ -1,4 +1,4 @@
-"""A file with what is asked of it. Each family's subclass overrides what it can do."""
+"""A file and the operations on it. Each family's subclass overrides those that it supports."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Self
 
+from celeriac import PermanentError
 from tasks.files import limits
-from tasks.files.faults import Fault
-from tasks.files.kinds import GZIP, Kind, check_name
+from tasks.files.kinds import GZIP, HEIC, Family, Kind, check_name
 from tasks.files.metadata import FileMetadata
 from tasks.files.operations import (
     Compress,
@@ -24,11 +24,14 @@ from tasks.files.operations import (
     Thumbnail,
     Validate,
 )
+from tasks.shared.faults import Fault
+
+_LONGEST_NAME = 120
 
 
 @dataclass(frozen=True)
 class Output:
-    """A file that an operation made. ``path`` may be the source's own, if nothing is smaller."""
+    """A file that an operation made. ``path`` is the source's own if the output isn't smaller."""
 
     name: str
     path: Path
@@ -40,12 +43,12 @@ class Output:
 
 
 class Source:
-    """A file of a kind that has nothing to decode; what it can do, every file can.
+    """A file of a kind without a decoder. Every file supports these operations.
 
-    ``path`` is where the content is, ``name`` what its sender calls it, ``encoding`` what they
-    say a text is in, and ``made`` a directory for outputs, in that of the task; ``closing`` takes
-    what has to be closed when the work is done. Methods raise ``PermanentError`` with a type of
-    ``Fault``.
+    ``path`` is the content, ``name`` the sender's name for it, and ``encoding`` the sender's
+    word on a text's encoding. ``made`` is a directory for outputs inside the
+    task's own. ``closing`` closes resources when the work is done. Methods raise the
+    ``PermanentError`` of a ``Fault``.
     """
 
     max_bytes = limits.STREAMED_BYTES
@@ -80,7 +83,7 @@ class Source:
         self.closing.close()
 
     def validate(self, wanted: Validate) -> None:
-        """Check the limits the caller gave, that name and content agree, then all the content."""
+        """Check the caller's limits, then that name and content agree, then the whole content."""
         if wanted.max_bytes is not None and self.size > wanted.max_bytes:
             raise Fault.FILE_TOO_LARGE.error(
                 f"{self.name!r} has {self.size:,} bytes; {wanted.max_bytes:,} are allowed."
@@ -93,11 +96,11 @@ class Source:
         self.decode(wanted)
 
     def decode(self, wanted: Validate) -> None:
-        """Read the content to its end, by the rules of its format."""
-        raise Fault.UNSUPPORTED_FORMAT.error(f"{self.name!r} is {self.kind.content_type}.")
+        """Read the content to its end by the rules of its format."""
+        raise self._unreadable()
 
     def describe(self, wanted: ExtractMetadata) -> FileMetadata:
-        """Tell what is in the file, reading as little of it as that takes."""
+        """Collect the file's metadata, reading as little of it as possible."""
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
         return FileMetadata(
@@ -108,20 +111,22 @@ class Source:
         )
 
     def compress(self, wanted: Compress) -> Output:
-        """A gzip file; the type says so, so that no browser shows what is inside."""
+        """Make a gzip file. Its content type keeps browsers from showing the content."""
         self._refuse_image_options(wanted)
         path = self.made / f"{_safe(self.name)}.gz"
         with (
             self.path.open("rb") as content,
             path.open("wb") as file,
-            # No name and no time inside: the same content gives the same bytes.
+            # Without name and time, the same content makes the same bytes.
             gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed,
         ):
             shutil.copyfileobj(content, packed, limits.MIB)
         return Output(path.name, path, GZIP.content_type)
 
     def convert(self, wanted: Convert) -> Output:
-        """The same content in another format."""
+        """Write the same content in another format."""
+        if self.kind.family is Family.OTHER:
+            raise self._unreadable()
         raise Fault.UNSUPPORTED_CONVERSION.error(
             f"{self.kind.name} can't become {wanted.format}: images become jpeg, png, webp, avif "
             "or tiff; CSV, JSON lines and Parquet become csv, jsonl, parquet or xlsx."
@@ -129,12 +134,14 @@ class Source:
 
     def thumbnail(self, wanted: Thumbnail) -> Output:
         """A small picture of the file."""
+        if self.kind.family is Family.OTHER:
+            raise self._unreadable()
         raise Fault.UNSUPPORTED_OPERATION.error(
             f"{self.kind.name} has no thumbnail; only images do."
         )
 
     def output_path(self, extension: str, suffix: str = "") -> Path:
-        """Where to make an output that is named after the source."""
+        """The path for an output that is named after the source."""
         return self.made / f"{_safe(PurePosixPath(self.name).stem)}{suffix}.{extension}"
 
     def not_larger(self, output: Output) -> Output:
@@ -142,6 +149,18 @@ class Source:
         if output.size < self.size:
             return output
         return Output(output.name, self.path, self.kind.content_type)
+
+    def _unreadable(self) -> PermanentError:
+        type = self.kind.content_type
+        remedy = None
+        if type == HEIC:
+            remedy = (
+                "Send it as JPEG: a telephone makes one with the camera setting "
+                '"most compatible", or when it exports the photograph.'
+            )
+        elif type.startswith("image/"):
+            remedy = "Save it as JPEG, PNG, WebP, AVIF or TIFF."
+        return Fault.UNSUPPORTED_FORMAT.error(f"{self.name!r} is {type}.", remedy)
 
     def _refuse_image_options(self, wanted: Compress) -> None:
         if wanted.model_fields_set:
@@ -152,5 +171,7 @@ class Source:
 
 
 def _safe(name: str) -> str:
-    """A name without path, control and markup characters, at most 100 characters long."""
-    return re.sub(r"[^\w.-]+", "_", name).lstrip(".")[-100:] or "file"
+    """A name without path, control and markup characters, short enough for every file system."""
+    safe = re.sub(r"[^\w.-]+", "_", name).lstrip(".")
+    # 255 bytes are allowed, and a letter has up to four.
+    return safe.encode("utf-8", "replace")[-_LONGEST_NAME:].decode("utf-8", "ignore") or "file"

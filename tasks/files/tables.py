@@ -1,27 +1,25 @@
-"""Tables: CSV, JSON lines and Parquet, read and rewritten by DuckDB as a stream."""
+"""Tables: CSV, JSON lines and Parquet, rewritten by DuckDB as a stream."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property, partial
+from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from tasks.contract import PermanentError
-from tasks.files import duck, limits
-from tasks.files.badlines import bad_csv_row, bad_json_line
-from tasks.files.faults import Fault
+from tasks.files import limits
+from tasks.files.inference import Reading, found_types
 from tasks.files.kinds import CSV, JSONL, PARQUET, XLSX
 from tasks.files.metadata import Column, FileMetadata, TableMetadata
 from tasks.files.operations import Convert, ExtractMetadata, Validate
 from tasks.files.sheets import write_sheet
 from tasks.files.source import Output, Source
-from tasks.files.texts import Text, read_text, to_utf8
-
-if TYPE_CHECKING:
-    import duckdb
+from tasks.shared.delimited import Delimited, distinct_names, read_delimited, too_many_columns
+from tasks.shared.duckdb import Database, identifier, literal, opened, reading
+from tasks.shared.encodings import Text, read_text, to_utf8
+from tasks.shared.faults import Fault
+from tasks.shared.jsonlines import JsonLines, read_json_lines
+from tasks.shared.signatures import check_parquet
 
 _COPY_OPTIONS = {
     "csv": "FORMAT csv, HEADER",
@@ -35,27 +33,31 @@ _CONTENT_TYPES = {
     "xlsx": XLSX.content_type,
 }
 _NESTED = re.compile(r"^(STRUCT|MAP|UNION|VARIANT)\b|\]$")
-# What is asked of sniff_csv.
-_SNIFFED = ("Columns", "DateFormat", "TimestampFormat")
-_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+# The types whose values a sheet's cell can hold. Others become text.
+_OF_CELLS = re.compile(
+    r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|VARCHAR|DATE|TIME|TIMESTAMP"
+)
 
 
 class TableSource(Source):
-    """A table. The database is opened, and the columns found, when they are first asked for."""
+    """A table. Its database is opened, and its columns are found, on first use."""
 
     def decode(self, wanted: Validate) -> None:
-        # count(*) alone reads no column; a hash of the row reads them all.
-        with self._reading():
-            _ = self._columns
-            self._fetch(self._select("bit_xor(hash(every))"))
-        _ = self._rows
+        _ = self._columns, self._rows
+        if self.kind is PARQUET:
+            # count(*) alone would read no column; a hash of the row reads them all.
+            with self._reading():
+                self._database.execute(
+                    f"SELECT bit_xor(hash(every)) FROM {self._relation} AS every"  # noqa: S608
+                )
 
     def describe(self, wanted: ExtractMetadata) -> FileMetadata:
         found = super().describe(wanted)
         found.table = TableMetadata(
             columns=[Column(name=name, type=type) for name, type in self._columns.items()],
             rows=self._rows,
-            delimiter=self._delimiter if self.kind is CSV else None,
+            blank_lines=self._delimited.blank_lines if self.kind is CSV else 0,
+            delimiter=self._delimited.delimiter if self.kind is CSV else None,
             encoding=None if self.kind is PARQUET else self._text.encoding,
         )
         return found
@@ -65,21 +67,21 @@ class TableSource(Source):
             return super().convert(wanted)
         path = self.output_path(wanted.format)
         rows = self._rows
-        select = self._select(self._selected(wanted), wanted.types)
+        select, names = self._selected(wanted), self._names
         with self._reading():
             if wanted.format == "xlsx":
-                # Last, since another query would end this one's stream.
-                found = self._database.execute(select)
-                fetch = partial(self._fetch_next, found)
-                write_sheet(path, self.name, list(self._columns), rows, fetch)
+                # This query comes last, since another one would end its stream.
+                fetch = self._database.stream(select)
+                write_sheet(path, self.name, names, rows, fetch)
             else:
                 options = _COPY_OPTIONS[wanted.format]
-                self._fetch(f"COPY ({select}) TO {duck.text(str(path))} ({options})")
+                self._database.execute(f"COPY ({select}) TO {literal(str(path))} ({options})")
         return Output(path.name, path, _CONTENT_TYPES[wanted.format])
 
     @cached_property
-    def _database(self) -> duckdb.DuckDBPyConnection:
-        return self.closing.enter_context(duck.connected(self.made.parent))
+    def _database(self) -> Database:
+        sandbox = opened(self.made.parent, limits.TABLE_MEMORY, limits.TABLE_SPILL, "UTC")
+        return self.closing.enter_context(sandbox)
 
     @cached_property
     def _text(self) -> Text:
@@ -87,155 +89,123 @@ class TableSource(Source):
 
     @cached_property
     def _readable(self) -> Path:
-        """The file as DuckDB reads it: in UTF-8."""
-        if self.kind is PARQUET or self._text.encoding in ("ascii", "utf-8"):
+        """The file in UTF-8."""
+        if self._text.encoding in ("ascii", "utf-8"):
             return self.path
         return to_utf8(self.path, self._text.encoding, self.made / "utf-8")
 
     @cached_property
-    def _delimiter(self) -> str:
-        """The mark most used in the first line, outside quotes; a comma if there is none."""
-        with self._readable.open(encoding="utf-8") as file:
-            line = _QUOTED.sub("", file.readline(limits.TABLE_LINE_BYTES))
-        return max((",", ";", "\t", "|"), key=line.count)
+    def _delimited(self) -> Delimited:
+        return read_delimited(
+            self.path, self.name, self._text.encoding, self.made / "rows", limits.TABLE_COLUMNS
+        )
+
+    @cached_property
+    def _json_lines(self) -> JsonLines:
+        return read_json_lines(self._readable, self.name, limits.TABLE_COLUMNS)
 
     @cached_property
     def _columns(self) -> dict[str, str]:
         """The type of each column, by name."""
+        if self.kind is CSV:
+            return self._types_as_usual
+        if self.kind is JSONL:
+            return self._json_lines.types
         with self._reading():
-            if self.kind is CSV:
-                columns = {each["name"]: each["type"] for each in self._dialect["Columns"]}
-            else:
-                described = self._fetch(f"DESCRIBE {self._select('*')}")
-                columns = {name: type for name, type, *_ in described}
-        if len(columns) > limits.TABLE_COLUMNS:
-            raise Fault.TOO_MANY_COLUMNS.error(
-                f"{self.name!r} has {len(columns):,} columns; {limits.TABLE_COLUMNS:,} are allowed."
-            )
-        return columns
+            described = self._database.execute(f"DESCRIBE SELECT * FROM {self._relation}")  # noqa: S608
+        if len(described) > limits.TABLE_COLUMNS:
+            raise too_many_columns(self.name, len(described), limits.TABLE_COLUMNS)
+        return {name: type for name, type, *_ in described}
+
+    @property
+    def _names(self) -> list[str]:
+        if self.kind is CSV:
+            return distinct_names(self._delimited.columns)
+        return list(self._columns)
+
+    @cached_property
+    def _types_as_usual(self) -> dict[str, str]:
+        return self._types(Reading())
+
+    def _types(self, written: Reading) -> dict[str, str]:
+        """The type of each column of CSV, by name."""
+        names = self._names
+        with self._reading():
+            types = found_types(self._database, self._relation, len(names), written)
+        return dict(zip(names, types, strict=True))
 
     @cached_property
     def _rows(self) -> int:
-        with self._reading():
-            ((rows,),) = self._fetch(self._select("count(*)"))
+        if self.kind is CSV:
+            rows = self._delimited.count
+        elif self.kind is JSONL:
+            rows = self._json_lines.count
+        else:
+            with self._reading():
+                ((rows,),) = self._database.execute(f"SELECT count(*) FROM {self._relation}")  # noqa: S608
         if rows > limits.TABLE_ROWS:
             raise Fault.TOO_MANY_ROWS.error(
                 f"{self.name!r} has {rows:,} rows; {limits.TABLE_ROWS:,} are allowed."
             )
         return int(rows)
 
-    @cached_property
-    def _dialect(self) -> dict[str, Any]:
-        """What DuckDB finds of a CSV file: only types are left to find, by reading all rows."""
-        file = duck.text(str(self._readable))
-        names = ", ".join(_SNIFFED)
-        ((*values,),) = self._fetch(
-            f"SELECT {names} FROM sniff_csv({file}, {self._csv_rules}, sample_size = -1)"  # noqa: S608
-        )
-        return dict(zip(_SNIFFED, values, strict=True))
-
     @property
-    def _csv_rules(self) -> str:
-        """RFC 4180, with the delimiter that the file has; nothing skipped, padded or guessed."""
-        return (
-            f"delim = {duck.text(self._delimiter)}, quote = '\"', escape = '\"', comment = '', "
-            f"header = true, skip = 0, strict_mode = true, null_padding = false, "
-            f"ignore_errors = false, max_line_size = {limits.TABLE_LINE_BYTES}"
-        )
-
-    def _table(self, types: str = "infer") -> str:
-        """The table function that reads the file, as SQL."""
-        file = duck.text(str(self._readable))
-        match self.kind.name:
-            case PARQUET.name:
-                return f"read_parquet({file})"
-            case JSONL.name:
-                return (
-                    f"read_json({file}, format = 'newline_delimited', records = true, "
-                    f"sample_size = -1, maximum_object_size = {limits.TABLE_LINE_BYTES})"
-                )
-        columns = ", ".join(
-            f"{duck.text(name)}: {duck.text('VARCHAR' if types == 'text' else type)}"
-            for name, type in self._columns.items()
-        )
-        formats = "".join(
-            f", {option} = {duck.text(self._dialect[found])}"
-            for option, found in (
-                ("dateformat", "DateFormat"),
-                ("timestampformat", "TimestampFormat"),
-            )
-            if self._dialect[found]
-        )
-        return (
-            f"read_csv({file}, auto_detect = false, columns = {{{columns}}}, {self._csv_rules}"
-            f"{formats})"
-        )
+    def _relation(self) -> str:
+        """The table function that reads the rows, as SQL. Every path in it is a literal."""
+        if self.kind is CSV:
+            return self._delimited.relation
+        if self.kind is JSONL:
+            return self._json_lines.relation
+        return f"read_parquet({literal(str(self.path))})"
 
     def _selected(self, wanted: Convert) -> str:
-        """The columns as SQL; a format without nesting gets nested values as JSON text."""
-        flat = wanted.format in ("csv", "xlsx")
-        selected = []
-        for name, type in self._columns.items():
-            column = duck.identifier(name)
-            if flat and _NESTED.search(type):
-                selected.append(f"CAST(to_json({column}) AS VARCHAR) AS {column}")
-            elif self.kind is CSV and wanted.types == "text":
-                # An empty field is read as NULL, but as text it is an empty text.
-                selected.append(f"coalesce({column}, '') AS {column}")
-            else:
-                selected.append(column)
-        return ", ".join(selected)
-
-    def _select(self, what: str, types: str = "infer") -> str:
-        # duck quotes every name and path in it.
-        return f"SELECT {what} FROM {self._table(types)} AS every"  # noqa: S608
-
-    def _fetch(self, sql: str) -> list[tuple[Any, ...]]:
-        database = self._database
-        return duck.interruptible(database, lambda: database.execute(sql).fetchall())
-
-    def _fetch_next(self, found: duckdb.DuckDBPyConnection, count: int) -> list[tuple[Any, ...]]:
-        return duck.interruptible(self._database, lambda: found.fetchmany(count))
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Turn what DuckDB raises into the fault it stands for, without paths of this machine."""
-        import duckdb
-
-        self._check_parquet()
-        try:
-            yield
-        except duckdb.OutOfMemoryException as error:
-            raise Fault.TOO_MUCH_MEMORY.error(f"{self.name!r} is too wide or too deep.") from error
-        except duckdb.IOException as error:
-            raise self._io_fault(error) from error
-        except (duckdb.Error, UnicodeDecodeError) as error:
-            raise self._fault() from error
-
-    def _check_parquet(self) -> None:
-        if self.kind is not PARQUET:
-            return
-        with self.path.open("rb") as file:
-            start = file.read(4)
-            file.seek(-min(4, self.size), 2)
-            end = file.read(4)
-        if b"PARE" in (start, end):
-            raise Fault.ENCRYPTED_FILE.error(f"{self.name!r} is encrypted Parquet.")
-        if end != b"PAR1" or self.size < len(b"PAR1....PAR1"):
-            raise Fault.TRUNCATED_FILE.error(f"{self.name!r} ends without Parquet's footer.")
-
-    def _fault(self) -> PermanentError:
-        if self.kind is PARQUET:
-            return Fault.CORRUPT_FILE.error(f"{self.name!r} breaks the rules of Parquet.")
-        if self.kind is CSV:
-            bad = bad_csv_row(self._readable, self._delimiter)
+        """The rows as the format can hold them, as SQL. Every name in it is an identifier."""
+        if self.kind is not CSV:
+            columns = {name: (identifier(name), type) for name, type in self._columns.items()}
+        elif wanted.types == "text" or (wanted.types is None and wanted.format == "csv"):
+            # DuckDB reads an empty field as NULL, but as text it is empty text.
+            columns = {
+                name: (f"coalesce(f{index}, '')", "VARCHAR")
+                for index, name in enumerate(self._names)
+            }
         else:
-            bad = bad_json_line(self._readable)
-        return Fault.MALFORMED_TABLE.error(f"{self.name!r}: {bad}")
+            written = Reading(wanted.decimal_mark, wanted.date_format)
+            types = self._types_as_usual if written == Reading() else self._types(written)
+            columns = {
+                name: (written.sql(f"f{index}", type), type)
+                for index, (name, type) in enumerate(types.items())
+            }
+        selected = [
+            f"{_held(column, type, wanted.format)} AS {identifier(name)}"
+            for name, (column, type) in columns.items()
+        ]
+        if wanted.format == "csv" and len(selected) == 1:
+            # A row of one missing value would be a blank line, which readers leave out.
+            ((name, (column, type)),) = columns.items()
+            held = f"CAST({_held(column, type, 'csv')} AS VARCHAR)"
+            selected = [f"coalesce({held}, '') AS {identifier(name)}"]
+        return f"SELECT {', '.join(selected)} FROM {self._relation}"  # noqa: S608
 
-    def _io_fault(self, error: Exception) -> PermanentError:
-        if "File too large" in str(error):
-            return Fault.OUTPUT_TOO_LARGE.error(
-                f"The result is larger than {limits.OUTPUT_BYTES:,} bytes."
+    def _reading(self) -> AbstractContextManager[None]:
+        if self.kind is PARQUET:
+            check_parquet(self.path, self.name)
+        return reading(self.name, parquet=self.kind is PARQUET)
+
+
+def _held(column: str, type: str, format: str) -> str:
+    """A column as SQL, in a type that the format can hold without a change."""
+    if type == "JSON" and format != "jsonl":
+        return f"{column} ->> '$'"
+    if format == "jsonl":
+        if type in ("DOUBLE", "FLOAT"):
+            # JSON has no words for these.
+            return (
+                f"CASE WHEN isnan({column}) THEN NULL WHEN isinf({column}) "
+                f"THEN to_json(CAST({column} AS VARCHAR)) ELSE to_json({column}) END"
             )
-        return self._fault()
+        return column
+    if format in ("csv", "xlsx") and _NESTED.search(type):
+        return f"CAST(to_json({column}) AS VARCHAR)"
+    if format == "xlsx" and not _OF_CELLS.fullmatch(type):
+        return f"CAST({column} AS VARCHAR)"
+    return column

@@ -21,14 +21,14 @@ from tasks.reports.facts import Facts, bounds
 from tasks.reports.labels import Labels
 from tasks.reports.parameters import Parameters
 
-# A page is as wide as this many steps of a cohort's life.
+# This many steps of a cohort's life fit the width of a page.
 MOST_OFFSETS = 12
 GUESSED_STEPS = 5
 
 
 def analytics(facts: Facts, parameters: Parameters, labels: Labels) -> Content:
     """A user is new in the step of their first event in the whole file, before the period too."""
-    # Who came before the period is in no cohort of it.
+    # Users from before the period are in none of its cohorts.
     step = f"date_trunc('{facts.granularity.value}', min(date))::DATE"
     facts.execute(
         f"CREATE TABLE firsts AS SELECT user, "
@@ -136,10 +136,10 @@ def _funnel(facts: Facts, parameters: Parameters, labels: Labels) -> Section:
 
 
 def _reach(facts: Facts, number: int, event: str) -> int:
-    """How many users did ``event`` after the steps before it.
+    """Count the users with an ``event`` after the previous steps of the funnel.
 
-    Each takes the first chance: whoever passes the funnel by other events passes it by these too.
-    An event serves one step only, so a funnel may name the same event twice.
+    The first such event of a user counts. A user who passes the funnel by later events passes it by
+    the first ones too. An event counts for one step only, so a funnel may name it twice.
     """
     if number == 0:
         query = (
@@ -161,7 +161,7 @@ def _reach(facts: Facts, number: int, event: str) -> int:
 
 
 def _retention(facts: Facts, labels: Labels) -> list[Section]:
-    """Cohorts that began in the period; a step that hasn't come yet is left blank."""
+    """Cohorts that began in the period. A step after the period's end stays blank."""
     steps = facts.steps
     active: dict[date, dict[date, int]] = defaultdict(dict)
     for cohort, step, users in facts.execute(

@@ -1,4 +1,4 @@
-"""Long lists, cut without losing what they add up to."""
+"""Long lists, shortened without losing their sum."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MOST_ROWS = 500
 def with_rest(
     rows: Sequence[Sequence[Value]], most: int, labels: Labels, *, adds_up: Sequence[int]
 ) -> list[Sequence[Value]]:
-    """The first ``most`` rows, and one for the others: their sum in the columns ``adds_up``.
+    """The first ``most`` rows, and one for the others, with their sum in the columns ``adds_up``.
 
-    The first column holds names. Columns that don't add up are left blank in the last row. One row
-    too many is shown rather than called "other".
+    The first column holds names. Other columns stay blank in the last row. A single
+    row too many is shown rather than called "other".
     """
     if len(rows) <= most + 1:
         return list(rows)

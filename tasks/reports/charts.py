@@ -1,4 +1,4 @@
-"""Where the lines and bars of a chart go, in shares of its width and height."""
+"""The positions of a chart's lines and bars, in shares of its width and height."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 from tasks.reports.document import Chart, Value
-from tasks.reports.formats import Formats
+from tasks.reports.locale import Formats
 
 TICKS = 4
-# In the template: the width of the columns, and of labels set in 7.5pt.
+# As in the template: the width of the columns, and of labels set in 7.5pt.
 CHART_WIDTH_CM = 15.9
 CHARACTER_CM = 0.125
 GAP_CM = 0.25

@@ -14,7 +14,7 @@ Kind = Literal["moment", "number", "text"]
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """A column as a report knows it. ``names`` are the headers it is found under by itself."""
+    """A column as a report knows it. ``names`` are the headers that it is recognised by."""
 
     name: str
     kind: Kind
@@ -51,7 +51,7 @@ ROLES: dict[ReportType, tuple[Role, ...]] = {
         _optional("kind", "text", "тип"),
         _optional("category", "text", "категория"),
     ),
-    # Only what the period is measured by: everything else is named by dimensions and measures.
+    # Only the period's column: dimensions and measures name all others.
     ReportType.CUSTOM: (Role(name="date", kind="moment", names=("date", "дата"), required=False),),
 }
 
@@ -73,7 +73,7 @@ def find_columns(
 
 
 def find_column(name: str, asked_in: str, available: Sequence[str]) -> int:
-    """The position of the column that a caller named: exactly so, or else whatever its case.
+    """The position of the column that a caller named. An exact match wins over one of another case.
 
     Raises:
         PermanentError: ``missing-column`` or ``ambiguous-column``.

@@ -1,7 +1,7 @@
 """Custom: a caller's dimensions, measures and filters, compiled to parameterised SQL.
 
-Columns stand in the SQL as ``c0``, ``c1``, … (see ``dataset``), functions and operators are our own
-words, and values are arguments: no character of a caller's, nor of the file's header, is SQL.
+In the SQL, columns are ``c0``, ``c1``, … (see ``dataset``), functions and operators are our own
+words, and values are arguments. No text of a caller or of the file's header becomes SQL.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def columns_of(parameters: Parameters, available: Sequence[str]) -> list[int]:
 
 
 def conditions(data: DataSet, parameters: Parameters) -> Condition:
-    """The filters as one condition on ``data``; all must hold.
+    """Combine the filters into one condition on ``data``. All must hold.
 
     Raises:
         PermanentError: ``wrong-type`` if a filter compares numbers in a column of words.
@@ -126,7 +126,7 @@ def _condition(data: DataSet, asked: Filter, parameters: Parameters) -> Conditio
         return Condition(f"contains(lower({column}), lower(?))", arguments)
     if asked.operator.takes_list:
         marks = ", ".join("?" for _ in arguments)
-        # An empty cell is in no list, so it is not in this one.
+        # An empty cell is in no list, so `not_in` keeps it.
         found = f"coalesce({column} IN ({marks}), false)"
         return Condition(found if asked.operator is Operator.IN else f"NOT {found}", arguments)
     return Condition(f"{column} {_COMPARISONS[asked.operator]}", arguments)
@@ -197,7 +197,7 @@ def _columns(parameters: Parameters, labels: Labels) -> list[Column]:
 
 
 def _named_apart(columns: Sequence[Column]) -> list[Column]:
-    """The same column may be asked for twice: figures by name would lose one of them."""
+    """Number repeated names: a caller may ask for a column twice, and figures go by name."""
     taken: set[str] = set()
     apart = []
     for column in columns:

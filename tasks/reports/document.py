@@ -10,7 +10,7 @@ from typing import Literal
 from tasks.reports.period import Span, Step
 
 Unit = Literal["money", "count", "number", "share", "text", "step"]
-"""How a value is written. A share of 0.25 is 25 %."""
+"""The way to write a value. A share of 0.25 is 25 %."""
 
 Value = Decimal | int | float | str | Step | None
 Plain = int | float | str | None
@@ -51,7 +51,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """``columns`` stand side by side over time; ``bars`` lie below each other, one a name."""
+    """``columns`` stand side by side over time. ``bars`` lie below each other, one a name."""
 
     kind: Literal["columns", "bars"]
     categories: Sequence[Value]
@@ -61,14 +61,14 @@ class Chart:
 
 @dataclass(frozen=True)
 class Section:
-    """Part of a report. ``name`` is its key among the figures, and doesn't change with language."""
+    """Part of a report. ``name`` is its key among the figures, in any language."""
 
     name: str
     title: str
     table: Table
     chart: Chart | None = None
     note: str | None = None
-    # A second view of numbers that another section gives in full.
+    # False for a second view of numbers that another section shows on paper.
     on_paper: bool = True
 
 
@@ -81,8 +81,13 @@ class Report:
     key_figures: Sequence[KeyFigure]
     sections: Sequence[Section]
     notes: Sequence[str]
-    # What to say instead of figures if no row of the file is in the period.
+    # The text that replaces the figures if no row of the file is in the period.
     nothing: str | None
+    # The rows of the file that lack a required value, and the numbers of the first of them.
+    left_out: int = 0
+    left_out_rows: Sequence[int] = ()
+    # Cells whose formula no program has computed.
+    uncomputed: int = 0
 
     def figures(self) -> dict[str, Plain | list[dict[str, Plain]]]:
         """The numbers by name, ready for JSON: shares as fractions, steps as 2025-01."""
@@ -108,11 +113,11 @@ class Report:
 
 
 Content = tuple[list[KeyFigure], list[Section], list[str]]
-"""What a report type adds to a report: key figures, sections and notes."""
+"""The content from a report type: key figures, sections and notes."""
 
 
 def plain(value: Value, unit: Unit) -> Plain:
-    """A value as JSON and a workbook's cell have it."""
+    """A value for JSON and for a workbook's cell."""
     if isinstance(value, Step):
         return value.key
     if isinstance(value, Decimal):
@@ -133,7 +138,7 @@ def ratio(part: Value, whole: Value) -> Decimal | None:
 def growth(now: Value, before: Value) -> Decimal | None:
     """The change since before, as a share of what was before; None if that was zero or less.
 
-    A loss that becomes a profit has grown by no percentage that anyone should read.
+    No percentage describes the growth from a loss to a profit.
     """
     if not isinstance(before, int | Decimal) or before <= 0 or not isinstance(now, int | Decimal):
         return None

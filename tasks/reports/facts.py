@@ -12,9 +12,12 @@ from tasks.reports.dataset import DataSet
 from tasks.reports.errors import wrong_type
 from tasks.reports.parameters import Granularity, Parameters
 from tasks.reports.period import Span, Step
+from tasks.reports.source import MOMENT
+from tasks.reports.source import NUMBER as KIND_NUMBER
 
-# 22 digits before the point and 6 after it: sums of money come out exact.
+# 22 digits before the point and 6 after it keep sums of money exact.
 NUMBER = "DECIMAL(28, 6)"
+ROWS_NAMED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +27,9 @@ class Facts:
     ``facts`` are the usable rows that pass the filters, and ``chosen`` those in the period, with
     ``step``, the first day of the step each is in. Both keep the columns of ``data`` too.
 
-    ``span`` is None if nothing is dated: the report looks at no dates, or there is no usable row
-    and the caller named no period. ``left_out`` counts rows that lack a required value.
+    ``span`` is None if nothing is dated: the report uses no dates, or no row is usable and the
+    caller named no period. ``left_out`` counts rows that lack a required value;
+    ``left_out_rows`` are the data rows of the first of them, counted from 1.
     """
 
     data: DataSet
@@ -35,6 +39,7 @@ class Facts:
     file_span: Span | None
     rows: int
     left_out: int
+    left_out_rows: Sequence[int] = ()
 
     def execute(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self.data.execute(sql, arguments)
@@ -89,7 +94,16 @@ def gather(
         file_span=file_span,
         rows=rows,
         left_out=total - usable,
+        left_out_rows=_incomplete(data, complete) if total > usable else (),
     )
+
+
+def _incomplete(data: DataSet, complete: Sequence[str]) -> list[int]:
+    found = data.execute(
+        f"SELECT row + 1 FROM filtered WHERE NOT ({' AND '.join(complete)}) "
+        f"ORDER BY row LIMIT {ROWS_NAMED}"
+    )
+    return [row for (row,) in found]
 
 
 def bounds(span: Span | None) -> tuple[date, date]:
@@ -105,7 +119,7 @@ def _span(parameters: Parameters, file_span: Span | None) -> Span | None:
         return Span(first, last)
     if file_span is None:
         return None
-    # An open end beyond the other one is an empty period: one day that has nothing.
+    # If an open end lies beyond the other one, the period is empty: one day without rows.
     first = first or min(file_span.first, last or file_span.first)
     last = last or max(file_span.last, first)
     return Span(first, last)
@@ -113,7 +127,7 @@ def _span(parameters: Parameters, file_span: Span | None) -> Span | None:
 
 @dataclass(frozen=True)
 class Condition:
-    """SQL of ours with question marks, and the callers' values that stand for them."""
+    """Our own SQL with question marks, and the callers' values for them."""
 
     sql: str
     arguments: list[Any]
@@ -127,6 +141,7 @@ class Cell:
         self._header = data.columns[index]
         self._name = f"c{index}"
         self._type = data.type_of(index)
+        self._kind = data.kind_of(index)
         self._parameters = parameters
 
     @property
@@ -144,11 +159,18 @@ class Cell:
             f"CASE WHEN regexp_full_match({plain}, '{grouped}') "
             f"THEN replace({plain}, '{group}', '') ELSE {plain} END"
         )
-        # A mark of the other kind that doesn't group thousands must not pass as a decimal one.
+        # The other mark must group thousands; it must never pass as a decimal mark.
         pattern = rf"[+-]?(\d+(\{mark}\d*)?|\{mark}\d+)([eE][+-]?\d+)?"
-        return (
+        written = (
             f"CASE WHEN regexp_full_match({ungrouped}, '{pattern}') "
             f"THEN TRY_CAST(replace({ungrouped}, '{mark}', '.') AS {NUMBER}) END"
+        )
+        if self._kind is None:
+            return written
+        # A number is itself: the decimal mark is for text.
+        return (
+            f"CASE WHEN {self._kind} = '{KIND_NUMBER}' THEN TRY_CAST({self.text} AS {NUMBER}) "
+            f"ELSE {written} END"
         )
 
     @property
@@ -163,12 +185,18 @@ class Cell:
                 f"try_strptime({self.text}, '{pattern}')"
                 for pattern in ("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S")
             )
-            # A time with a zone moves to the report's zone; one without is already there.
+            # A time with a zone is converted to the report's zone; one without is already local.
             read = (
                 rf"CASE WHEN regexp_matches({self.text}, '^\d') THEN "
                 f"CAST(coalesce(TRY_CAST({self.text} AS TIMESTAMPTZ), {dotted}) AS TIMESTAMP) END"
             )
-        # Outside these years it is a typing error, or one of DuckDB's words for infinity.
+        if self._kind is not None:
+            # A date is itself, and a number is none: the format is for text.
+            read = (
+                f"CASE {self._kind} WHEN '{MOMENT}' THEN TRY_CAST({self.text} AS TIMESTAMP) "
+                f"WHEN '{KIND_NUMBER}' THEN NULL ELSE {read} END"
+            )
+        # A date outside these years is a typing error or one of DuckDB's words for infinity.
         return (
             f"CASE WHEN {read} BETWEEN TIMESTAMP '1900-01-02' AND TIMESTAMP '2200-01-01' "
             f"THEN {read} END"
@@ -184,7 +212,7 @@ class Cell:
     def check_read(self, role: Role) -> None:
         """Raise ``wrong-type`` if ``filtered`` has nothing for a role where the cell has something.
 
-        Asks about values that are read already: reading text as dates is what takes the time.
+        It checks values that are already read, since reading text as dates is slow.
         """
         self._check(role.kind, "filtered", "row", role.name)
 

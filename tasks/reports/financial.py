@@ -16,17 +16,17 @@ from tasks.reports.document import (
     growth,
     ratio,
 )
-from tasks.reports.errors import report_error
 from tasks.reports.facts import Facts, bounds
 from tasks.reports.labels import Labels
 from tasks.reports.parameters import Parameters
+from tasks.shared.faults import Fault
 
 REVENUE_WORDS = ("revenue", "income", "доход", "доходы", "выручка")
 EXPENSE_WORDS = ("expense", "expenses", "cost", "costs", "расход", "расходы", "затраты")
 
 
 def financial(facts: Facts, _parameters: Parameters, labels: Labels) -> Content:
-    """With ``kind``, an expense is a positive amount and a negative one takes some of it back.
+    """With ``kind``, an expense is a positive amount, and a negative one reduces it.
 
     Without it, the sign decides: amounts above zero are revenue, below zero expenses.
 
@@ -61,7 +61,7 @@ def financial(facts: Facts, _parameters: Parameters, labels: Labels) -> Content:
 
 
 def _split(facts: Facts) -> tuple[str, str]:
-    """SQL for what of a row is revenue and what is expense."""
+    """SQL for the revenue and for the expense of a row."""
     if "kind" not in facts.roles:
         return "greatest(amount, 0)", "greatest(-amount, 0)"
     unknown = facts.execute(
@@ -71,9 +71,9 @@ def _split(facts: Facts) -> tuple[str, str]:
     )
     if unknown:
         listed = ", ".join(f"{kind[:40]!r} ({count} rows)" for kind, count in unknown)
-        raise report_error(
-            "unknown-kind",
-            f"The column of kinds has {listed}. Use {' or '.join(REVENUE_WORDS[:2])} for revenue "
+        raise Fault.UNKNOWN_KIND.error(
+            f"The column of kinds has {listed}.",
+            f"Use {' or '.join(REVENUE_WORDS[:2])} for revenue "
             f"and {' or '.join(EXPENSE_WORDS[:2])} for expenses.",
         )
     earns = f"lower(kind) IN {REVENUE_WORDS}"

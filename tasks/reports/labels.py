@@ -22,7 +22,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "other": ("Other ({count})", "Прочие ({count})"),
     "not_given": ("(not given)", "(не указано)"),
     "whole_file": ("All rows of the file", "Все строки файла"),
-    # what there is to say
+    # notes
     "empty_title": ("Nothing in this period", "За этот период данных нет"),
     "empty_file": (
         "The file has data from {first} to {last}.",
@@ -30,8 +30,16 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "empty_rows": ("No row of the file matches.", "Нет ни одной подходящей строки."),
     "left_out": (
-        "Rows left out because a required value is missing: {count}.",
-        "Строк не учтено из-за отсутствия обязательных значений: {count}.",
+        "Rows left out because a required value is missing: {count}. Data rows: {rows}.",
+        "Строк не учтено из-за отсутствия обязательных значений: {count}. Строки данных: {rows}.",
+    ),
+    "unshown": (
+        "Characters that no font of the PDF has, shown as {mark}: {count}. The workbook has them.",
+        "Символов, которых нет в шрифтах PDF, показанных как {mark}: {count}. В книге они есть.",
+    ),
+    "uncomputed": (
+        "Cells without a value because their formula was never computed: {count}.",
+        "Ячеек без значения, так как их формулы не вычислены: {count}.",
     ),
     "cut_steps": (
         "The period begins or ends inside a {step}: the first or last one is not complete.",
@@ -54,7 +62,7 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Воронка не задана: шаги — самые частые события по числу пользователей.",
     ),
     "funnel_order": (
-        "A user counts at a step who did it after the steps before.",
+        "A step counts the users who took it after all steps before.",
         "Пользователь учтён на шаге, если совершил его после всех предыдущих.",
     ),
     "retention_note": (
@@ -126,5 +134,5 @@ class Labels:
 
     def __call__(self, key: str, **values: object) -> str:
         words = _WORDS[key][self._index]
-        # A caller's text goes in after the template is read: braces in it mean nothing.
+        # A caller's text is inserted after the template is parsed, so its braces have no meaning.
         return words.format(**values) if values else words

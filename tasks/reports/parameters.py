@@ -1,18 +1,20 @@
-"""What a caller may ask of a report."""
+"""The parameters of a report."""
 
 from __future__ import annotations
 
 import zoneinfo
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import ConfigDict, field_validator, model_validator
 
-from tasks.contract import BaseModel, Field
+from celeriac import BaseModel, Field
+from tasks.shared.encodings import Encoding
+from tasks.shared.writing import DateFormat, DecimalMark
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
-# What fits in front of the point of a number read from a file.
+# The largest number that can be read from a file has this many digits before the point.
 _Number = Field(gt=-(10**22), lt=10**22)
 Scalar = (
     Annotated[str, Field(max_length=1000)]
@@ -21,6 +23,10 @@ Scalar = (
     | Annotated[float, _Number]
 )
 
+# Files next to the zones on some systems: a machine's own zone, and copies unknown to DuckDB.
+_NOT_ZONES = {"Factory", "localtime", "posix", "posixrules", "right"}
+
+MOST_COLUMNS_NAMED = 20
 MOST_DIMENSIONS = 4
 MOST_MEASURES = 6
 MOST_FILTERS = 20
@@ -49,13 +55,13 @@ class Granularity(StrEnum):
 
 
 class Strict(BaseModel):
-    """A misspelt parameter is refused rather than ignored."""
+    """A base that refuses misspelt parameters."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
 class Period(Strict):
-    """The days a report covers, both ends included. An open end takes what the file has."""
+    """The days a report covers, both ends included. An open end is the file's own."""
 
     first: Annotated[date | None, Field(alias="from")] = None
     last: Annotated[date | None, Field(alias="to")] = None
@@ -68,7 +74,7 @@ class Period(Strict):
 
 
 class Dimension(Strict):
-    """What a custom report groups by: a column, or the steps of a date column."""
+    """A grouping of a custom report: by a column, or by the steps of a date column."""
 
     column: ColumnName
     by: Granularity | None = Field(None, description="For a date column: the step to group by.")
@@ -121,9 +127,9 @@ class Operator(StrEnum):
 
 
 class Filter(Strict):
-    """Rows a custom report keeps.
+    """A condition on the rows that a report uses.
 
-    The value decides how the column is read: a number compares numbers, anything else compares
+    The value decides how the column is read: a number compares numbers, any other value compares
     text. An empty cell matches only ``is_null``, ``ne`` and ``not_in``.
     """
 
@@ -151,6 +157,7 @@ class Parameters(Strict):
     period: Period = Period()
     time_zone: str = Field(
         "UTC",
+        max_length=64,
         description="IANA name. Days begin at midnight here; times without a zone are local to it.",
     )
     language: Language = Language.ENGLISH
@@ -160,8 +167,10 @@ class Parameters(Strict):
     )
     granularity: Granularity = Granularity.MONTH
     top_n: int = Field(10, ge=1, le=50)
-    columns: dict[str, ColumnName] = Field(
-        default_factory=dict, description="The file's name for each column the report reads."
+    columns: dict[Annotated[str, Field(max_length=50)], ColumnName] = Field(
+        default_factory=dict,
+        max_length=MOST_COLUMNS_NAMED,
+        description="The file's name for each column the report reads.",
     )
     funnel: list[ColumnName] = Field(
         default_factory=list,
@@ -171,13 +180,13 @@ class Parameters(Strict):
     dimensions: list[Dimension] = Field(default_factory=list, max_length=MOST_DIMENSIONS)
     measures: list[Measure] = Field(default_factory=list, max_length=MOST_MEASURES)
     filters: list[Filter] = Field(default_factory=list, max_length=MOST_FILTERS)
-    encoding: Literal["utf-8", "utf-16", "windows-1251", "windows-1252"] = Field(
-        "utf-8", description="The encoding of a CSV file."
+    encoding: Encoding | None = Field(
+        None,
+        description="Of CSV and JSON lines, by Python's name, such as `windows-1251`. By default "
+        "it is the byte order mark's, or UTF-8.",
     )
-    decimal_mark: Literal[".", ","] = Field(".", description="In numbers written as text.")
-    date_format: (
-        Annotated[str, Field(max_length=40, pattern=r"^([^%]*%[dmYyHIMSfpbBjz])+[^%]*$")] | None
-    ) = Field(
+    decimal_mark: DecimalMark = Field(".", description="In numbers written as text.")
+    date_format: DateFormat | None = Field(
         None, description="strptime pattern of dates written as text, if not ISO or 31.01.2025."
     )
     sheet: Annotated[str, Field(max_length=31)] | None = Field(
@@ -189,8 +198,9 @@ class Parameters(Strict):
     def _known_zone(cls, value: str) -> str:
         try:
             zoneinfo.ZoneInfo(value)
+            known = value.partition("/")[0] not in _NOT_ZONES
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(
-                f"{value!r} is not a time zone; use a name such as Europe/Berlin"
-            ) from None
+            known = False
+        if not known:
+            raise ValueError(f"{value!r} is not a time zone; use a name such as Europe/Berlin")
         return value

@@ -1,8 +1,9 @@
-"""A report on paper: Typst sets it, from a template that is ours and values that are only data."""
+"""A report on paper. Typst sets it from our own template; values are only data."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,18 +14,32 @@ from typing import Any
 
 from tasks.reports.charts import drawing
 from tasks.reports.document import Column, KeyFigure, Report, Section, Value
-from tasks.reports.formats import NO_BREAK_SPACE, Formats, clean, places_shown
+from tasks.reports.glyphs import MARK, folders, marked, unshown
 from tasks.reports.labels import Labels
+from tasks.reports.locale import (
+    LONGEST_WORD,
+    NO_BREAK_SPACE,
+    Formats,
+    clean,
+    places_shown,
+)
 from tasks.reports.parameters import Language
 
 HERE = Path(__file__).parent
-# A table of more columns than this lies on its side.
+# A table of more columns than this is set in landscape.
 MOST_UPRIGHT = 7
+# One of more columns is set smaller.
+MOST_AT_FULL_SIZE = 9
+# A table that would be smaller (pt) is set in landscape too.
+SMALLEST_UPRIGHT = 6.5
+# The width of a page between its margins (pt), and of a digit or a letter (of the size).
+PAGE_UPRIGHT, PAGE_WIDE = 493, 739
+CHARACTER_WIDTH = 0.64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imprint:
-    """Who asked for a report, when it was made, and in which language it is."""
+    """The reader of a report, the time it was made, and its language."""
 
     language: Language
     made_for: str
@@ -32,10 +47,10 @@ class Imprint:
 
 
 def to_pdf(report: Report, imprint: Imprint, workdir: Path) -> bytes:
-    """Set a report as tagged PDF. Typst may read nothing but the template and the fonts."""
+    """Set a report as tagged PDF. Typst may read the template and the fonts only."""
     import typst
 
-    content = _content(report, imprint)
+    content = marked(_content(report, imprint))
     room = workdir / "typst"
     room.mkdir(exist_ok=True)
     template = room / "template.typ"
@@ -43,18 +58,27 @@ def to_pdf(report: Report, imprint: Imprint, workdir: Path) -> bytes:
     return typst.compile(
         template,
         root=room,
-        font_paths=[HERE / "fonts"],
+        font_paths=folders(),
         ignore_system_fonts=True,
         format="pdf",
-        # Every text in it is a string to the template, so none of it can be markup.
+        # Each text is a string to the template, so it can't be markup.
         sys_inputs={"report": json.dumps(content)},
         timestamp=imprint.made_at,
     )
 
 
+def unshown_note(report: Report, imprint: Imprint) -> str | None:
+    """A note for the reader if the page has characters that no font shows."""
+    missing = sorted(unshown(_content(report, imprint)))
+    if not missing:
+        return None
+    return Labels(imprint.language)("unshown", count=len(missing), mark=MARK)
+
+
 def _content(report: Report, imprint: Imprint) -> dict[str, Any]:
     labels = Labels(imprint.language)
     formats = Formats(imprint.language, report.currency)
+    sections = [_section(each, formats) for each in report.sections if each.on_paper]
     made = labels("generated", when=f"{formats.moment(imprint.made_at)} UTC")
     return {
         "language": imprint.language.value,
@@ -62,11 +86,11 @@ def _content(report: Report, imprint: Imprint) -> dict[str, Any]:
         "period": period_line(report, labels, formats),
         "imprint": f"{made} {labels('for', who=clean(imprint.made_for))}",
         "page": labels("page", page="{page}", pages="{pages}"),
-        "landscape": any(_is_wide(each) for each in report.sections),
+        "landscape": any(each["is_wide"] for each in sections),
         "nothing": report.nothing,
         "nothing_title": labels("empty_title"),
         "cards": [_card(each, labels, formats) for each in report.key_figures],
-        "sections": [_section(each, formats) for each in report.sections if each.on_paper],
+        "sections": sections,
         "notes_title": labels("notes"),
         "notes": list(report.notes),
     }
@@ -97,23 +121,48 @@ def _section(section: Section, formats: Formats) -> dict[str, Any]:
         _writer(column, [row[index] for row in table.rows], formats)
         for index, column in enumerate(table.columns)
     ]
+    rows = [[write(value) for write, value in zip(writers, row, strict=True)] for row in table.rows]
+    columns = [_column(each, formats) for each in table.columns]
+    for index, column in enumerate(columns):
+        column["characters"] = _characters(column, [row[index] for row in rows])
+    characters = [column["characters"] for column in columns]
+    wide = _is_wide(section) or _size(characters, PAGE_UPRIGHT) < SMALLEST_UPRIGHT
     return {
         "title": section.title,
+        "size": _size(characters, PAGE_WIDE if wide else PAGE_UPRIGHT),
+        "is_wide": wide,
         "note": section.note,
         "chart": drawing(section.chart, formats) if section.chart and table.rows else None,
-        "columns": [_column(each, formats) for each in table.columns],
+        "columns": columns,
         "rows": [
             [
-                {"text": write(value), "shade": _shade(column, value)}
-                for column, write, value in zip(table.columns, writers, row, strict=True)
+                {"text": text, "shade": _shade(column, value)}
+                for column, text, value in zip(table.columns, texts, row, strict=True)
             ]
-            for row in table.rows
+            for texts, row in zip(rows, table.rows, strict=True)
         ],
     }
 
 
+def _characters(column: dict[str, Any], texts: Sequence[str]) -> int:
+    """The characters that a column must have room for. Numbers never wrap, names do."""
+    longest = max(map(_longest_word, [*texts, column["label"]]), default=0)
+    return min(longest, LONGEST_WORD) if column["text"] else max([longest, *map(len, texts)])
+
+
+def _size(characters: Sequence[int], room: float) -> float:
+    """The size (pt) at which columns of so many characters fit into the width of a page."""
+    many = len(characters) > MOST_AT_FULL_SIZE
+    padding = len(characters) * (2 * (3.5 if many else 6) + 1)
+    return min(7.5 if many else 8.5, (room - padding) / (max(sum(characters), 1) * CHARACTER_WIDTH))
+
+
+def _longest_word(text: str) -> int:
+    return max(map(len, re.split(r"[ \u200b\n-]", text)), default=0)
+
+
 def _writer(column: Column, values: Sequence[Value], formats: Formats) -> Callable[[Value], str]:
-    """How a column's cells are written: numbers of one column to the same place."""
+    """The texts of a column's cells: all its numbers have the same number of decimals."""
     if column.shaded:
         return lambda value: formats.value(value, column.unit, places=0)
     if column.unit != "number":

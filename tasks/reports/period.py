@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from tasks.reports.errors import report_error
 from tasks.reports.parameters import Granularity
+from tasks.shared.faults import Fault
 
-# More bars than this can't be told apart on a page.
+# On a page, more bars than this can't be distinguished.
 MOST_STEPS = 400
 _DAY = timedelta(days=1)
 _MONTHS = {Granularity.MONTH: 1, Granularity.QUARTER: 3, Granularity.YEAR: 12}
@@ -27,7 +27,7 @@ class Step:
 
     @property
     def key(self) -> str:
-        """How figures name a step: 2025-01-31, 2025-W05, 2025-01, 2025-Q1 or 2025."""
+        """The name of a step among the figures: 2025-01-31, 2025-W05, 2025-01, 2025-Q1 or 2025."""
         if self.granularity is Granularity.DAY:
             return self.first.isoformat()
         if self.granularity is Granularity.WEEK:
@@ -71,10 +71,9 @@ class Span:
         while first <= self.last:
             steps.append(Step(first, granularity))
             if len(steps) > MOST_STEPS:
-                raise report_error(
-                    "too-many-periods",
-                    f"From {self.first} to {self.last} there are more than {MOST_STEPS} steps of a "
-                    f"{granularity.value}. Give a shorter period or a coarser granularity.",
+                raise Fault.TOO_MANY_PERIODS.error(
+                    f"The span from {self.first} to {self.last} has more than {MOST_STEPS} steps "
+                    f"of a {granularity.value}."
                 )
             first = next_step(first, granularity)
         return steps
@@ -86,7 +85,7 @@ class Span:
 
 
 def start_of_step(day: date, granularity: Granularity) -> date:
-    """The first day of the step that a day is in, as DuckDB's ``date_trunc`` has it."""
+    """The first day of the step that a day is in, as with DuckDB's ``date_trunc``."""
     if granularity is Granularity.DAY:
         return day
     if granularity is Granularity.WEEK:

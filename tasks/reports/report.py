@@ -1,4 +1,4 @@
-"""From a file to a report: find the columns, read them, work out the figures, say what is odd."""
+"""From a file to a report: find the columns, read them, compute the figures, add notes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tasks.reports.dataset import opened
 from tasks.reports.document import Content, KeyFigure, Report
 from tasks.reports.facts import Facts, gather
 from tasks.reports.financial import financial
-from tasks.reports.formats import Formats
 from tasks.reports.labels import Labels
+from tasks.reports.locale import Formats
 from tasks.reports.parameters import Parameters, ReportType
 from tasks.reports.period import Span
 from tasks.reports.sales import sales
@@ -28,16 +28,16 @@ _CONTENT: dict[ReportType, Callable[[Facts, Parameters, Labels], Content]] = {
 
 
 def make_report(
-    path: Path, report_type: ReportType, parameters: Parameters, workdir: Path
+    path: Path, report_type: ReportType, parameters: Parameters, name: str | None = None
 ) -> Report:
-    """Compute a report on a file. Intermediate files go to ``workdir``.
+    """Compute a report on a file, which its sender calls ``name``. Other files go next to it.
 
     Raises:
-        PermanentError: of one of ``errors.ERROR_TYPES``.
+        PermanentError: with the type of a ``Fault``.
     """
     labels = Labels(parameters.language)
     formats = Formats(parameters.language, parameters.currency)
-    with opened(path, parameters, workdir) as file:
+    with opened(path, parameters, name or path.name) as file:
         roles = _roles(report_type, parameters)
         found = find_columns(roles, parameters.columns, file.columns)
         data = file.load([*found.values(), *columns_of(parameters, file.columns)])
@@ -45,6 +45,8 @@ def make_report(
         key_figures, sections, notes = _CONTENT[report_type](facts, parameters, labels)
         notes += _compared(key_figures, facts.span, labels, formats)
         notes += _notes(facts, parameters, labels)
+        if file.uncomputed:
+            notes.append(labels("uncomputed", count=file.uncomputed))
     return Report(
         title=parameters.title or labels(report_type.value),
         span=facts.span,
@@ -53,6 +55,9 @@ def make_report(
         key_figures=key_figures,
         sections=sections,
         notes=notes,
+        left_out=facts.left_out,
+        left_out_rows=facts.left_out_rows,
+        uncomputed=file.uncomputed,
         nothing=_nothing(facts, labels, formats),
     )
 
@@ -63,7 +68,7 @@ def _roles(report_type: ReportType, parameters: Parameters) -> list[Role]:
         return list(roles)
     period = parameters.period
     dated = period.first or period.last or "date" in parameters.columns
-    # A custom report needs dates only to know what is in its period.
+    # A custom report needs dates only to select the rows in its period.
     return [replace(role, required=True) for role in roles] if dated else []
 
 
@@ -73,8 +78,14 @@ def _notes(facts: Facts, parameters: Parameters, labels: Labels) -> list[str]:
     if facts.steps and asked and facts.span and facts.span.cuts_a_step(facts.granularity):
         notes.append(labels("cut_steps", step=labels(facts.granularity.value)))
     if facts.left_out:
-        notes.append(labels("left_out", count=facts.left_out))
+        notes.append(_left_out(facts, labels))
     return notes
+
+
+def _left_out(facts: Facts, labels: Labels) -> str:
+    rows = ", ".join(map(str, facts.left_out_rows))
+    more = ", …" if facts.left_out > len(facts.left_out_rows) else ""
+    return labels("left_out", count=facts.left_out, rows=rows + more)
 
 
 def _compared(

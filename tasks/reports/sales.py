@@ -22,7 +22,7 @@ SHORT_LIST = 25
 
 
 def sales(facts: Facts, parameters: Parameters, labels: Labels) -> Content:
-    """A refund is a negative amount. Without ``order_id`` each row that isn't one is an order."""
+    """A refund is a negative amount. Without ``order_id``, each other row is an order."""
     gross, refunds = facts.execute(
         "SELECT coalesce(sum(amount) FILTER (amount > 0), 0), "
         "coalesce(sum(amount) FILTER (amount < 0), 0) FROM chosen"
@@ -83,7 +83,7 @@ def _by_period(facts: Facts, labels: Labels) -> Section:
 
 
 def _by_name(facts: Facts, role: str, top_n: int, labels: Labels) -> list[Section]:
-    """All names by revenue, and the first of them with what is left added up."""
+    """All names by revenue, and the first of them with the sum of the others."""
     found = facts.execute(
         f"SELECT {role}, sum(amount) AS revenue, {_orders(facts)} FROM chosen "
         f"GROUP BY {role} ORDER BY revenue DESC, {role}"
@@ -99,13 +99,13 @@ def _by_name(facts: Facts, role: str, top_n: int, labels: Labels) -> list[Sectio
         Column("share", labels("share"), "share"),
         Column("orders", labels("orders"), "count"),
     ]
-    # An order with products of two names would count twice in a sum of orders.
+    # In a sum of orders, an order with products of two names would count twice.
     top = with_rest(rows, top_n, labels, adds_up=(1, 2))
     every = with_rest(rows, MOST_ROWS, labels, adds_up=(1, 2))
     bars = rows[:top_n]
     revenues = Series(labels("revenue"), [row[1] for row in bars])
     chart = Chart("bars", [row[0] for row in bars], [revenues], "money")
-    # A short list says on paper what its top says.
+    # On paper, a short list would repeat its top.
     short = len(rows) <= max(SHORT_LIST, top_n)
     top_title = labels(f"top_{role}s")
     return [

@@ -3,50 +3,58 @@
 from __future__ import annotations
 
 import csv
-import io
-import shutil
 import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from tasks.contract import PermanentError
-from tasks.reports.database import Database
-from tasks.reports.errors import report_error
 from tasks.reports.parameters import Parameters
+from tasks.shared.delimited import read_delimited, text_relation, too_many_columns
+from tasks.shared.duckdb import Database, identifier, literal
+from tasks.shared.encodings import bom_encoding, read_text, to_utf8
+from tasks.shared.faults import Fault
+from tasks.shared.jsonlines import read_json_lines
+from tasks.shared.packages import is_workbook, other_document
+from tasks.shared.signatures import (
+    ENCRYPTED_PARQUET_MAGIC,
+    OLE_MAGIC,
+    PARQUET_MAGIC,
+    check_office,
+    check_parquet,
+)
+from tasks.shared.workbooks import Cell, Kind, SheetPart, Workbook, opened_workbook
+from tasks.shared.zips import check_directory
 
 MOST_COLUMNS = 500
-LARGEST_UNPACKED = 1 << 30
-# openpyxl keeps all shared strings in memory, several times their size in the file.
-LARGEST_SHARED_STRINGS = 64 << 20
-# Characters and records that are looked at to tell the delimiter.
-SAMPLE = 1 << 16
-SAMPLED_RECORDS = 20
-DELIMITERS = (",", ";", "\t", "|")
 
-csv.field_size_limit(1 << 20)
+NUMBER, MOMENT = "n", "d"
+_KIND_LETTERS = {Kind.NUMBER: NUMBER, Kind.MOMENT: MOMENT}
+_JSON_NUMBERS = "('BIGINT', 'UBIGINT', 'HUGEINT', 'DOUBLE')"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A relation that DuckDB can read: ``FROM {relation}`` with ``arguments``.
+    """A relation that DuckDB can read: ``FROM {relation}``.
 
-    ``columns`` are the file's own headers, in order; ``expressions`` read each of them. No text of
-    the file stands in ``relation``, and in ``expressions`` only as quoted identifiers.
+    ``columns`` are the file's own headers, in order; ``expressions`` read each of them. Text of the
+    file stands there as quoted identifiers and literals alone.
+
+    A cell of a column of text can be a number or a moment all the same, as in a workbook. ``kinds``
+    are expressions that tell it: ``NUMBER``, ``MOMENT`` or another text; None if none can be.
     """
 
     relation: str
-    arguments: list[str]
     columns: list[str]
     expressions: list[str]
+    kinds: list[str | None]
+    is_parquet: bool = False
+    uncomputed: int = 0
 
 
-def open_source(database: Database, path: Path, parameters: Parameters, workdir: Path) -> Source:
-    """See what the file is, by its content, and what columns it has.
+def open_source(database: Database, path: Path, name: str, parameters: Parameters) -> Source:
+    """Find out from the file's content which format it has, and which columns.
+
+    The rows of CSV and XLSX are rewritten to a file next to ``path``.
 
     Raises:
         PermanentError: the file is of another format, empty, broken or too large.
@@ -54,207 +62,134 @@ def open_source(database: Database, path: Path, parameters: Parameters, workdir:
     with path.open("rb") as file:
         head = file.read(4096)
     if not head.strip():
-        raise report_error("empty-file", "The file is empty. Upload one with a header and rows.")
-    if head.startswith(b"PAR1"):
-        source = _described(database, "read_parquet(?)", path)
-    elif head.startswith(b"PK\x03\x04"):
-        source = _workbook(path, parameters.sheet, workdir / "sheet.csv")
-    elif head.startswith(b"\xd0\xcf\x11\xe0"):
-        raise report_error(
-            "encrypted-file",
-            "The workbook is protected by a password or in the old XLS format. "
-            "Save it as XLSX without a password.",
+        raise Fault.EMPTY_FILE.error("The file is empty.", "Upload one with a header and rows.")
+    rows = path.with_name(f"{path.name}.rows")
+    if head.startswith((PARQUET_MAGIC, ENCRYPTED_PARQUET_MAGIC)):
+        check_parquet(path, name)
+        return _parquet(database, path, name)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _workbook(path, name, parameters.sheet, rows)
+    if head.startswith(OLE_MAGIC):
+        check_office(path, name)
+        raise Fault.UNSUPPORTED_FORMAT.error(
+            "The file is an old Office document.", "Save it as XLSX."
         )
-    elif head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
-        source = _described(
-            database,
-            "read_json(?, format='newline_delimited', sample_size=-1, maximum_depth=2)",
-            path,
+    named = parameters.encoding or bom_encoding(head)
+    if head.startswith(b"%PDF-") or (named is None and b"\x00" in head):
+        raise Fault.UNSUPPORTED_FORMAT.error(
+            "The file is not CSV, Parquet, JSON lines or XLSX.", "Save it as one of these."
         )
-    elif _is_binary(head, parameters.encoding):
-        raise report_error(
-            "unsupported-format",
-            "The file is not CSV, Parquet, JSON lines or XLSX. Save it as one of these.",
-        )
-    else:
-        source = _delimited(path, parameters.encoding, workdir / "body.csv")
-    if len(source.columns) > MOST_COLUMNS:
-        raise report_error(
-            "too-large",
-            f"The file has {len(source.columns)} columns; a report reads at most {MOST_COLUMNS}.",
-        )
-    return source
-
-
-def quoted(identifier: str) -> str:
-    """An SQL identifier that is only ever an identifier."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def _is_binary(head: bytes, encoding: str) -> bool:
-    return (
-        b"\x00" in head and encoding != "utf-16" and not head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    encoding = read_text(path, name, parameters.encoding, guess=False).encoding
+    with path.open(encoding=encoding) as text:
+        start = text.read(4096).lstrip("\ufeff \t\r\n")
+    if start.startswith(("{", "[")):
+        return _json_lines(path, name, encoding)
+    read = read_delimited(path, name, encoding, rows, MOST_COLUMNS)
+    return Source(
+        relation=read.relation,
+        columns=read.columns,
+        expressions=[f"f{index}" for index in range(len(read.columns))],
+        kinds=[None] * len(read.columns),
     )
 
 
-def _described(database: Database, relation: str, path: Path) -> Source:
-    arguments = [str(path)]
-    rows = database.execute(f"DESCRIBE SELECT * FROM {relation}", arguments)
-    columns = [row[0] for row in rows]
+def _parquet(database: Database, path: Path, name: str) -> Source:
+    relation = f"read_parquet({literal(str(path))})"
+    columns = [row[0] for row in database.execute(f"DESCRIBE SELECT * FROM {relation}")]
+    if len(columns) > MOST_COLUMNS:
+        raise too_many_columns(name, len(columns), MOST_COLUMNS)
     return Source(
         relation=relation,
-        arguments=arguments,
         columns=columns,
-        expressions=[quoted(column) for column in columns],
+        expressions=[identifier(column) for column in columns],
+        kinds=[None] * len(columns),
+        is_parquet=True,
     )
 
 
-def _text_source(body: Path, columns: list[str], delimiter: str) -> Source:
-    # Every value stays text until a role says what it is: DuckDB's guess would make the product
-    # code 007 a 7. Column names are ours, so a header can't reach the SQL.
-    names = [f"f{index}" for index in range(len(columns))]
-    types = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
+def _json_lines(path: Path, name: str, encoding: str) -> Source:
+    if encoding not in ("ascii", "utf-8"):
+        path = to_utf8(path, encoding, path.with_name(f"{path.name}.utf-8"))
+    read = read_json_lines(path, name, MOST_COLUMNS)
+    expressions: list[str] = []
+    kinds: list[str | None] = []
+    for column, type in read.types.items():
+        quoted = identifier(column)
+        mixed = type == "JSON"
+        # As text, a value of JSON has no quotes.
+        expressions.append(f"{quoted} ->> '$'" if mixed else quoted)
+        kinds.append(
+            f"CASE WHEN json_type({quoted}) IN {_JSON_NUMBERS} THEN '{NUMBER}' ELSE '' END"
+            if mixed
+            else None
+        )
     return Source(
-        relation=(
-            "read_csv(?, auto_detect=false, header=false, delim=?, quote='\"', escape='\"', "
-            f"columns={{{types}}})"
-        ),
-        arguments=[str(body), delimiter],
-        columns=columns,
-        expressions=names,
+        relation=read.relation, columns=list(read.types), expressions=expressions, kinds=kinds
     )
 
 
-def _delimited(path: Path, encoding: str, body: Path) -> Source:
-    """Split the header off and leave the rows as UTF-8 with plain line ends.
+def _workbook(path: Path, name: str, sheet: str | None, rows: Path) -> Source:
+    _check_is_workbook(path, name)
+    with opened_workbook(path, name) as book:
+        read = book.rows(_sheet(book, sheet))
+        texts: dict[int, str] = book.shared()
 
-    DuckDB 2.0 reads no rows, and says nothing, when a quoted header of a CRLF file holds a lone
-    LF; and it refuses a file that mixes line ends.
-    """
-    codec = "utf-8-sig" if encoding == "utf-8" else encoding
-    try:
-        with path.open(encoding=codec) as text:
-            delimiter = _delimiter(text.read(SAMPLE))
-            text.seek(0)
-            header = next(filter(None, csv.reader(text, delimiter=delimiter)), None)
-            if header is None:
-                raise report_error("empty-file", "The file has only blank lines.")
-            with body.open("w", encoding="utf-8", newline="\n") as rows:
-                shutil.copyfileobj(text, rows, 1 << 20)
-    except UnicodeError as error:
-        raise report_error(
-            "wrong-encoding",
-            f"The file is not {encoding} text ({error}). Save it as UTF-8, or name its encoding "
-            "in parameters.encoding.",
-        ) from None
-    except csv.Error as error:
-        raise report_error("broken-file", f"The header can't be read as CSV: {error}.") from None
-    return _text_source(body, [name.strip() for name in header], delimiter)
+        def text(cell: Cell) -> str:
+            return texts[int(cell.text)] if cell.kind is Kind.SHARED else cell.text
 
-
-def _delimiter(sample: str) -> str:
-    """The mark that divides the first records into equally many cells, and most of them."""
-
-    def score(mark: str) -> tuple[bool, int]:
-        records = csv.reader(io.StringIO(sample), delimiter=mark)
-        widths = [len(record) for record in islice(records, SAMPLED_RECORDS) if record] or [0]
-        # The sample may end inside its last record.
-        alike = len(set(widths[:-1] or widths)) == 1
-        return alike and widths[0] > 1, widths[0]
-
-    return max(DELIMITERS, key=score)
-
-
-def _workbook(path: Path, sheet: str | None, body: Path) -> Source:
-    with _readable_workbook(path) as workbook:
-        if sheet is not None and sheet not in workbook.sheetnames:
-            raise report_error(
-                "missing-sheet",
-                f"The workbook has no sheet {sheet!r}; it has "
-                f"{', '.join(repr(name) for name in workbook.sheetnames[:50])}.",
-            )
-        worksheet = workbook[sheet] if sheet else workbook.worksheets[0]
-        # The size a sheet claims to have is not to be trusted.
-        worksheet.reset_dimensions()
-        rows = (row for row in worksheet.iter_rows(values_only=True))
-        header = next((row for row in rows if any(cell is not None for cell in row)), None)
+        header = next(read, None)
         if header is None:
-            raise report_error("empty-file", "The sheet is empty. Its first row names the columns.")
-        columns = ["" if cell is None else _cell(cell).strip() for cell in header]
-        while columns and not columns[-1]:
-            columns.pop()
-        width = min(len(columns), MOST_COLUMNS)
-        with body.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            for row in rows:
-                cells = ["" if cell is None else _cell(cell) for cell in row[:width]]
-                if any(cells):
-                    writer.writerow(cells + [""] * (width - len(cells)))
-    return _text_source(body, columns, ",")
-
-
-@contextmanager
-def _readable_workbook(path: Path) -> Iterator[Any]:
-    import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
-
-    try:
-        # Not the path: openpyxl judges it by its ending, and an upload need not have one.
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            _check_unpacked_size(archive)
-            workbook = openpyxl.load_workbook(
-                file, read_only=True, data_only=True, keep_links=False
+            raise Fault.EMPTY_FILE.error(
+                "The sheet is empty.", "Upload one whose first row names the columns."
             )
-            if not workbook.worksheets:
-                raise report_error("broken-file", "The workbook has lost its sheets.")
-            yield workbook
-    except PermanentError:
-        raise
-    # openpyxl has no error of its own for a broken part: it lets through what it stumbles on.
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        InvalidFileException,
-        SyntaxError,
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        EOFError,
-        OSError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
-        raise report_error(
-            "broken-file",
-            f"The file begins as XLSX and can't be read as one ({type(error).__name__}). "
-            "Open it and save it again as XLSX.",
-        ) from error
+        titles = {cell.column: text(cell).strip() for cell in header}
+        width = max((column for column, title in titles.items() if title), default=-1) + 1
+        if width > MOST_COLUMNS:
+            raise too_many_columns(name, width, MOST_COLUMNS)
+        uncomputed = _copy(read, width, rows, text)
+    return Source(
+        relation=text_relation(rows, 2 * width),
+        columns=[titles.get(column, "") for column in range(width)],
+        expressions=[f"f{index}" for index in range(width)],
+        kinds=[f"f{width + index}" for index in range(width)],
+        uncomputed=uncomputed,
+    )
 
 
-def _check_unpacked_size(archive: zipfile.ZipFile) -> None:
-    parts = archive.infolist()
-    if not any(part.filename == "xl/workbook.xml" for part in parts):
-        raise report_error(
-            "unsupported-format", "The file is a zip archive, not an XLSX workbook. Unpack it."
-        )
-    if sum(part.file_size for part in parts) > LARGEST_UNPACKED:
-        raise report_error(
-            "too-large",
-            f"The workbook unpacks to more than {LARGEST_UNPACKED >> 20} MiB. Save it as CSV.",
-        )
-    strings = [part.file_size for part in parts if part.filename.endswith("sharedStrings.xml")]
-    if sum(strings) > LARGEST_SHARED_STRINGS:
-        raise report_error(
-            "too-large",
-            f"The workbook's texts unpack to more than {LARGEST_SHARED_STRINGS >> 20} MiB. "
-            "Save it as CSV.",
-        )
+def _check_is_workbook(path: Path, name: str) -> None:
+    check_directory(path, name)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if is_workbook(archive):
+                return
+            found = other_document(archive)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+        raise Fault.TRUNCATED_FILE.error(f"{name!r} ends before its directory.") from error
+    raise Fault.UNSUPPORTED_FORMAT.error(f"The file is {found}.", "Save it as XLSX or CSV.")
 
 
-def _cell(value: Any) -> str:
-    # Excel keeps every number as a float; 12.0 was typed as 12.
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+def _sheet(book: Workbook, wanted: str | None) -> SheetPart:
+    """The sheet that the caller names, else the first that a reader of the workbook sees."""
+    if wanted is None:
+        return next((sheet for sheet in book.sheets if not sheet.hidden), book.sheets[0])
+    found = next((sheet for sheet in book.sheets if sheet.name == wanted), None)
+    if found is None:
+        names = ", ".join(repr(sheet.name) for sheet in book.sheets[:50])
+        raise Fault.MISSING_SHEET.error(f"The workbook has no sheet {wanted!r}; it has {names}.")
+    return found
+
+
+def _copy(read: Iterator[list[Cell]], width: int, rows: Path, text: Callable[[Cell], str]) -> int:
+    """Write the rows as CSV: the texts of each, then their kinds. Return the uncomputed cells."""
+    uncomputed = 0
+    with rows.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\r\n")
+        for row in read:
+            texts, kinds = [""] * width, [""] * width
+            for cell in row:
+                uncomputed += cell.kind is Kind.UNCOMPUTED
+                if cell.column < width:
+                    texts[cell.column] = text(cell)
+                    kinds[cell.column] = _KIND_LETTERS.get(cell.kind, "")
+            writer.writerow(texts + kinds)
+    return uncomputed

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.reports.document import Report, Section, Unit, Value, plain
-from tasks.reports.formats import Formats
 from tasks.reports.labels import Labels
+from tasks.reports.locale import Formats
 from tasks.reports.parameters import Language
 from tasks.reports.pdf import period_line
 
@@ -21,13 +21,13 @@ _NUMBER_FORMATS: dict[Unit, str] = {
     "number": "#,##0.######",
     "share": "0.0%",
 }
-# What Excel and its kin take for the beginning of a formula.
+# Spreadsheet programs read these as the beginning of a formula.
 _FORMULA_MARKS = ("=", "+", "-", "@")
 LONGEST_CELL = 32_767
 
 
 def to_workbook(report: Report, language: Language, path: Path) -> None:
-    """Write a report's numbers to ``path``. Text is text, also where it looks like a formula."""
+    """Write a report's numbers to ``path``. Text stays text, even if it looks like a formula."""
     import xlsxwriter
 
     labels = Labels(language)
@@ -48,7 +48,7 @@ class _Writer:
         self._formats = formats
         self._bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
         self._title = book.add_format({"bold": True, "font_size": 16})
-        # Tells Excel, should someone edit the cell, that the user typed an apostrophe before it.
+        # After an edit of the cell, Excel treats it as if typed with an apostrophe: as text.
         self._literal = book.add_format({"quote_prefix": True})
         self._numbers = {
             unit: book.add_format({"num_format": pattern})

@@ -6,11 +6,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.shared.faults import Fault
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+_BETWEEN_PARAGRAPHS = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )|^#+ .*$", re.MULTILINE)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -38,11 +41,11 @@ def code_blocks(language: str, page: Path | None = None) -> list[CodeBlock]:
     ]
 
 
-def curls() -> list[str]:
-    """The curl commands that the pages show."""
+def curls(page: Path | None = None) -> list[str]:
+    """The curl commands that a page shows, or all pages."""
     return [
         command
-        for block in code_blocks("sh")
+        for block in code_blocks("sh", page)
         for command in re.findall(r"^curl (?:.*\\\n)*.*$", block.text, re.MULTILINE)
     ]
 
@@ -72,3 +75,23 @@ def tables(page: Path) -> list[list[list[str]]]:
         [[cell.strip() for cell in row.strip("|").split(" | ")] for row in table.splitlines()]
         for table in found
     ]
+
+
+def sentences(page: Path) -> list[str]:
+    """A page's sentences, without headings, tables and code. A name in back-ticks is one word."""
+    found: list[str] = []
+    for paragraph in _BETWEEN_PARAGRAPHS.split(prose(page)):
+        lines = [line for line in paragraph.splitlines() if not line.lstrip().startswith("|")]
+        if not lines or lines[0].startswith("    "):
+            continue
+        text = re.sub(r"`[^`]+`", "x", " ".join(line.strip() for line in lines))
+        text = re.sub(r"\[([^\]]+)\]\([^)\s]+\)", r"\1", text)
+        found += re.split(r"(?<=[.!?])[)\"*]*\s+", text.strip().removeprefix("- "))
+    return [sentence for sentence in found if sentence]
+
+
+def raised_faults(*files: Path) -> list[Fault]:
+    """The faults that these files of Python name, in the order of their declaration."""
+    text = "\n".join(file.read_text("utf-8") for file in files)
+    named = set(re.findall(r"\bFault\.([A-Z_]+)", text))
+    return [fault for fault in Fault if fault.name in named]

@@ -12,11 +12,11 @@ from typing import Any
 import boto3
 import pytest
 
-from celeriac.keys import Keys, Scope
-from local.aws import AwsServer
-from local.environment import settings_at, variables
-from local.provision import provision
-from tasks.contract import catalogue
+from celeriac.contract import catalogue
+from celeriac.local.aws import AwsServer
+from celeriac.local.environment import settings_at, variables
+from celeriac.local.provision import provision
+from celeriac.storage.keys import Keys, Scope
 
 ROOT = Path(__file__).parents[2]
 KEY = "cel_of-this-test"
@@ -27,10 +27,13 @@ FORBIDDEN = (
     "celery.apps",
     "celery.bin",
     "celery.concurrency.prefork",
+    "celeriac.cdk",
+    "celeriac.cli",
+    "celeriac.worker",
     "celery.worker",
     "duckdb",
     "jinja2",
-    "local",
+    "celeriac.local",
     "moto",
     "pycurl",
     "pypdf",
@@ -115,7 +118,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
         own = settings_at(server.endpoint)
         provision(own, catalogue(), server.endpoint)
         Keys(boto3.client("dynamodb"), own.table_name).register(
-            KEY, name="test", tenant="default", scopes=[Scope.SUBMIT]
+            KEY, name="test", tenant="default", scopes=[Scope.ADMIN]
         )
         yield environment
 

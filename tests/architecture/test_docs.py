@@ -7,22 +7,44 @@ import inspect
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
-from celeriac import calls, states, values
-from celeriac.settings import PREFIX, Settings
-from docs import settings_page
-from tasks.contract import TaskContext, catalogue, task
-from tests.architecture.pages import PAGES, ROOT, anchors, links, prose, tables
+from celeriac import states
+from celeriac.cli.main import app as command_line
+from celeriac.contract import TaskContext, task
+from celeriac.contract.variables import PREFIX
+from celeriac.settings import Settings
+from celeriac.storage import values
+from celeriac.transport import call
+from docs import public_names_page, settings_page
+from docs.built_in import BUILT_IN
+from tests.architecture.pages import (
+    PAGES,
+    ROOT,
+    anchors,
+    code_blocks,
+    links,
+    prose,
+    tables,
+)
 
 README = ROOT / "README.md"
+INDEX = ROOT / "docs/README.md"
+CLI = ROOT / "docs/cli.md"
 GLOSSARY = ROOT / "docs/glossary.md"
 ARCHITECTURE = ROOT / "docs/architecture.md"
 ADDING = ROOT / "docs/adding-a-task.md"
 
 ROOMS = [path.parent for path in ROOT.glob("*/__init__.py")]
 MODULES = sorted(module for room in ROOMS for module in room.rglob("*.py"))
+
+#: Variables that are no settings: where a project keeps its parts, and what one worker does.
+OTHER_VARIABLES = {
+    f"{PREFIX}{name}" for name in ("TASKS", "APP", "API", "QUEUES", "CONCURRENCY", "HEALTH_FILE")
+}
 
 STATE = re.compile(r"\b[A-Z]{5,}\b")
 
@@ -50,23 +72,31 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-def test_readme_opens_with_a_sentence_a_curl_and_a_diagram() -> None:
-    """Who opens the README sees what it is, how to use it, and how it hangs together."""
-    title, sentence, curl, diagram, *_ = README.read_text().split("\n\n")
+def test_readme_opens_with_a_sentence_and_a_task_file() -> None:
+    """A reader sees in one screen what it is, and how a task is written."""
+    title, sentence, code, *_ = README.read_text().split("\n\n", 3)[:3]
+    (task_file,) = [block for block in code_blocks("python", README) if block.path]
 
     assert title == "# Celeriac"
     assert sentence.endswith(".")
     assert sentence.count(". ") == 0
-    assert curl.startswith("```sh\ncurl ")
-    assert "SQS ─► Celery workers" in diagram
+    assert code.startswith(f"```python\n# {task_file.path}\n")
+    assert len([line for line in task_file.text.splitlines() if line.strip()]) <= 25
 
 
-def test_readme_leads_to_every_page() -> None:
-    """Each task type's page and each page of ``docs`` is one click away."""
+def test_readme_is_read_in_some_minutes() -> None:
+    """It has about 900 words, code included; the pages have the rest."""
+    assert len(README.read_text().split()) <= 950
+
+
+def test_the_index_leads_to_every_page() -> None:
+    """README leads to the index, and the index to each page of ``docs`` and each built-in type."""
     pages = {page for page in PAGES if page.parent in (ROOT / "docs", ROOT / "docs/tasks")}
+    found = {(INDEX.parent / link.partition("#")[0]).resolve() for link in links(INDEX)}
 
-    assert {f"{name}.md" for name in catalogue()} <= {page.name for page in pages}
-    assert pages <= {(ROOT / link).resolve() for link in links(README)}
+    assert {f"{name}.md" for name in BUILT_IN} <= {page.name for page in pages}
+    assert INDEX in {(ROOT / link).resolve() for link in links(README)}
+    assert pages - {INDEX} <= found
 
 
 def test_every_make_target_that_a_page_names_exists() -> None:
@@ -77,7 +107,9 @@ def test_every_make_target_that_a_page_names_exists() -> None:
     named = {
         name
         for page in PAGES
-        for name in re.findall(r"(?:`|^ *|=\d+ )make ([a-z0-9-]+)", page.read_text(), re.MULTILINE)
+        for name in re.findall(
+            r"(?:`|^ *|=\d+ )make ([a-z0-9-]+)(?![a-z0-9/-])", page.read_text(), re.MULTILINE
+        )
     }
 
     assert {"run", "test", "help"} <= named
@@ -86,7 +118,7 @@ def test_every_make_target_that_a_page_names_exists() -> None:
 
 def test_the_glossary_has_celerys_states() -> None:
     """Its table has each state of the code once, and calls final what the code does."""
-    rows = {cells[0].strip("`"): cells for cells in tables(GLOSSARY)[1]}
+    rows = {cells[0].strip("`"): cells for cells in tables(GLOSSARY)[-1]}
 
     assert tuple(rows) == states.ALL
     assert {state for state, cells in rows.items() if cells[-1] == "yes"} == states.TERMINAL
@@ -103,9 +135,24 @@ def test_the_states_diagram_has_every_state(page: Path) -> None:
 
 def test_the_settings_page_is_in_step() -> None:
     """It is what the generator makes of the settings as they are now."""
-    assert settings_page.PAGE.read_text() == settings_page.page(), (
-        "Make it anew: python -m docs.settings_page"
+    assert settings_page.PAGE.read_text() == settings_page.page(), "Generate it again: make docs"
+
+
+def test_the_page_of_public_names_is_in_step() -> None:
+    """It has every name of ``celeriac.__all__``, with its signature and first paragraph."""
+    assert public_names_page.PAGE.read_text() == public_names_page.page(), (
+        "Generate it again: make docs"
     )
+
+
+def test_every_command_is_documented() -> None:
+    """Each command of ``celeriac`` has a row in the page of the command line."""
+    command: Any = get_command(command_line)
+    text = CLI.read_text()
+
+    for name, each in command.commands.items():
+        for words in [f"{name} {inner}" for inner in getattr(each, "commands", [])] or [name]:
+            assert f"| `celeriac {words}" in text, words
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -125,15 +172,16 @@ def test_variables_that_pages_name_exist() -> None:
         if page != settings_page.PAGE
     }
 
-    assert named <= {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    assert named <= {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | OTHER_VARIABLES
 
 
 def test_every_option_of_task_is_explained() -> None:
     """The table of ``@task`` has each of its arguments, and no other."""
     explained = [words_in_code(cells[0]) for cells in tables(ADDING)[0]]
 
-    assert explained == ["queue", "time_limit", "retry", "name", "aliases"]
-    assert set(explained) == set(inspect.signature(task).parameters)
+    assert explained == ["queue", "time_limit", "retry", "name", "aliases", "operators_only"]
+    options = inspect.signature(task).parameters.values()
+    assert explained == [each.name for each in options if each.kind is each.KEYWORD_ONLY]
 
 
 def test_everything_a_context_gives_is_explained() -> None:
@@ -152,7 +200,7 @@ def test_the_sizes_in_the_architecture_are_the_codes() -> None:
         f"up to {values.ITEM_LIMIT // 2**10} KiB",
         f"up to {values.LARGEST // 2**20} MB",
     ]
-    assert f"fits into {calls.LARGEST_IN_MESSAGE // 2**10} KiB" in ARCHITECTURE.read_text()
+    assert f"fits into {call.LARGEST_IN_MESSAGE // 2**10} KiB" in ARCHITECTURE.read_text()
 
 
 @pytest.mark.parametrize("page", [README, ARCHITECTURE], ids=name_of)
@@ -162,10 +210,10 @@ def test_every_room_is_named_and_exists(page: Path) -> None:
 
     assert {room.name for room in ROOMS} <= set(rooms)
     for room in rooms:
-        assert (ROOT / room).is_dir() or (ROOT / "tasks" / room).is_dir(), room
+        assert (ROOT / room).is_dir(), room
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_every_module_says_what_it_is(module: Path) -> None:
-    """Who opens a file is told in its first line what it is for."""
+    """The first line of a file says what it is for."""
     assert ast.get_docstring(ast.parse(module.read_text()))

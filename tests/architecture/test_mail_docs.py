@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from celeriac.mail import templates
-from tasks.contract import TaskType
+from celeriac.contract import TaskType
 from tasks.long_running import long_running
+from tasks.mail.names import templates
 from tasks.send_email import send_email
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def table(name: str, heading: str) -> dict[str, str]:
 
 def kebab_strings() -> set[str]:
     """Every string in the code of send-email that has the form of an error type."""
-    files = [ROOT / "tasks/send_email.py", *(ROOT / "celeriac/mail").glob("*.py")]
+    files = [ROOT / "tasks/send_email.py", *(ROOT / "tasks/mail").glob("*.py")]
     return {
         node.value
         for path in files
@@ -71,7 +71,7 @@ def test_every_template_is_listed() -> None:
 @pytest.mark.parametrize("module", ["tasks.send_email", "tasks.long_running"])
 def test_importing_the_task_loads_no_heavy_library(module: str) -> None:
     """The API imports every task file to learn its models; a mail library would slow its start."""
-    heavy = ("boto3", "botocore", "celeriac", "jinja2", "smtplib")
+    heavy = ("boto3", "botocore", "celeriac.settings", "jinja2", "smtplib")
     code = f"import sys, {module}; print([each for each in {heavy} if each in sys.modules])"
 
     done = subprocess.run(
@@ -97,6 +97,6 @@ def test_the_policy_is_the_pages(task_type: TaskType[Any, Any]) -> None:
     minutes = int(task_type.time_limit.total_seconds() // 60)
 
     assert (
-        f"Queue `{task_type.queue.queue_name}` · time limit {minutes} minutes · "
+        f"Queue `{task_type.queue.name}` · time limit {minutes} minutes · "
         f"{task_type.retry.attempts} attempts"
     ) in page(task_type.name)

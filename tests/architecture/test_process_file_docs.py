@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from tasks.contract import BaseModel
+from celeriac.contract import BaseModel
 from tasks.files import limits
-from tasks.files.faults import Fault
 from tasks.files.metadata import FileMetadata
 from tasks.files.operations import Compress, Convert, ExtractMetadata, Thumbnail, Validate
 from tasks.process_file import MadeFile, ProcessedFile, ProcessFile, process_file
-from tests.architecture.pages import ROOT, tables
+from tests.architecture.pages import ROOT, raised_faults, tables
 
 PAGE = ROOT / "docs/tasks/process-file.md"
 PAYLOAD, OPERATIONS, RESULT, METADATA, LIMITS, _, ERRORS = tables(PAGE)
@@ -36,9 +35,14 @@ def blocks(kind: str) -> list[str]:
 
 
 def test_every_error_has_its_row() -> None:
-    """The table is the code's own list, in its order and its words."""
+    """Every error type that the code raises is on the page, in the code's words, and no other."""
+    files = [
+        ROOT / "tasks/process_file.py",
+        *(each for each in (ROOT / "tasks/shared").glob("*.py") if each.name != "faults.py"),
+        *(ROOT / "tasks/files").glob("*.py"),
+    ]
     assert [[cell.strip("| ") for cell in row] for row in ERRORS[1:]] == [
-        [f"`{fault.type}`", fault.when, fault.remedy] for fault in Fault
+        [f"`{fault.type}`", fault.when, fault.remedy] for fault in raised_faults(*files)
     ]
     assert first_cells(ERRORS)[0] == "artifact-not-found"
 
@@ -62,7 +66,7 @@ def test_every_option_of_an_operation_is_named(row: list[str]) -> None:
 
 @pytest.mark.parametrize("payload", blocks("payload"))
 def test_the_examples_are_valid_payloads(payload: str) -> None:
-    """Who copies one is understood."""
+    """The endpoint accepts each example as it stands."""
     assert ProcessFile.model_validate_json(payload).operations.requested()
 
 
@@ -107,10 +111,10 @@ def test_the_limits_are_the_codes() -> None:
 
 
 def test_the_declaration_is_told() -> None:
-    """Queue, time limit and attempts stand under the title."""
+    """Queue, time limit and attempts are under the title."""
     minutes = process_file.time_limit.total_seconds() / 60
     line = (
-        f"Queue `{process_file.queue.queue_name}` · time limit {minutes:g} minutes · "
+        f"Queue `{process_file.queue.name}` · time limit {minutes:g} minutes · "
         f"{process_file.retry.attempts} attempts"
     )
     assert line in PAGE.read_text()

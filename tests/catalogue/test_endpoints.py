@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from api.app import create_app
-from api.routes.catalogue import TaskTypeView, view_of
-from tasks.contract import TaskType, catalogue
+from celeriac.contract import TaskType, catalogue
+from celeriac.http.app import create_app
+from celeriac.http.routes.catalogue import TaskTypeView, view_of
 
 AnyTaskType = TaskType[Any, Any]
 
@@ -56,11 +56,12 @@ def test_many_of_it_can_be_submitted_at_once(
     operation = document["paths"][f"/tasks/{task_type.name}/batch"]["post"]
     body = resolved(document, operation["requestBody"]["content"]["application/json"]["schema"])
     item = resolved(document, body["properties"]["items"]["items"])
-    assert item["properties"]["payload"]["title"] == task_type.payload_model.__name__
+    payload = resolved(document, item["properties"]["payload"])
+    assert payload["title"] == task_type.payload_model.__name__
 
 
 def test_its_payload_and_result_are_explained(view: TaskTypeView) -> None:
-    """Whoever reads /docs finds a sentence on what goes in and what comes out."""
+    """A reader of /docs finds a sentence on what goes in and what comes out."""
     assert view.payload_schema.get("description")
     assert view.result_schema.get("description")
 

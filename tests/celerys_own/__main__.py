@@ -38,19 +38,25 @@ def main(options: list[str]) -> int:
     try:
         fetch()
         with redis() as port:
-            return subprocess.call(
-                [sys.executable, "-m", "pytest", f"--timeout={TEST_SECONDS}", *options]
-                + [f"t/integration/{name}" for name in FILES],
-                cwd=BUILD,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join([str(BUILD), str(ROOT)]),
-                    "REDIS_PORT": str(port),
-                },
-            )
+            return max(run(options, port, embedded) for embedded in (False, True))
     except SuiteError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+
+
+def run(options: list[str], port: int, embedded: bool) -> int:
+    """Run the tests whose worker is a process of its own, or those that look into theirs."""
+    return subprocess.call(
+        [sys.executable, "-m", "pytest", f"--timeout={TEST_SECONDS}", *options]
+        + [f"t/integration/{name}" for name in FILES],
+        cwd=BUILD,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(BUILD), str(ROOT)]),
+            "REDIS_PORT": str(port),
+            "CELERIAC_SUITE_EMBEDDED": str(int(embedded)),
+        },
+    )
 
 
 def fetch() -> None:

@@ -15,19 +15,22 @@ from typing import Any
 
 import pytest
 from celery.contrib.testing.manager import Manager
+from celery.contrib.testing.worker import start_worker
 
-from bench.standin import Standin
-from celeriac.app import CeleriacApp, celery_app
-from local.environment import aws_variables, enter
-from local.provision import provision
-from tasks.contract import catalogue
-from tests.celerys_own.excluded import EXCLUDED, REDIS
+from celeriac.app.factory import CeleriacApp, celery_app
+from celeriac.contract import catalogue
+from celeriac.local.environment import aws_variables, enter
+from celeriac.local.provision import provision
+from celeriac.local.standin import Standin
+from tests.celerys_own.excluded import ELSEWHERE, EMBEDDED, EMBEDDED_ONLY, EXCLUDED, REDIS
 from tests.faults.stack import settings_at
 from tests.integration.processes import wait_for
 from tests.isolation import forget_aws
 
 TEST_BACKEND = "celeriac"
 TASKS = "t.integration.tasks"
+#: Set to 1, this variable has the worker run in the tests' process.
+EMBED = "CELERIAC_SUITE_EMBEDDED"
 #: What the tests set on the app they are given, and expect the next test not to see.
 SET_BY_TESTS = ("task_protocol", "task_send_sent_event", "task_publish_retry_policy")
 DRAIN_SECONDS = 30
@@ -60,9 +63,17 @@ def check_for_logs(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        for name in (getattr(item, "originalname", item.name), item.name):
-            if name in EXCLUDED:
-                item.add_marker(pytest.mark.skip(reason=EXCLUDED[name]))
+        names = {getattr(item, "originalname", item.name), item.name}
+        reason = next((EXCLUDED[name] for name in names if name in EXCLUDED), None)
+        if bool(names & EMBEDDED) != is_embedded():
+            reason = ELSEWHERE if is_embedded() else EMBEDDED_ONLY
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def is_embedded() -> bool:
+    """Whether this run has its worker in the tests' own process."""
+    return os.environ.get(EMBED) == "1"
 
 
 def set_up(app: CeleriacApp) -> None:
@@ -96,6 +107,19 @@ def celery_session_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cel
 
 @pytest.fixture(scope="session")
 def celery_session_worker(celery_session_app: CeleriacApp) -> Iterator[None]:
+    if is_embedded():
+        # Some of the tests read what it logs, and it asks for the level once.
+        logging.getLogger("celery").setLevel(logging.INFO)
+        with start_worker(
+            celery_session_app,
+            pool="threads",
+            concurrency=4,
+            loglevel="INFO",
+            perform_ping_check=False,
+            shutdown_timeout=DRAIN_SECONDS,
+        ):
+            yield
+        return
     worker = subprocess.Popen([sys.executable, "-m", "tests.celerys_own.worker"])
     health = os.environ["CELERIAC_HEALTH_FILE"]
     wait_for(lambda: os.path.exists(health), "the worker to start")  # noqa: PTH110
@@ -119,5 +143,6 @@ def app(celery_app_of_a_test: CeleriacApp) -> CeleriacApp:
 
 @pytest.fixture
 def manager(app: CeleriacApp, celery_session_worker: None) -> Manager:
-    logging.getLogger("celery").setLevel(logging.WARNING)
+    if not is_embedded():
+        logging.getLogger("celery").setLevel(logging.WARNING)
     return Manager(app)

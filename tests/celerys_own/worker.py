@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from celeriac.app import celery_app
+from celeriac.worker.__main__ import main
 from tests.celerys_own.fixtures import set_up
-from worker.__main__ import main
+from worker.app import app
 
 if __name__ == "__main__":
-    set_up(celery_app())
+    set_up(app)
     sys.exit(main())

@@ -5,20 +5,37 @@ Their effects are items of the table, so that they outlive the processes that ma
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import billiard
 from celery import Task
-from celery.exceptions import Reject, SoftTimeLimitExceeded
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from celery.exceptions import Retry as CeleryRetry
 
-from celeriac.records.items import marshal, unmarshal
-from celeriac.services import services
-from celeriac.typed_task import TypedTask
-from tasks.contract import BaseModel, Cancelled, Catalogue, Queue, Retry, TaskContext, task
+from celeriac.app.typed_task import TypedTask
+from celeriac.contract import (
+    BaseModel,
+    Cancelled,
+    Catalogue,
+    Retry,
+    TaskContext,
+    task,
+)
+from celeriac.marshalling import marshal, unmarshal
+from celeriac.storage.services import services
+from tasks.queues import DEFAULT
+from tests.faults.ways import RETURNED, WAYS
 from worker.app import app
 
 #: One of Celery's own, for what a plain task raises.
@@ -93,7 +110,7 @@ def _take(seconds: float) -> None:
         time.sleep(0.05)
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
+@task(queue=DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
 def effect(payload: Work, context: TaskContext) -> Done:
     """Commit an effect exactly once, however often it runs."""
     count(payload.name)
@@ -102,7 +119,7 @@ def effect(payload: Work, context: TaskContext) -> Done:
     return Done(attempt=context.attempt, first=first)
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
+@task(queue=DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
 def saving(payload: Work, context: TaskContext) -> Done:
     """Save an artifact, and then take a while."""
     context.save_artifact("part.txt", b"unfinished", content_type="text/plain")
@@ -111,7 +128,7 @@ def saving(payload: Work, context: TaskContext) -> Done:
     return Done(attempt=context.attempt)
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
+@task(queue=DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
 def stubborn(payload: Work, context: TaskContext) -> Done:
     """Ignore every request to stop."""
     context.save_artifact("part.txt", b"unfinished", content_type="text/plain")
@@ -125,11 +142,27 @@ def stubborn(payload: Work, context: TaskContext) -> Done:
     return Done(attempt=context.attempt)
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
+@task(queue=DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
 def fatal(payload: Work, context: TaskContext) -> Done:
     """Kill the process that runs it."""
     count(payload.name)
     os.kill(os.getpid(), signal.SIGKILL)
+    return Done(attempt=context.attempt)
+
+
+class Death(BaseModel):
+    """``by`` is an exit code, or the negative number of a signal."""
+
+    by: int
+
+
+@task(queue=DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
+def dying(payload: Death, context: TaskContext) -> Done:
+    """End the process of the first attempt."""
+    if context.attempt == 1 and payload.by < 0:
+        os.kill(os.getpid(), -payload.by)
+    if context.attempt == 1:
+        os._exit(payload.by)
     return Done(attempt=context.attempt)
 
 
@@ -146,7 +179,7 @@ def _ignore_the_limit(payload: Work) -> None:
             count(f"{payload.name}-soft")
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(seconds=1), retry=_QUICK)
+@task(queue=DEFAULT, time_limit=timedelta(seconds=1), retry=_QUICK)
 def overlong(payload: Work, context: TaskContext) -> Done:
     """Run past its soft limit on the first attempt only, and past the hard one too."""
     if context.attempt == 1:
@@ -154,14 +187,14 @@ def overlong(payload: Work, context: TaskContext) -> Done:
     return Done(attempt=context.attempt)
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(seconds=1), retry=Retry(attempts=1))
+@task(queue=DEFAULT, time_limit=timedelta(seconds=1), retry=Retry(attempts=1))
 def overlong_once(payload: Work, context: TaskContext) -> Done:
     """As overlong, without another attempt."""
     _ignore_the_limit(payload)
     return Done(attempt=context.attempt)
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(seconds=1), retry=Retry(attempts=1))
+@task(queue=DEFAULT, time_limit=timedelta(seconds=1), retry=Retry(attempts=1))
 def dawdling(payload: Work, context: TaskContext) -> Done:
     """Take longer than its time limit, and end when told."""
     count(payload.name)
@@ -169,7 +202,29 @@ def dawdling(payload: Work, context: TaskContext) -> Done:
     return Done(attempt=context.attempt)
 
 
-TYPES = Catalogue([effect, saving, stubborn, fatal, overlong, overlong_once, dawdling])
+class Ending(BaseModel):
+    way: str
+    name: str = "x"
+
+
+@task(
+    queue=DEFAULT,
+    time_limit=timedelta(minutes=1),
+    retry=Retry(attempts=2, first_delay=timedelta(0), max_delay=timedelta(0)),
+)
+def ending(payload: Ending, context: TaskContext) -> Done:
+    """End in this way, each time."""
+    count(payload.name)
+    given = WAYS[payload.way].end()
+    if payload.way in RETURNED:
+        # A result of another type than is declared.
+        return given  # type: ignore[no-any-return]
+    return Done(attempt=context.attempt)
+
+
+TYPES = Catalogue(
+    [ending, effect, saving, stubborn, fatal, dying, overlong, overlong_once, dawdling]
+)
 for _each in TYPES.values():
     app.register_task(TypedTask.of(_each, _each.name))
 
@@ -235,6 +290,26 @@ def retrying(self: Task, name: str, failures: int, countdown: float = 0) -> int:
     return int(self.request.retries)
 
 
+@app.task
+def ending_plainly(way: str) -> Any:
+    """End in this way."""
+    return WAYS[way].end()
+
+
+@app.task(bind=True)
+def ignoring(self: Task, state: str | None = None) -> None:
+    """Raise ``Ignore``, in a state of its own if one is given."""
+    if state is not None:
+        self.update_state(state=state, meta={"exc_type": "OwnError", "exc_message": ["by hand"]})
+    raise Ignore
+
+
+@app.task
+def raising_retry() -> None:
+    """Raise ``Retry``, as ``self.retry()`` does after it has sent a message."""
+    raise CeleryRetry("later")
+
+
 @app.task(bind=True)
 def eta_of(self: Task) -> Any:
     """When a task that was delayed was to begin."""
@@ -292,3 +367,91 @@ def errback(request: Any, error: BaseException, traceback: Any) -> None:
 @app.task
 def old_errback(task_id: str) -> None:
     count(f"old-errback-of-{task_id}")
+
+
+# -- tasks that start processes
+
+
+def _by_process() -> int:
+    receiving, sending = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.Process(target=sending.send, args=(49,))
+    process.start()
+    answer: int = receiving.recv()
+    process.join()
+    assert process.exitcode == 0
+    return answer
+
+
+def _by_pool() -> int:
+    with multiprocessing.Pool(2) as pool:
+        return sum(pool.map(_square, [7, 0]))
+
+
+def _by_executor() -> int:
+    with ProcessPoolExecutor(2) as executor:
+        return sum(executor.map(_square, [7, 0]))
+
+
+def _by_spawn() -> int:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return sum(pool.map(_square, [7, 0]))
+
+
+def _by_billiard() -> int:
+    process = billiard.Process(target=sys.exit, args=(49,))
+    process.start()
+    process.join()
+    return int(process.exitcode)
+
+
+def _by_terminated_process() -> int:
+    process = multiprocessing.Process(target=time.sleep, args=(600,))
+    process.start()
+    process.terminate()
+    process.join()
+    return 49 if process.exitcode == -signal.SIGTERM else 0
+
+
+def _by_terminated_program() -> int:
+    with subprocess.Popen(["/bin/sleep", "600"]) as program:
+        program.terminate()
+        return 49 if program.wait() == -signal.SIGTERM else 0
+
+
+def _by_asyncio() -> int:
+    async def run() -> int:
+        program = await asyncio.create_subprocess_exec("/bin/sleep", "600")
+        program.terminate()
+        return await program.wait()
+
+    return 49 if asyncio.run(run()) == -signal.SIGTERM else 0
+
+
+def _square(number: int) -> int:
+    return number * number
+
+
+FAMILIES: dict[str, Callable[[], int]] = {
+    "process": _by_process,
+    "pool": _by_pool,
+    "executor": _by_executor,
+    "spawn": _by_spawn,
+    "billiard": _by_billiard,
+    "terminated process": _by_terminated_process,
+    "terminated program": _by_terminated_program,
+    "asyncio": _by_asyncio,
+}
+
+
+@app.task
+def with_family(way: str) -> int:
+    return FAMILIES[way]()
+
+
+@app.task(time_limit=3)
+def abandoning(path: str) -> None:
+    """Start a process that would run for long, and be killed while it waits for it."""
+    process = multiprocessing.Process(target=time.sleep, args=(600,))
+    process.start()
+    Path(path).write_text(str(process.pid))
+    process.join()

@@ -8,10 +8,10 @@ from types import ModuleType
 
 import pytest
 
-from bench.standin import Standin
-from local.environment import aws_variables, enter
-from local.provision import provision
-from tasks.contract import catalogue
+from celeriac.contract import catalogue
+from celeriac.local.environment import aws_variables, enter
+from celeriac.local.provision import provision
+from celeriac.local.standin import Standin
 from tests.faults.stack import WORKER_KEY, Stack, settings_at
 from tests.isolation import forget_aws
 

@@ -1,4 +1,4 @@
-"""Runs a worker as ``python -m worker`` does, with the tasks of the fault tests."""
+"""Runs a worker as ``python -m celeriac.worker`` does, with the tasks of the fault tests."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from celery.signals import worker_ready
 
+from celeriac.worker.__main__ import main
 from tests.faults import app  # noqa: F401 - registers the tasks
 from tests.faults.stack import LOSE_CONNECTION
-from worker.__main__ import main
 
 
 @worker_ready.connect

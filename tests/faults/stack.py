@@ -11,18 +11,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.standin import Standin
-from celeriac import states
+from celeriac import Celeriac, states
+from celeriac.contract.queues import DEAD_LETTER_SUFFIX
+from celeriac.local.standin import Standin
+from celeriac.operations.submission import submit
 from celeriac.records import TaskRecord
-from celeriac.services import services
 from celeriac.settings import Settings
-from celeriac.submission import submit
+from celeriac.storage.services import services
 from infra.cdk.environments import DEV
 from infra.rehearsal.calls import ACCOUNT, REGION
-from tasks.contract.queues import DEAD_LETTER_SUFFIX
 from tests.integration.processes import wait_for
 
 #: By which the stand-in tells the workers' calls from the tests'.
@@ -58,7 +59,7 @@ def effect_key(task_id: str) -> dict[str, str]:
 
 
 class WorkerProcess:
-    """``python -m worker`` in a process group of its own; its log is kept in a file."""
+    """``python -m celeriac.worker`` in a process group of its own; its log is kept in a file."""
 
     def __init__(self, concurrency: int, environment: Mapping[str, str], pool: str | None) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="worker-")
@@ -157,7 +158,7 @@ class Stack:
         return worker
 
     def start_shared_worker(self, concurrency: int) -> WorkerProcess:
-        """Start a worker that outlives the test; whoever asks for it cleans it up."""
+        """Start a worker that outlives the test; its caller cleans it up."""
         worker = self.start_worker(concurrency)
         self._workers.remove(worker)
         return worker
@@ -181,10 +182,16 @@ class Stack:
 
     def submit(self, type_name: str, name: str = "x", seconds: float = 0, **options: Any) -> str:
         """Submit a task of the test's types; its id."""
+        payload = {"name": name, "seconds": seconds}
+        return submit(type_name, payload, app=self._caller, **options).record.task_id
+
+    @cached_property
+    def _caller(self) -> Celeriac:
+        """The app of a process that only submits."""
         from tests.faults.app import TYPES
 
-        payload = {"name": name, "seconds": seconds}
-        return submit(type_name, payload, types=TYPES, **options).record.task_id
+        settings = services().settings
+        return Celeriac("caller", settings=settings, catalogue=TYPES, set_as_current=False)
 
     def record(self, task_id: str) -> TaskRecord:
         record = services().records.get(task_id)

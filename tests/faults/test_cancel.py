@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from datetime import timedelta
 from types import ModuleType
@@ -9,9 +10,9 @@ from types import ModuleType
 import pytest
 
 from celeriac import states
+from celeriac.operations.submission import cancel
 from celeriac.records import Cancellation
-from celeriac.services import services
-from celeriac.submission import cancel
+from celeriac.storage.services import services
 from tests.faults.stack import Stack
 from tests.integration.processes import wait_for
 
@@ -53,6 +54,22 @@ def test_a_running_task_ends_within_ten_seconds_and_leaves_no_artifacts(
     stack.wait_for_state(stack.submit("effect"), states.SUCCESS)
     assert worker.children == children
     wait_for(lambda: not any(stack.depth().values()), "the message to be acknowledged")
+
+
+def test_a_full_disk_does_not_keep_a_running_task_from_being_told(
+    stack: Stack, tasks: ModuleType
+) -> None:
+    """What the task has filled it may free again: it ends in its own way, and isn't killed."""
+    worker = stack.start_worker(1)
+    task_id = stack.submit("effect", "cancelled-full", seconds=60)
+    wait_for(lambda: tasks.counted("cancelled-full") == 1, "the task to run")
+    children = worker.children
+    for pid in (worker.pid, *children):
+        # As on a full disk: nothing can be written to any file.
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    assert cancelled(task_id) is Cancellation.STOPPING
+    stack.wait_for_state(task_id, states.REVOKED, seconds=TOLD_SECONDS)
+    assert worker.children == children
 
 
 def test_a_running_task_that_ignores_the_exception_is_killed(

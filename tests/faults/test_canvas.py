@@ -13,8 +13,8 @@ from celery import chain, chord, group
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult, GroupResult
 
-from bench.standin import Fault, Standin
 from celeriac import states
+from celeriac.local.standin import Fault, Standin
 from tests.faults.stack import Stack
 from tests.integration.processes import wait_for
 
@@ -137,7 +137,7 @@ def test_a_failure_in_a_chain_ends_it_and_its_errbacks_run(stack: Stack, tasks: 
 
 
 def test_a_failure_before_a_group_fails_its_members(tasks: ModuleType) -> None:
-    """Whoever waits for the group, or for a chain in it, isn't left waiting."""
+    """A caller that waits for the group, or for a chain in it, isn't left waiting."""
     members = group(tasks.add.s(1), chain(tasks.add.s(1), tasks.add.s(2)))
     result = chain(tasks.failing.s(), tasks.add.s(1), members).delay()
     with pytest.raises(ValueError, match="as it was told to"):
@@ -166,7 +166,7 @@ def test_retry_runs_again_until_it_succeeds_or_gives_up(stack: Stack, tasks: Mod
 
 
 def test_an_ignored_result_is_not_kept(stack: Stack, tasks: ModuleType) -> None:
-    """The task still ends in SUCCESS, for whoever looks at its record."""
+    """The task still ends in SUCCESS, and its record says so."""
     result = tasks.ignored.delay("ignored")
     record = stack.wait_for_state(result.id, states.SUCCESS)
     assert tasks.counted("ignored") == 1

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
 
-from bench.standin import Standin
 from celeriac import states
-from celeriac.services import services
+from celeriac.local.standin import Standin
+from celeriac.storage.services import services
 from tests.faults.stack import VISIBILITY, Stack
 from tests.integration.processes import wait_for
 

@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from bench.standin import Standin
 from celeriac import states
+from celeriac.local.standin import Standin
 from tests.faults.stack import Stack, WorkerProcess
 from tests.integration.processes import wait_for
 

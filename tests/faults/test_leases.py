@@ -8,9 +8,9 @@ import time
 from datetime import timedelta
 from types import ModuleType
 
-from bench.standin import Fault, Standin
 from celeriac import states
-from celeriac.services import services
+from celeriac.local.standin import Fault, Standin
+from celeriac.storage.services import services
 from tests.faults.stack import VISIBILITY, Stack
 from tests.integration.processes import wait_for
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
+from functools import partial
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 from celeriac import states
-from celeriac.services import services
+from celeriac.http import views
+from celeriac.operations.submission import submit
+from celeriac.records.record import WITH_ITS_WORKER
+from celeriac.storage.services import services
 from tests.faults.stack import Stack
 from tests.integration.processes import wait_for
 
@@ -144,5 +151,66 @@ def test_a_task_that_kills_its_worker_three_times_is_given_up(
     record = stack.wait_for_state(task_id, states.FAILURE, seconds=40)
     assert record.failure is not None
     assert record.failure.type == "worker-lost"
+    assert record.failure.message == (
+        "Of its attempts, 3 ended with the death of their process, 0 with the loss of their "
+        "worker. The latest: signal 9 (SIGKILL)."
+    )
     assert tasks.counted("fatal") == 3
+    expect_one_dead_letter(stack)
+
+
+@pytest.mark.parametrize(
+    ("by", "loss"),
+    [
+        (3, "exit code 3"),
+        (0, "exit code 0"),
+        (-signal.SIGKILL, "signal 9 (SIGKILL)"),
+        (-signal.SIGSEGV, "signal 11 (SIGSEGV)"),
+        (-signal.SIGABRT, "signal 6 (SIGABRT)"),
+    ],
+)
+def test_the_record_says_how_a_process_died(
+    stack: Stack, tasks: ModuleType, by: int, loss: str
+) -> None:
+    """The attempt counts, and the next one, which succeeds, keeps what is known of it."""
+    stack.start_worker(1)
+    task_id = submit("dying", {"by": by}, app=stack._caller).record.task_id
+    record = stack.wait_for_state(task_id, states.SUCCESS, seconds=40)
+    assert (record.crashes, record.lost, record.loss) == (1, 0, loss)
+    assert (record.attempt, record.attempts) == (1, 2)
+    shown = views.summarize(record)
+    assert (shown.attempt, shown.lost_attempts, shown.latest_loss) == (2, 1, loss)
+
+
+def _has_run(tasks: ModuleType, name: str, times: int) -> bool:
+    return bool(tasks.counted(name) == times)
+
+
+def test_the_loss_of_whole_workers_is_not_the_tasks_fault(stack: Stack, tasks: ModuleType) -> None:
+    """Three workers that end under a healthy task, as Spot ends them, make no poison of it."""
+    task_id = stack.submit("effect", "unlucky", seconds=3)
+    for number in (1, 2, 3):
+        worker = stack.start_worker(1)
+        wait_for(partial(_has_run, tasks, "unlucky", number), "the task to run", 40)
+        worker.kill()
+    stack.start_worker(1)
+    record = stack.wait_for_state(task_id, states.SUCCESS, seconds=40)
+    assert (record.crashes, record.lost, record.attempts) == (0, 3, 4)
+    assert record.loss == WITH_ITS_WORKER
+
+
+def test_a_task_at_which_too_many_workers_were_lost_is_given_up(
+    stack: Stack, tasks: ModuleType
+) -> None:
+    """It may be what ends them: the limit is a setting."""
+    task_id = stack.submit("effect", "suspect", seconds=3)
+    first = stack.start_worker(1)
+    wait_for(lambda: tasks.counted("suspect") == 1, "the task to run")
+    first.kill()
+    stack.start_worker(1, CELERIAC_MOST_WORKERS_LOST="1")
+    record = stack.wait_for_state(task_id, states.FAILURE, seconds=40)
+    assert record.failure is not None
+    assert record.failure.type == "worker-lost"
+    assert "0 ended with the death of their process, 1 with" in record.failure.message
+    assert tasks.counted("suspect") == 1
     expect_one_dead_letter(stack)

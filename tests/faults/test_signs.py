@@ -13,16 +13,19 @@ from types import ModuleType
 
 import pytest
 
-from bench.standin import Fault, Standin
 from celeriac import states
-from celeriac import workers as heartbeats
-from celeriac.services import services
-from celeriac.submission import cancel
+from celeriac.local.standin import Fault, Standin
+from celeriac.local.standin.faults import Kind
+from celeriac.operations.submission import cancel
+from celeriac.storage import heartbeats
+from celeriac.storage.services import services
+from celeriac.transport.channel import LONGEST_PAUSE
+from celeriac.transport.requests import ANSWER_TIMEOUT, CONNECT_TIMEOUT
+from celeriac.worker import health, prefetch
+from celeriac.worker.protection import LIFETIME
 from tests.ecs import Ecs
 from tests.faults.stack import Stack, WorkerProcess
 from tests.integration.processes import wait_for
-from worker import health, prefetch
-from worker.protection import LIFETIME
 
 
 def test_an_idle_worker_polls_at_most_three_times_a_minute_per_queue(
@@ -89,7 +92,7 @@ def test_a_worker_that_ecs_wants_to_stop_takes_nothing_more(
 
 def probe(worker: WorkerProcess) -> int:
     """The exit code of the container's health check."""
-    command = [sys.executable, "-m", "worker.health"]
+    command = [sys.executable, "-m", "celeriac.worker.health"]
     environment = {**os.environ, "CELERIAC_HEALTH_FILE": str(worker.health_file)}
     return subprocess.run(command, env=environment, capture_output=True, check=False).returncode
 
@@ -102,31 +105,55 @@ def test_the_health_check_passes_for_a_worker_that_polls_and_fails_for_a_frozen_
     assert probe(worker) == 0
     os.kill(worker.pid, signal.SIGSTOP)
     signs = worker.signs()
-    assert health.fault(signs, time.time()) is None
-    later = time.time() + health.LONGEST_SILENCE.total_seconds() + 1
+    assert health.fault(signs, time.monotonic()) is None
+    later = time.monotonic() + health.LONGEST_SILENCE.total_seconds() + 1
     assert health.fault(signs, later) is not None
     worker.health_file.unlink()
     assert probe(worker) == 1
     os.kill(worker.pid, signal.SIGCONT)
 
 
-def test_polls_that_are_never_answered_show_in_the_signs_of_life(
-    stack: Stack, aws: Standin, tasks: ModuleType
+@pytest.mark.parametrize("fault", ["unavailable", "throttle", "drop", "expired"])
+def test_an_outage_of_sqs_makes_no_worker_unhealthy(
+    stack: Stack, aws: Standin, tasks: ModuleType, fault: Kind
 ) -> None:
-    """The age of the last answered poll grows while SQS refuses."""
+    """It tries again and again, which is all a worker can do; a new one couldn't do more."""
     worker = stack.start_worker(1)
-    aws.inject(Fault("unavailable", operation="ReceiveMessage"))
-    stack.submit("effect")
-    wait_for(lambda: worker.signs()["polled_ago"] > 4, "the poll's age to show")
+    aws.inject(Fault(fault, operation="ReceiveMessage"))
+    # Wakes the poll that waits, and so begins the outage for this worker.
+    task_id = stack.submit("effect")
+    longest = LONGEST_PAUSE.total_seconds()
+    wait_for(lambda: "polling default again" in worker.log, "a poll to fail", 25)
+    until = time.monotonic() + 2 * longest
+    while time.monotonic() < until:
+        assert worker.signs()["polled_ago"] < longest + 2
+        time.sleep(0.5)  # between two looks
+    assert probe(worker) == 0
     aws.heal()
-    wait_for(lambda: worker.signs()["polled_ago"] < 2, "polls to be answered again")
+    stack.wait_for_state(task_id, states.SUCCESS)
+
+
+def test_a_poll_that_is_never_answered_ends_before_a_worker_counts_as_unhealthy() -> None:
+    """The longest poll, its time-out and the longest pause are shorter than the patience."""
+    longest = timedelta(seconds=20) + CONNECT_TIMEOUT + ANSWER_TIMEOUT + LONGEST_PAUSE
+    assert 2 * longest < health.LONGEST_WITHOUT_POLL
+
+
+def test_a_worker_that_polls_no_more_though_it_has_room_is_unhealthy() -> None:
+    """Whatever has stopped its event loop, ECS starts another in its place."""
+    signs = {"written_at": 1000.0, "polled_ago": 0.0, "running": 0, "room": True}
+    later = 1001.0 + health.LONGEST_WITHOUT_POLL.total_seconds()
+    frozen = signs | {"written_at": 1000.0 + 90, "polled_ago": 91.0}
+    assert health.fault(signs, 1001.0) is None
+    assert health.fault(frozen, later) == "no poll was tried for 92 s"
+    assert health.fault(frozen | {"room": False}, later) is None
 
 
 def test_the_solo_pool_is_refused_with_a_reason(stack: Stack, tasks: ModuleType) -> None:
     """It would run tasks on the event loop that has to renew and receive."""
     worker = stack.start_worker(1, pool="solo", wait=False)
     assert worker.wait() != 0
-    assert "The solo pool runs tasks on the worker's event loop" in worker.log
+    assert "The pool 'solo' runs tasks on the thread" in worker.log
 
 
 def test_the_threads_pool_runs_tasks_and_keeps_its_leases(stack: Stack, tasks: ModuleType) -> None:

@@ -13,7 +13,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 
-from bench.standin import Fault, Standin
+from celeriac.local.standin import Fault, Standin
 from tests.faults.stack import Stack
 from tests.integration.processes import wait_for
 

@@ -8,8 +8,12 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from bench.standin import Standin
 from celeriac import states
+from celeriac.contract import catalogue
+from celeriac.local.aws import AwsServer
+from celeriac.local.environment import aws_variables
+from celeriac.local.provision import provision
+from celeriac.local.standin import Standin
 from celeriac.records import (
     Cancellation,
     Claimed,
@@ -25,10 +29,6 @@ from celeriac.records import (
 from celeriac.records.store import Position
 from celeriac.settings import Settings
 from celeriac.topology import FAILURES, LISTING
-from local.aws import AwsServer
-from local.environment import aws_variables
-from local.provision import provision
-from tasks.contract import catalogue
 
 TABLE = "parity"
 NOW = 1_700_000_000_000

@@ -12,15 +12,15 @@ from types import ModuleType
 
 import pytest
 
-from bench.standin import Fault, Standin
 from celeriac import states
 from celeriac.errors import UnavailableError
-from celeriac.records.items import marshal, unmarshal
-from celeriac.services import services
+from celeriac.local.standin import Fault, Standin
+from celeriac.marshalling import marshal, unmarshal
+from celeriac.storage.services import services
 from tests.faults.stack import LOSE_CONNECTION, Stack, effect_key
 from tests.integration.processes import wait_for
 
-#: ``make soak`` asks for more.
+#: ``make test-soak`` asks for more.
 TASKS = int(os.environ.get("SOAK_TASKS", "2000"))
 WORKERS = 4
 KILL_EVERY_SECONDS = 3
@@ -132,7 +132,7 @@ def test_throughput_returns_within_ten_seconds_of_each_receive_faults_end(
 def test_a_worker_goes_on_after_its_event_loop_has_lost_a_connection(
     stack: Stack, tasks: ModuleType
 ) -> None:
-    """Celery connects anew in the same process: what runs goes on, and polling too."""
+    """Celery reconnects in the same process: running tasks and polling go on."""
     worker = stack.start_worker(2)
     for round in ("first", "second"):
         running = [stack.submit("effect", f"{round}-running", seconds=3) for _ in range(2)]

@@ -13,15 +13,19 @@ from typing import Any
 import pytest
 from aws_cdk import App
 
-from celeriac.services import services
+from celeriac.contract import catalogue
+from celeriac.storage.services import services
 from infra.cdk.app import compose
 from infra.cdk.environments import DEV
 from infra.rehearsal.calls import Asked, asked_by
 from infra.rehearsal.permissions import USED_IN_FAULT_TESTS, by_workers_of, check
 from infra.rehearsal.templates import Templates
-from tasks.contract import Queue, catalogue
+from tasks.queues import DEFAULT
 from tests.faults.stack import WORKER_KEY, Stack
 from tests.side_by_side import FAULTS, LASTING
+
+QUEUES = catalogue().queues
+
 
 #: Each process that runs fault tests looks at its own workers' calls.
 PROCESSES = [FAULTS, LASTING]
@@ -59,16 +63,16 @@ def test_every_call_of_a_worker_is_allowed(
     of their own.
     """
     denied = {
-        queue.queue_name: check(
-            plain(by_workers_of(queue, asked, instead_of=Queue.DEFAULT)),
-            {WORKER_KEY: templates.worker_policies(queue.queue_name)},
+        queue.name: check(
+            plain(by_workers_of(queue, asked, instead_of=DEFAULT)),
+            {WORKER_KEY: templates.worker_policies(queue.name)},
             {},
         ).denied
-        for queue in Queue
+        for queue in QUEUES
     }
 
     assert asked
-    assert denied == {queue.queue_name: [] for queue in Queue}
+    assert denied == {queue.name: [] for queue in QUEUES}
 
 
 def test_what_is_granted_for_faults_is_used_in_them(asked: list[Asked]) -> None:

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from aws_cdk import App
 
+from celeriac.cdk import Domain, Environment, GitHub, Jwt, Mail, Network
+from celeriac.contract import BaseModel, Catalogue, TaskContext, catalogue, task
 from infra.cdk.app import compose
-from infra.cdk.environments import DEV, PROD, Domain, Environment, GitHub, Jwt
-from tasks.contract import BaseModel, Catalogue, Queue, TaskContext, task
+from infra.cdk.environments import DEV, PROD
+from tasks.queues import EMAIL, FILES
 
 ROOT = Path(__file__).parents[2]
 STACKS = ("data", "workers", "api", "ops")
@@ -23,9 +25,13 @@ STACKS = ("data", "workers", "api", "ops")
 # The one option that a network can't have.
 SMTP = "smtp_secret_arn"
 OPTIONS: dict[str, Any] = {
-    "mail_from": "tasks@celeriac.dev",
+    "mail": Mail(sender="tasks@celeriac.dev"),
     SMTP: "arn:aws:secretsmanager:us-east-1:123456789012:secret:celeriac-smtp-a1b2c3",
+    "egress_ports": (5432,),
+    "settings": {"log_level": "WARNING"},
     "alarm_email": "on-call@celeriac.dev",
+    "kms_key": "create",
+    "runbook": "https://celeriac.dev/runbook",
     "snap_start": True,
     "jwt": Jwt(
         issuer="https://login.celeriac.dev/",
@@ -38,23 +44,44 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+def _variants() -> dict[str, Environment]:
+    """Each environment in each network mode, plain and with every option that goes with it."""
+    found = {}
+    for environment in (DEV, PROD):
+        for network in get_args(Network):
+            options = {
+                name: value
+                for name, value in OPTIONS.items()
+                if network != "endpoints" or name != SMTP
+            }
+            plain = replace(environment, network=network)
+            found[f"{environment.name}-{network}"] = plain
+            found[f"{environment.name}-{network}-options"] = replace(plain, **options)
+    return found
+
+
+VARIANTS = _variants()
+
+
 class Note(BaseModel):
     text: str
 
 
-@task(queue=Queue.FILES, time_limit=timedelta(minutes=2))
+@task(queue=FILES, time_limit=timedelta(minutes=2))
 def shrink(payload: Note, context: TaskContext) -> Note:
     """Make a file smaller."""
     return payload
 
 
-@task(queue=Queue.EMAIL, time_limit=timedelta(seconds=30))
+# By its other name it may send mail, as the built-in type may.
+@task(queue=EMAIL, time_limit=timedelta(seconds=30), aliases=("send-email",))
 def greet(payload: Note, context: TaskContext) -> Note:
     """Greet by mail."""
     return payload
 
 
-SAMPLE = Catalogue([shrink, greet])
+#: All queues of the application, with task types of the tests on two of them.
+SAMPLE = Catalogue([shrink, greet], catalogue().queues)
 
 Resource = dict[str, Any]
 
@@ -89,8 +116,14 @@ class Synthesized:
         return found[0]
 
     @property
+    def function(self) -> dict[str, Any]:
+        """The API's function, which answers all but those who follow a task."""
+        name = f"{self.environment.prefix}-api"
+        return self.one("api", "AWS::Lambda::Function", FunctionName=name)
+
+    @property
     def findings(self) -> list[dict[str, Any]]:
-        """What cdk-nag found that nobody has accepted."""
+        """The findings of cdk-nag that aren't accepted."""
         report = json.loads((self.directory / "validation-report.json").read_text())
         return [
             violation
@@ -136,6 +169,29 @@ def prod(synthesize: Synthesize) -> Synthesized:
 @pytest.fixture(scope="session")
 def with_options(synthesize: Synthesize) -> Synthesized:
     return synthesize(replace(PROD, **OPTIONS))
+
+
+@pytest.fixture(scope="session")
+def mailing(synthesize: Synthesize) -> Synthesized:
+    """Mail through SES, from an address that gets an identity."""
+    return synthesize(replace(DEV, mail=Mail(sender="tasks@celeriac.dev")))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project as small as can be: one task file, and locks that name one wheel and celeriac."""
+    root = tmp_path / "shop"
+    files = {
+        "tasks/__init__.py": "",
+        "tasks/greet.py": "",
+        "locks/api.txt": "boto3==1.44.5 \\\n    --hash=sha256:aa\nceleriac==0.1.0 \\\n"
+        "    --hash=sha256:bb\nceleriac-plugin==1.0\n",
+        "locks/worker.txt": "celeriac @ file:///wheel.whl\n    # via -r -\nboto3==1.44.5\n",
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
 
 
 def exports(synthesized: Synthesized, stack: str) -> set[str]:

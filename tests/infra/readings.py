@@ -83,10 +83,10 @@ def watched(synthesized: Synthesized, stack: str, alarm: Mapping[str, Any]) -> W
     """What an alarm or a tracking policy watches; of several expressions, that of the alarm."""
 
     def reading(metric: Mapping[str, Any], statistic: str, rest: Mapping[str, Any]) -> Reading:
-        dimensions = {
-            each["Name"]: _name(synthesized, stack, each["Value"]) for each in metric["Dimensions"]
-        }
-        assert len(dimensions) == len(metric["Dimensions"])
+        # A metric of the whole account has none.
+        found = metric.get("Dimensions", [])
+        dimensions = {each["Name"]: _name(synthesized, stack, each["Value"]) for each in found}
+        assert len(dimensions) == len(found)
         return Reading(
             metric["Namespace"],
             metric["MetricName"],

@@ -9,15 +9,19 @@ from typing import Any
 
 import pytest
 
+from celeriac.cdk import Environment, GitHub, Mail
+from celeriac.cdk.scaling import NO_WORKER
+from celeriac.contract import Queue, catalogue
 from celeriac.metrics import NAMESPACE, task_dimensions
 from celeriac.settings import LONGEST_WAIT
 from celeriac.topology import TABLE
-from infra.cdk.environments import DEV, Environment, GitHub
-from infra.cdk.scaling import NO_WORKER
-from tasks.contract import Queue
+from infra.cdk.environments import DEV
 from tests.architecture.pages import anchors
 from tests.infra.conftest import ROOT, SAMPLE, Synthesize, Synthesized
 from tests.infra.readings import ALARM, ONLY, Reading, Watched, watched
+
+QUEUES = catalogue().queues
+
 
 RUNBOOK = ROOT / "docs" / "runbook.md"
 
@@ -29,9 +33,21 @@ def sqs(queue_name: str, metric: str, statistic: str = "Maximum") -> Reading:
     return Reading("AWS/SQS", metric, {"QueueName": queue_name}, statistic, seconds=60)
 
 
-def function(metric: str, statistic: str = "Sum") -> Watched:
-    dimensions = {"FunctionName": "celeriac-dev-api"}
-    return Watched({ONLY: Reading("AWS/Lambda", metric, dimensions, statistic, seconds=300)})
+def functions(name: str, statistic: str, expression: str) -> Watched:
+    """A metric of the API's two functions."""
+    return Watched(
+        {
+            each: Reading(
+                "AWS/Lambda",
+                name,
+                {"FunctionName": f"celeriac-dev-{each}"},
+                statistic,
+                seconds=300,
+            )
+            for each in ("api", "follow")
+        },
+        expression,
+    )
 
 
 def table(metric: str, **index: str) -> Reading:
@@ -46,17 +62,15 @@ def schedules(metric: str) -> Reading:
 
 def tasks(name: str, metric: str, statistic: str, unit: str) -> Reading:
     """A metric of ours, of the tasks of one type."""
-    dimensions = task_dimensions(
-        environment="dev", queue=SAMPLE[name].queue.queue_name, task_type=name
-    )
+    dimensions = task_dimensions(environment="dev", queue=SAMPLE[name].queue.name, task_type=name)
     return Reading(NAMESPACE, metric, dimensions, statistic, unit, seconds=300)
 
 
 # Each alarm of the system as a whole: the value at which it goes off, and of what.
 SYSTEM_ALARMS = {
-    "api-errors": (1, function("Errors")),
-    "api-throttles": (1, function("Throttles")),
-    "api-slow": (27_000, function("Duration", "p99")),
+    "api-errors": (1, functions("Errors", "Sum", "FILL(api, 0) + FILL(follow, 0)")),
+    "api-throttles": (1, functions("Throttles", "Sum", "FILL(api, 0) + FILL(follow, 0)")),
+    "api-slow": (27_000, functions("Duration", "p99", "MAX([FILL(api, 0), FILL(follow, 0)])")),
     "api-5xx": (
         5,
         Watched(
@@ -84,9 +98,10 @@ SYSTEM_ALARMS = {
             {
                 "errors": schedules("TargetErrorCount"),
                 "dropped": schedules("InvocationDroppedCount"),
+                "throttled": schedules("InvocationThrottleCount"),
                 "lost": schedules("InvocationsFailedToBeSentToDeadLetterCount"),
             },
-            "FILL(errors, 0) + FILL(dropped, 0) + FILL(lost, 0)",
+            "FILL(errors, 0) + FILL(dropped, 0) + FILL(throttled, 0) + FILL(lost, 0)",
         ),
     ),
     "schedules-dead-letter": (
@@ -114,13 +129,13 @@ def seen(synthesized: Synthesized, name: str) -> Watched:
     return watched(synthesized, "ops", alarm(synthesized, name))
 
 
-@pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
 def test_each_queue_is_watched(dev: Synthesized, queue: Queue) -> None:
-    """Work that nobody takes, dead letters, and work without a worker each have an alarm.
+    """Work that isn't received, dead letters, and work without a worker each have an alarm.
 
     Each reads its own queue, or its own queue's dead letters, and the samples of its own service.
     """
-    name = queue.queue_name
+    name = queue.name
     visible = sqs(f"celeriac-dev-{name}", "ApproximateNumberOfMessagesVisible")
     received = sqs(f"celeriac-dev-{name}", "NumberOfMessagesReceived", "Sum")
     running = Reading(
@@ -144,7 +159,7 @@ def test_each_queue_is_watched(dev: Synthesized, queue: Queue) -> None:
 
 
 def test_nothing_taken_for_as_long_as_a_task_may_wait_is_an_alarm(synthesize: Synthesize) -> None:
-    """A message that is there all the time and that nobody takes has waited for so long.
+    """A message that stays and isn't received has waited for so long.
 
     How old the oldest message is says nothing: that of a task that runs for an hour is an hour old.
     """
@@ -193,7 +208,7 @@ def test_the_system_is_watched(dev: Synthesized) -> None:
 def test_a_slow_api_is_slower_than_a_long_poll(dev: Synthesized) -> None:
     """A poll that waits its longest is no alarm; one that Lambda is about to end is."""
     slow = alarm(dev, "api-slow")["Threshold"] / 1000
-    function = dev.one("api", "AWS::Lambda::Function")
+    function = dev.function
 
     assert LONGEST_WAIT.total_seconds() < slow < function["Timeout"]
     assert f"{LONGEST_WAIT.seconds} s" in alarm(dev, "api-slow")["AlarmDescription"]
@@ -225,7 +240,8 @@ def test_every_alarm_links_its_chapter(
 ) -> None:
     """The mail leads to the heading named as the alarm ends; every heading has an alarm."""
     linked = set()
-    for each in synthesize(environment).properties("ops", ALARM):
+    mailing = replace(environment, mail=Mail(sender="tasks@celeriac.dev"))
+    for each in synthesize(mailing).properties("ops", ALARM):
         link, _, anchor = each["AlarmDescription"].rpartition(" ")[2].partition("#")
         assert link == page
         assert each["AlarmName"].endswith(f"-{anchor}")

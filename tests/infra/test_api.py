@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
+from celeriac.cdk import output_id
+from celeriac.cdk.deployment import DeploymentSettings
+from celeriac.cdk.prices import FOLLOWING_MEMORY
 from celeriac.settings import Settings
-from infra.cdk.deployment import DeploymentSettings
-from infra.outputs import output_id
-from tests.infra.conftest import ROOT, Synthesized, as_list, statements
+from infra.cdk.environments import DEV
+from tests.infra.conftest import ROOT, Synthesize, Synthesized, as_list, statements
 
-ON_ECS = Settings(cluster_name="celeriac-dev", worker_log_group="/celeriac/dev/workers")
+ON_ECS = Settings(cluster_name="celeriac-dev")
 
 
 def test_the_function_is_arm_python_outside_the_vpc(dev: Synthesized) -> None:
     """Current Python on ARM, no VPC, a log group of its own that forgets."""
-    function = dev.one("api", "AWS::Lambda::Function")
+    function = dev.function
     logs = dev.template("api")["Resources"][function["LoggingConfig"]["LogGroup"]["Ref"]]
 
     assert function["Architectures"] == ["arm64"]
@@ -30,7 +33,7 @@ def test_the_function_is_arm_python_outside_the_vpc(dev: Synthesized) -> None:
 
 def test_the_function_has_every_setting(dev: Synthesized) -> None:
     """The variables are those that ``Settings`` reads, no more and no fewer."""
-    function = dev.one("api", "AWS::Lambda::Function")
+    function = dev.function
 
     assert set(function["Environment"]["Variables"]) == set(ON_ECS.to_environment())
     assert function["Environment"]["Variables"]["CELERIAC_ENVIRONMENT"] == "dev"
@@ -46,7 +49,7 @@ def test_the_shell_that_deploys_does_not_leak_into_the_settings(
 
 
 def test_every_setting_is_an_output(dev: Synthesized) -> None:
-    """Whoever reads the stack's outputs can run the API or a worker anywhere."""
+    """The stack's outputs are enough to run the API or a worker anywhere."""
     outputs = dev.template("api")["Outputs"]
 
     assert "ApiUrl" in outputs
@@ -70,11 +73,15 @@ def test_requests_are_throttled_and_logged(dev: Synthesized) -> None:
 
 
 def test_without_options_every_request_reaches_the_function(dev: Synthesized) -> None:
-    """One default route, no authorizer: the function checks its own keys."""
-    route = dev.one("api", "AWS::ApiGatewayV2::Route")
+    """No authorizer: the functions check their own keys, and one is for those who follow."""
+    routes = dev.properties("api", "AWS::ApiGatewayV2::Route")
 
-    assert route["RouteKey"] == "$default"
-    assert route["AuthorizationType"] == "NONE"
+    assert sorted(each["RouteKey"] for each in routes) == [
+        "$default",
+        "GET /tasks/{task_id}",
+        "HEAD /tasks/{task_id}",
+    ]
+    assert {each["AuthorizationType"] for each in routes} == {"NONE"}
     assert dev.all("api", "AWS::ApiGatewayV2::Authorizer") == []
     assert dev.all("api", "AWS::ApiGatewayV2::DomainName") == []
 
@@ -82,7 +89,7 @@ def test_without_options_every_request_reaches_the_function(dev: Synthesized) ->
 def test_a_jwt_authorizer_reads_the_header_that_callers_send(with_options: Synthesized) -> None:
     """Issuer and audience are the environment's, and events are of the format that is read."""
     authorizer = with_options.one("api", "AWS::ApiGatewayV2::Authorizer")
-    integration = with_options.one("api", "AWS::ApiGatewayV2::Integration")
+    integrations = with_options.properties("api", "AWS::ApiGatewayV2::Integration")
 
     assert authorizer["AuthorizerType"] == "JWT"
     assert authorizer["IdentitySource"] == ["$request.header.Authorization"]
@@ -90,13 +97,13 @@ def test_a_jwt_authorizer_reads_the_header_that_callers_send(with_options: Synth
         "Issuer": "https://login.celeriac.dev/",
         "Audience": ["tasks"],
     }
-    assert integration["PayloadFormatVersion"] == "2.0"
+    assert {each["PayloadFormatVersion"] for each in integrations} == {"2.0"}
 
 
 def test_the_function_is_told_what_tokens_say(dev: Synthesized, with_options: Synthesized) -> None:
     """Which claim is the tenant, and what scopes begin with; without tokens no claim counts."""
-    taking = with_options.one("api", "AWS::Lambda::Function")["Environment"]["Variables"]
-    variables = dev.one("api", "AWS::Lambda::Function")["Environment"]["Variables"]
+    taking = with_options.function["Environment"]["Variables"]
+    variables = dev.function["Environment"]["Variables"]
 
     assert taking["CELERIAC_TOKEN_TENANT_CLAIM"] == "custom:tenant"
     assert taking["CELERIAC_TOKEN_SCOPE_PREFIX"] == "tasks/"
@@ -158,22 +165,23 @@ def test_the_api_answers_over_both_address_families(
 
 def test_snap_start_is_called_by_an_alias(dev: Synthesized, with_options: Synthesized) -> None:
     """SnapStart works on published versions, so the API calls the newest by its alias."""
-    function = with_options.one("api", "AWS::Lambda::Function")
-    integration = with_options.one("api", "AWS::ApiGatewayV2::Integration")
-    (alias,) = (
+    functions = with_options.properties("api", "AWS::Lambda::Function")
+    integrations = with_options.properties("api", "AWS::ApiGatewayV2::Integration")
+    aliases = {
         name
         for name, each in with_options.template("api")["Resources"].items()
         if each["Type"] == "AWS::Lambda::Alias"
-    )
+    }
 
-    assert function["SnapStart"] == {"ApplyOn": "PublishedVersions"}
-    assert integration["IntegrationUri"] == {"Ref": alias}
+    assert len(functions) == len(aliases) == 2
+    assert all(each["SnapStart"] == {"ApplyOn": "PublishedVersions"} for each in functions)
+    assert {each["IntegrationUri"]["Ref"] for each in integrations} == aliases
     permissions = with_options.properties("api", "AWS::Lambda::Permission")
     assert permissions
     for each in permissions:
-        assert each["FunctionName"] == {"Ref": alias}
+        assert each["FunctionName"]["Ref"] in aliases
         assert each["Principal"] == "apigateway.amazonaws.com"
-    assert "SnapStart" not in dev.one("api", "AWS::Lambda::Function")
+    assert "SnapStart" not in dev.function
 
 
 def test_the_api_may_wake_its_services_and_pass_one_role(dev: Synthesized) -> None:
@@ -190,3 +198,28 @@ def test_the_api_may_wake_its_services_and_pass_one_role(dev: Synthesized) -> No
         "StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}
     }
     assert "dynamodb:Scan" not in granted
+
+
+def test_following_has_a_function_of_its_own(dev: Synthesized) -> None:
+    """The same code and rights with less memory: a poll holds it, and computes nothing."""
+    follower = dev.one("api", "AWS::Lambda::Function", FunctionName="celeriac-dev-follow")
+    for name in ("Code", "Handler", "Role", "Environment", "Timeout", "LoggingConfig"):
+        assert follower[name] == dev.function[name]
+    assert follower["MemorySize"] == FOLLOWING_MEMORY < dev.function["MemorySize"]
+    assert "ReservedConcurrentExecutions" not in follower
+
+
+def test_concurrency_can_be_reserved_for_each(synthesize: Synthesize) -> None:
+    """Followers then take none from those who submit."""
+    made = synthesize(replace(DEV, reserved_concurrency=100, following_concurrency=400))
+    follower = made.one("api", "AWS::Lambda::Function", FunctionName="celeriac-dev-follow")
+    assert made.function["ReservedConcurrentExecutions"] == 100
+    assert follower["ReservedConcurrentExecutions"] == 400
+
+
+def test_a_reservation_of_nothing_is_refused() -> None:
+    """Lambda would refuse every call of the function."""
+    with pytest.raises(ValueError, match="reserved_concurrency=0 refuses"):
+        replace(DEV, reserved_concurrency=0)
+    with pytest.raises(ValueError, match="following_concurrency=0 refuses"):
+        replace(DEV, following_concurrency=0)

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from infra.cdk import bundling
-from tests.infra.conftest import Synthesized, as_list, statements
+from celeriac.cdk import Sources, function_code
+from tests.infra.conftest import ROOT, Synthesized, as_list, statements
 
 MOST_ZIPPED = 25 * 10**6
+SOURCES = Sources.of(ROOT)
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("bundle") / "api"
     target.mkdir()
-    bundling.build(target)
+    function_code.build(SOURCES, target)
     return target
 
 
@@ -34,7 +35,7 @@ def test_every_compiled_file_is_of_lambdas_python_and_unchecked(bundle: Path) ->
     magic = bytes.fromhex(
         subprocess.run(
             [
-                bundling.lambda_python(),
+                function_code.lambda_python(),
                 "-c",
                 "import importlib.util; print(importlib.util.MAGIC_NUMBER.hex())",
             ],
@@ -47,7 +48,7 @@ def test_every_compiled_file_is_of_lambdas_python_and_unchecked(bundle: Path) ->
 
     assert sources
     for source in sources:
-        tag = f"cpython-{bundling.PYTHON_VERSION.replace('.', '')}"
+        tag = f"cpython-{function_code.PYTHON_VERSION.replace('.', '')}"
         compiled = source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc"
         header = compiled.read_bytes()[:8]
         assert header[:4] == magic
@@ -69,9 +70,11 @@ def test_binaries_are_for_lambdas_processor(bundle: Path) -> None:
 def test_it_has_our_packages_and_the_api_extra_only(bundle: Path) -> None:
     """The app, the engine and the task files are in; what workers need is not."""
     assert (bundle / "celeriac" / "settings.py").is_file()
-    assert (bundle / "tasks" / "contract" / "task_type.py").is_file()
+    assert (bundle / "celeriac" / "contract" / "task_type.py").is_file()
     for heavy in ("PIL", "duckdb", "pycurl", "moto", "worker", "infra"):
         assert not (bundle / heavy).exists()
+    for tool in ("cdk", "cli", "local", "testing", "worker"):
+        assert not (bundle / "celeriac" / tool).exists()
 
 
 def test_the_service_descriptions_are_those_that_the_role_may_call(
@@ -84,21 +87,20 @@ def test_the_service_descriptions_are_those_that_the_role_may_call(
         for action in as_list(statement["Action"])
     }
 
-    # Its log is written by Lambda itself, under the same role.
-    assert granted - {"iam", "logs"} == set(bundling.SERVICES)
+    # Its log is written by Lambda itself, under the same role; the services call KMS for it.
+    assert granted - {"iam", "kms", "logs"} == set(function_code.SERVICES)
 
 
-def test_a_change_in_a_source_file_makes_another_zip(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The asset's hash covers the lock and every file of our packages."""
-    shutil.copytree(bundling.ROOT / "locks", tmp_path / "locks")
-    shutil.copytree(bundling.ROOT / "tasks", tmp_path / "tasks")
-    shutil.copytree(bundling.ROOT / "infra", tmp_path / "infra")
-    monkeypatch.setattr(bundling, "ROOT", tmp_path)
-    monkeypatch.setattr(bundling, "__file__", str(tmp_path / "infra" / "cdk" / "bundling.py"))
-    before = bundling.source_hash()
+def test_a_change_in_a_source_file_makes_another_zip(project: Path) -> None:
+    """The asset's hash covers the lock and every file of the project's packages, and no other."""
+    sources = Sources.of(project)
+    before = function_code.source_hash(sources)
 
-    (tmp_path / "tasks" / "another.py").write_text("")
+    (project / "README.md").write_text("")
+    assert function_code.source_hash(sources) == before
 
-    assert bundling.source_hash() != before
+    (project / "tasks" / "another.py").write_text("")
+    with_another = function_code.source_hash(sources)
+    (project / "locks" / "api.txt").write_text("boto3==1.44.6\n")
+
+    assert len({before, with_another, function_code.source_hash(sources)}) == 3

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 from aws_cdk import App
 
+from celeriac.cdk.prices import FOLLOWING_MEMORY, FollowingCost, TaskCost, worker_hour
+from celeriac.contract import catalogue
 from infra.cdk.app import compose
 from infra.cdk.environments import DEV
-from infra.cdk.prices import TaskCost, worker_hour
-from tasks.contract import Queue, catalogue
+from tasks.queues import DEFAULT
 from tests.infra.conftest import ROOT, Synthesized, context
 from tests.infra.readings import ALARM, by_alarms, by_dashboard
+
+QUEUES = catalogue().queues
+
 
 # aws.amazon.com/cloudwatch/pricing
 ALARM_METRIC = 0.10
@@ -44,7 +48,7 @@ def test_what_rest_costs_is_the_alarms_and_the_dashboard(chapter: str, real: Syn
     """An alarm costs by the metrics it reads; a dashboard of few metrics would be free."""
     alarms = len(real.properties("ops", ALARM)) + len(real.properties("workers", ALARM))
     read = len(list(by_alarms(real)))
-    tracking = TRACKING_ALARMS * len(Queue)
+    tracking = TRACKING_ALARMS * len(QUEUES)
     shown = len({(each.namespace, *each.metric) for each in by_dashboard(real)})
     of_alarms = (read + tracking - FREE_ALARM_METRICS) * ALARM_METRIC
 
@@ -58,12 +62,41 @@ def test_what_a_million_tasks_cost_is_what_the_estimate_says(chapter: str) -> No
     """The table has the prices that the dashboard reckons with, and adds up."""
     task, hours = TaskCost(), 70
     rows = [
-        hours * worker_hour(Queue.DEFAULT, public_address=True),
+        hours * worker_hour(DEFAULT, spot=0, public_address=True),
         *(1e6 * each for each in (task.http, task.records, task.messages, task.logs)),
     ]
-    table = chapter.partition("| | $ |")[2]
-    *parts, total = re.findall(r"\| \**([\d.]+)\** \|", table)
+    rows_of_table, _, rest = chapter.partition("| | $ |")[2].partition("**in all**")
+    parts = re.findall(r"\| ([\d.]+) \|", rows_of_table)
+    total = rest.split("**")[1]
 
-    assert hours == pytest.approx(1e6 / 3600 / Queue.DEFAULT.fleet.processes, abs=1)
+    assert hours == pytest.approx(1e6 / 3600 / DEFAULT.fleet.processes, abs=1)
     assert [float(each) for each in parts] == [round(each, 2) for each in rows]
     assert float(total) == pytest.approx(sum(rows), abs=0.01)
+
+
+def test_what_following_costs_is_computed(chapter: str) -> None:
+    """By how long a task is followed, and by the memory of the function that waits."""
+    table = re.findall(r"\| (\d+) s \| ([\d.]+) \| ([\d.]+) \|", chapter)
+
+    assert f"$ with {FOLLOWING_MEMORY} MiB" in chapter
+    assert [int(seconds) for seconds, _, _ in table] == [2, 5, 10, 20]
+    for seconds, *costs in table:
+        for cost, memory in zip(costs, (FOLLOWING_MEMORY, 1024), strict=True):
+            of_one = FollowingCost(seconds=int(seconds), memory=memory).total
+            assert float(cost) == pytest.approx(1e6 * of_one, abs=0.005)
+
+
+def test_an_objects_write_is_what_the_page_says(chapter: str) -> None:
+    """One KB more is one write more, and S3 takes what is over 32 KB."""
+    small, larger, largest = (1e6 * TaskCost(payload=size).records for size in (900, 1_900, 33_000))
+
+    assert f"(${larger - small:.2f} a million)" in chapter
+    stored = largest - 1e6 * TaskCost(payload=100).records
+    assert f"${stored:.0f} a million" in chapter
+
+
+def test_a_worker_that_is_kept_warm_costs_what_the_page_says() -> None:
+    """One of the default size, with an address of its own, for a month of 730 hours."""
+    month = 730 * worker_hour(DEFAULT, spot=0, public_address=True)
+    page = (ROOT / "docs" / "deploying.md").read_text()
+    assert f"One of the default size costs about ${month:.0f} a month" in page

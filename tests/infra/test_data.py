@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 
+from celeriac.contract import catalogue
 from celeriac.settings import Settings
 from celeriac.topology import TABLE, queues
-from infra.cdk.environments import DEV
-from tasks.contract import Queue
 from tests.infra.conftest import (
     SAMPLE,
-    Synthesize,
     Synthesized,
     as_list,
-    exports,
     statements,
 )
+
+QUEUES = catalogue().queues
+#: What has a fixed name, besides the table.
+DATA_TYPES = {
+    "AWS::S3::Bucket",
+    "AWS::SQS::Queue",
+    "AWS::Scheduler::ScheduleGroup",
+}
 
 
 def test_each_queue_of_the_catalogue_is_there_with_its_dead_letter_queue(dev: Synthesized) -> None:
     """Name, visibility, retention and redrive of each pair are those of the shared shape."""
     resources = dev.template("data")["Resources"]
     for shape in queues(SAMPLE, Settings().visibility):
-        queue = dev.one(
-            "data", "AWS::SQS::Queue", QueueName=f"celeriac-dev-{shape.queue.queue_name}"
-        )
+        queue = dev.one("data", "AWS::SQS::Queue", QueueName=f"celeriac-dev-{shape.queue.name}")
         assert queue["VisibilityTimeout"] == shape.visibility.total_seconds()
         assert queue["MessageRetentionPeriod"] == shape.retention.total_seconds()
         assert queue["ReceiveMessageWaitTimeSeconds"] == 20
@@ -79,7 +81,7 @@ def test_prod_is_kept_from_mistakes(dev: Synthesized, prod: Synthesized) -> None
             "AWS::SQS::Queue",
             "AWS::Scheduler::ScheduleGroup",
         }:
-            assert resource["DeletionPolicy"] == "Retain"
+            assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
             assert resource["UpdateReplacePolicy"] == "Retain"
     for resource in dev.template("data")["Resources"].values():
         assert resource.get("DeletionPolicy", "Delete") == "Delete"
@@ -93,6 +95,26 @@ def test_prod_is_kept_from_mistakes(dev: Synthesized, prod: Synthesized) -> None
     }
     assert _stack_of(prod)["terminationProtection"] is True
     assert not _stack_of(dev).get("terminationProtection")
+
+
+def test_a_first_deployment_that_fails_leaves_nothing(
+    prod: Synthesized, with_options: Synthesized
+) -> None:
+    """Nothing of a fixed name stays in the next one's way.
+
+    DynamoDB won't delete a protected table, so it is made when all else stands.
+    """
+    for synthesized in (prod, with_options):
+        resources = synthesized.template("data")["Resources"]
+        (table,) = (each for each in resources.values() if each["Type"] == "AWS::DynamoDB::Table")
+        first = {name for name, each in resources.items() if each["Type"] in DATA_TYPES}
+        assert {resources[each]["Type"] for each in first} >= {"AWS::SQS::Queue"}
+        assert first <= set(as_list(table["DependsOn"]))
+        assert {each.get("DeletionPolicy") for each in resources.values()} <= {
+            None,
+            "Delete",
+            "RetainExceptOnCreate",
+        }
 
 
 def test_artifacts_are_private_and_expire_after_their_records(dev: Synthesized) -> None:
@@ -119,33 +141,15 @@ def test_schedules_may_only_send_to_the_queues(dev: Synthesized) -> None:
     assert trust["Condition"]["StringEquals"]["aws:SourceAccount"] == {"Ref": "AWS::AccountId"}
     assert "schedule-group/celeriac-dev" in str(trust["Condition"]["StringEquals"]["aws:SourceArn"])
     assert statement["Action"] == "sqs:SendMessage"
-    assert len(as_list(statement["Resource"])) == len(Queue) + 1
+    assert len(as_list(statement["Resource"])) == len(QUEUES) + 1
     assert dev.one("data", "AWS::Scheduler::ScheduleGroup")["Name"] == "celeriac-dev"
     assert dev.one("data", "AWS::SQS::Queue", QueueName="celeriac-dev-schedules-dead-letter")
-
-
-def test_the_mail_identity_is_there_only_if_mail_is_sent(
-    dev: Synthesized, with_options: Synthesized
-) -> None:
-    """Without ``mail_from`` nothing about mail is created or granted."""
-    assert dev.all("data", "AWS::SES::EmailIdentity") == []
-    identity = with_options.one("data", "AWS::SES::EmailIdentity")
-    assert identity["EmailIdentity"] == "tasks@celeriac.dev"
-
-
-def test_the_mail_identity_can_go_in_one_deployment(
-    dev: Synthesized, synthesize: Synthesize
-) -> None:
-    """No other stack holds on to it, so removing ``mail_from`` is no matter of order."""
-    mailing = synthesize(replace(DEV, mail_from="tasks@celeriac.dev"))
-
-    assert exports(mailing, "data") == exports(dev, "data")
 
 
 def test_what_begins_the_queues_addresses_is_no_queue_of_the_catalogues(dev: Synthesized) -> None:
     """Any task queue can be removed: no setting is read from one that another stack then misses."""
     resources = dev.template("data")["Resources"]
-    settings = str(dev.one("api", "AWS::Lambda::Function")["Environment"]["Variables"])
+    settings = str(dev.function["Environment"]["Variables"])
     queues = [name for name, each in resources.items() if each["Type"] == "AWS::SQS::Queue"]
     named = {resources[name]["Properties"]["QueueName"] for name in queues if name in settings}
 

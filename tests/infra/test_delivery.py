@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from infra.cdk.environments import DEV, GitHub
+from celeriac.cdk import GitHub
+from infra.cdk.environments import DEV
 from tests.infra.conftest import OPTIONS, Synthesize, Synthesized, statements
 
 ISSUER = "token.actions.githubusercontent.com"

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from infra.cdk.durations import retention
-from infra.cdk.environments import DEV, Environment, environment
+from celeriac.cdk import Environment
+from celeriac.cdk.convert import retention
+from infra.cdk.environments import DEV, environment
 from tests.infra.conftest import Synthesize
 
 
@@ -17,6 +18,24 @@ def test_a_name_that_resources_cannot_carry_is_refused(name: str) -> None:
     """The message says what a name may be."""
     with pytest.raises(ValueError, match="lower-case"):
         Environment(name=name, protect=False)
+
+
+def test_projects_share_an_account(synthesize: Synthesize) -> None:
+    """Resources and metrics of another project's ``dev`` have names of their own."""
+    ours, theirs = synthesize(DEV), synthesize(replace(DEV, project="shop"))
+
+    for stack in ("data", "workers", "api", "ops"):
+        assert "celeriac-dev" not in str(theirs.template(stack))
+        assert "shop-dev" in str(theirs.template(stack))
+    variables = [each.function["Environment"]["Variables"] for each in (ours, theirs)]
+    assert [each["CELERIAC_ENVIRONMENT"] for each in variables] == ["dev", "shop-dev"]
+
+
+@pytest.mark.parametrize("project", ["", "Shop", "9lives", "shop_1", "a-project-with-a-long-name"])
+def test_a_project_that_resources_cannot_carry_is_refused(project: str) -> None:
+    """The message says what it may be."""
+    with pytest.raises(ValueError, match="lower-case"):
+        Environment(project=project, name="prod", protect=False)
 
 
 def test_a_network_without_a_way_out_takes_no_smtp_server() -> None:
@@ -41,7 +60,7 @@ def test_a_retention_that_cloudwatch_does_not_have_is_refused() -> None:
 def test_a_tenants_listing_is_spread_where_the_environment_says_so(synthesize: Synthesize) -> None:
     """API and workers write and read the same partitions: both have the setting."""
     synthesized = synthesize(replace(DEV, listing_shards=4))
-    function = synthesized.one("api", "AWS::Lambda::Function")
+    function = synthesized.function
     containers = [
         container
         for task in synthesized.properties("workers", "AWS::ECS::TaskDefinition")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 
+from celeriac.contract import catalogue
 from celeriac.metrics import METRICS, NAMESPACE, task_dimensions
-from tasks.contract import Queue
 from tests.infra.conftest import SAMPLE, Synthesized
 from tests.infra.readings import ALARM, by_alarms, by_dashboard, dashboard, expressions
+
+QUEUES = catalogue().queues
+
 
 # The dimensions that AWS documents for each metric that is read, in sets that name one metric.
 _QUEUE = [{"QueueName"}]
@@ -38,6 +41,7 @@ DOCUMENTED = {
     # docs.aws.amazon.com/scheduler/latest/UserGuide/monitoring-cloudwatch.html
     "AWS/Scheduler": {
         "InvocationDroppedCount": _GROUP,
+        "InvocationThrottleCount": _GROUP,
         "InvocationsFailedToBeSentToDeadLetterCount": _GROUP,
         "TargetErrorCount": _GROUP,
     },
@@ -78,6 +82,9 @@ def test_a_months_money_is_watched(dev: Synthesized, prod: Synthesized) -> None:
         budget = synthesized.one("ops", "AWS::Budgets::Budget")
         limit = budget["Budget"]["BudgetLimit"]
         assert limit == {"Amount": synthesized.environment.monthly_budget_usd, "Unit": "USD"}
+        # Other systems of the account, and its other deployments, aren't counted.
+        tagged = [f"user:celeriac:environment${synthesized.environment.title}"]
+        assert budget["Budget"]["CostFilters"] == {"TagKeyValue": tagged}
         told = {
             each["Notification"]["NotificationType"]: each["Notification"]["Threshold"]
             for each in budget["NotificationsWithSubscribers"]
@@ -123,8 +130,8 @@ def test_the_dashboard_has_a_row_for_each_queue_and_lines_for_each_task_type(
     titles = [widget["properties"].get("title", "") for widget in dashboard(dev)["widgets"]]
     text = json.dumps(dashboard(dev))
 
-    for queue in Queue:
-        assert sum(title.startswith(f"{queue.queue_name}:") for title in titles) == 5
+    for queue in QUEUES:
+        assert sum(title.startswith(f"{queue.name}:") for title in titles) == 5
     for name in SAMPLE:
         for line in ("succeeded", "failed", "wait p50", "wait p99", "run p50", "run p99"):
             assert f'"{name} {line}"' in text
@@ -138,11 +145,11 @@ def test_the_cost_of_a_queue_that_slept_is_known(dev: Synthesized) -> None:
 
     assert {title for title, _ in costs} == {
         "Estimated cost, dollars a day (list prices of us-east-1)",
-        *(f"{queue.queue_name}: dollars a day" for queue in Queue),
+        *(f"{queue.name}: dollars a day" for queue in QUEUES),
     }
     for title, drawn in costs:
         terms = drawn["expression"].split(" + ")
-        assert len(terms) == (1 if title.endswith("dollars a day") else len(Queue))
+        assert len(terms) == (1 if title.endswith("dollars a day") else len(QUEUES))
         assert all(re.fullmatch(r"FILL\(\w+, 0\) \* 0\.\d+", term) for term in terms)
 
 
@@ -154,7 +161,7 @@ def test_every_metric_of_ours_that_is_read_is_one_the_code_emits(dev: Synthesize
             metric.name,
             frozenset(
                 task_dimensions(
-                    environment="dev", queue=each.queue.queue_name, task_type=each.name
+                    environment="dev", queue=each.queue.name, task_type=each.name
                 ).items()
             ),
         )
@@ -176,7 +183,7 @@ def test_every_metric_of_ours_that_is_read_is_one_the_code_emits(dev: Synthesize
 def test_every_metric_of_aws_that_is_read_has_the_documented_dimensions(
     with_options: Synthesized, dev: Synthesized
 ) -> None:
-    """Another set of dimensions is another metric, and one that nobody writes is never there."""
+    """Another set of dimensions is another metric, and one that isn't written never exists."""
     for synthesized in (dev, with_options):
         read = [
             each

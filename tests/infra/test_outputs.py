@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from celeriac.settings import PREFIX
+from celeriac.contract.variables import PREFIX
 from infra.outputs import main
 from tests.infra.conftest import ROOT, Synthesized
 
@@ -62,7 +62,7 @@ def test_a_shell_gets_what_the_function_has(
 
     found = in_a_shell(capsys.readouterr().out)
     settings = {name: value for name, value in found.items() if name.startswith(PREFIX)}
-    function = dev.one("api", "AWS::Lambda::Function")
+    function = dev.function
     assert any("Description" not in each for each in outputs.values())
     assert settings.keys() == function["Environment"]["Variables"].keys()
     assert settings["CELERIAC_TABLE_NAME"] == AWKWARD.format(key="SettingTableName")
@@ -91,4 +91,4 @@ def test_the_page_says_it_as_it_is() -> None:
     page = (ROOT / "docs" / "deploying.md").read_text()
     line = 'eval "$(.venv/bin/python -m infra.outputs dev)"'
 
-    assert page.index(line) < page.index("-m celeriac keys create me") < page.index("curl -s $API/")
+    assert page.index(line) < page.index("celeriac keys create me") < page.index("curl -s $API/")

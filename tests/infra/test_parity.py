@@ -1,4 +1,4 @@
-"""What ``make run`` provisions on a laptop and what the template makes are the same."""
+"""``make run`` provisions the same resources as the template."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from celeriac.contract import Queue, catalogue
+from celeriac.local.provision import provision
 from celeriac.settings import Settings
 from celeriac.topology import SCHEDULES
-from local.provision import provision
-from tasks.contract import Queue
 from tests.infra.conftest import SAMPLE, Synthesized
+
+QUEUES = catalogue().queues
+
 
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse AWS:UserWarning")
 
@@ -60,7 +63,7 @@ def _queue(url: str) -> dict[str, Any]:
     return {str(name): value for name, value in found.items()}
 
 
-@pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
 def test_queues_have_the_same_attributes_and_redrive(
     both: tuple[Settings, Settings], queue: Queue
 ) -> None:
@@ -94,7 +97,7 @@ def test_schedules_have_the_group_that_the_settings_name(
     made = boto3.client("scheduler").list_schedule_groups()["ScheduleGroups"]
     groups = {each["Name"] for each in made} - {"default"}
     group = dev.one("data", "AWS::Scheduler::ScheduleGroup")
-    function = dev.one("api", "AWS::Lambda::Function")["Environment"]["Variables"]
+    function = dev.function["Environment"]["Variables"]
     local, deployed = both
 
     assert groups == {local.schedule_group}

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from aws_cdk import App
 
+from celeriac.contract import Queue, catalogue
+from celeriac.topology import TABLE, IndexShape
+from infra.cdk.app import compose
 from infra.cdk.environments import DEV
-from infra.rehearsal.calls import ACCOUNT, REGION, Asked, asked_by
+from infra.rehearsal.calls import ACCOUNT, LEADING_KEY, REGION, Asked, asked_by
 from infra.rehearsal.permissions import by_workers_of, check
 from infra.rehearsal.templates import Templates
-from tasks.contract import Queue
-from tests.infra.conftest import Synthesize, Synthesized
+from tasks.queues import DEFAULT, EMAIL, MAINTENANCE
+from tests.infra.conftest import Synthesized, context
+
+QUEUES = catalogue().queues
+
 
 KEY = "AKIAWATCHED000000000"
+TABLE_NAME = {"TableName": DEV.prefix}
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """The templates of dev, with the task types there are: ``cleanup`` repairs."""
+    directory: Path = tmp_path_factory.mktemp("real")
+    app = App(outdir=str(directory), context=context())
+    compose(app, DEV, catalogue())
+    app.synth()
+    return Synthesized(DEV, directory)
 
 
 def asked(
@@ -34,9 +53,10 @@ def asked(
     return list(asked_by(call))
 
 
-def mail(*, sender: str, recipient: str) -> list[Asked]:
+def mail(*, sender: str, recipient: str, configuration_set: str = DEV.prefix) -> list[Asked]:
     """What a mail in raw form needs permission for."""
     body = {
+        "ConfigurationSetName": configuration_set,
         "FromEmailAddress": f"Tasks <{sender}>",
         "Destination": {"ToAddresses": [recipient]},
         "Content": {"Raw": {"Data": ""}},
@@ -48,7 +68,7 @@ def denied(calls: list[Asked], synthesized: Synthesized, queue: Queue) -> list[s
     """Which of the calls the template doesn't allow to this queue's workers."""
     templates = Templates(synthesized.directory, synthesized.environment.prefix, schedule_role="-")
     plain = {(each.key, each.action, each.resource, tuple(each.context.items())) for each in calls}
-    return check(plain, {KEY: templates.worker_policies(queue.queue_name)}, {}).denied
+    return check(plain, {KEY: templates.worker_policies(queue.name)}, {}).denied
 
 
 @pytest.mark.parametrize(
@@ -61,47 +81,154 @@ def denied(calls: list[Asked], synthesized: Synthesized, queue: Queue) -> list[s
     ],
     ids=["form", "url", "target", "path"],
 )
-def test_a_call_of_a_service_that_nobody_is_granted_is_refused(
+def test_a_call_of_a_service_without_a_grant_is_refused(
     dev: Synthesized, calls: list[Asked], action: str
 ) -> None:
     """However the protocol names the operation, the call is named, and found to be denied."""
-    assert denied(calls, dev, Queue.DEFAULT) == [f"{KEY}: {action} on *"]
+    assert denied(calls, dev, DEFAULT) == [f"{KEY}: {action} on *"]
 
 
-def test_mail_may_go_to_anyone_from_the_one_sender(synthesize: Synthesize) -> None:
+def test_mail_may_go_to_anyone_from_the_one_sender(mailing: Synthesized) -> None:
     """A recipient whose identity the account has verified is asked for, and is no obstacle.
 
-    A sender that isn't the deployment's is denied, whosever identities are asked for.
+    A sender that isn't the deployment's is denied, whosever identities are asked for. So is a
+    configuration set that isn't.
     """
-    mailing = synthesize(replace(DEV, mail_from="tasks@celeriac.dev"))
     ours = mail(sender="tasks@celeriac.dev", recipient="Reader <reader@celeriac.dev>")
     others = mail(sender="boss@celeriac.dev", recipient="reader@celeriac.dev")
 
-    identities = {each.resource.rpartition(":")[2] for each in ours}
-    assert identities == {"identity/tasks@celeriac.dev", "identity/reader@celeriac.dev"}
-    assert denied(ours, mailing, Queue.EMAIL) == []
-    assert len(denied(others, mailing, Queue.EMAIL)) == len(others)
-    assert len(denied(ours, mailing, Queue.DEFAULT)) == len(ours)
+    assert {each.resource.rpartition(":")[2] for each in ours} == {
+        "identity/tasks@celeriac.dev",
+        "identity/reader@celeriac.dev",
+        "configuration-set/celeriac-dev",
+    }
+    assert denied(ours, mailing, EMAIL) == []
+    assert len(denied(others, mailing, EMAIL)) == len(others)
+    elsewhere = mail(
+        sender="tasks@celeriac.dev", recipient="reader@celeriac.dev", configuration_set="another"
+    )
+    assert [each.rpartition("/")[2] for each in denied(elsewhere, mailing, EMAIL)] == ["another"]
+    assert len(denied(ours, mailing, DEFAULT)) == len(ours)
 
 
-@pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
+def call(operation: str, **parameters: Any) -> list[Asked]:
+    """What a call of DynamoDB needs permission for."""
+    table = {} if "TransactItems" in parameters or "RequestItems" in parameters else TABLE_NAME
+    body = json.dumps({**table, **parameters})
+    return asked("dynamodb", target=f"DynamoDB_20120810.{operation}", body=body)
+
+
+def touching(partition: str) -> dict[str, list[Asked]]:
+    """Every call that reads or writes items of a partition, by its name."""
+    key = {"pk": {"S": partition}, "sk": {"S": "any"}}
+    # A record names partitions of indexes too, which say nothing of where it is.
+    item = {**key, "list_pk": {"S": "task#other"}}
+    name = DEV.prefix
+    mine = {"TableName": name, "Item": {**key, "pk": {"S": "task#1"}}}
+    return {
+        "GetItem": call("GetItem", Key=key),
+        "PutItem": call("PutItem", Item=item),
+        "UpdateItem": call("UpdateItem", Key=key),
+        "DeleteItem": call("DeleteItem", Key=key),
+        "BatchGetItem": call("BatchGetItem", RequestItems={name: {"Keys": [key]}}),
+        "TransactWriteItems": call(
+            "TransactWriteItems",
+            TransactItems=[{"Put": mine}, {"Put": {"TableName": name, "Item": item}}],
+        ),
+    }
+
+
+def query(partition: str, index: str | None = None, attribute: str = "pk") -> list[Asked]:
+    """A query of a partition of the table, or of an index."""
+    return call(
+        "Query",
+        **({"IndexName": index} if index else {}),
+        KeyConditionExpression="#p = :p AND sk > :s",
+        ExpressionAttributeNames={"#p": attribute},
+        ExpressionAttributeValues={":p": {"S": partition}, ":s": {"S": ""}},
+    )
+
+
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
+@pytest.mark.parametrize("partition", ["task#1", "group#1", "told#1", "stamp#1", "workers"])
+def test_workers_reach_what_they_need(real: Synthesized, queue: Queue, partition: str) -> None:
+    """Records, groups, notes, stamps and heartbeats: to read, to write, in batches, at once."""
+    for name, calls in touching(partition).items():
+        assert (name, denied(calls, real, queue)) == (name, [])
+    assert denied(query("workers"), real, queue) == []
+
+
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "partition",
+    [
+        "keys",
+        "requests#1",
+        "tenants",
+        "maintenance",
+        "health",
+        "task",
+        "workers2",
+        "",
+        "keys#task#1",
+        "Task#1",
+    ],
+)
+def test_workers_reach_no_other_items(real: Synthesized, queue: Queue, partition: str) -> None:
+    """A worker that a file has taken over makes itself no API key, and no tenant.
+
+    The repair alone keeps its own time, and reads who the tenants are.
+    """
+    repairs = queue == MAINTENANCE
+    for name, calls in touching(partition).items():
+        own = repairs and partition == "maintenance" and name in {
+            "GetItem", "PutItem", "TransactWriteItems",
+        }  # fmt: skip
+        assert (name, bool(denied(calls, real, queue))) == (name, not own)
+    reads = repairs and partition in {"keys", "tenants"}
+    assert bool(denied(query(partition), real, queue)) == (not reads)
+
+
+@pytest.mark.parametrize("index", TABLE.indexes, ids=lambda each: each.name)
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
+def test_the_repair_alone_lists_tasks(real: Synthesized, queue: Queue, index: IndexShape) -> None:
+    """Other workers know their tasks by their ids."""
+    calls = query("acme#0", index.name, index.partition_key)
+
+    assert [each.context for each in calls] == [{LEADING_KEY: "acme#0"}]
+    assert bool(denied(calls, real, queue)) == (queue != MAINTENANCE)
+
+
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
+@pytest.mark.parametrize("operation", ["Scan", "PartiQLSelect", "DescribeTable", "BatchWriteItem"])
+def test_no_worker_reads_the_table_without_a_key(
+    real: Synthesized, queue: Queue, operation: str
+) -> None:
+    """A call without a key would meet the condition on keys, so none of them is granted."""
+    put = {"PutRequest": {"Item": {"pk": {"S": "task#1"}, "sk": {"S": "any"}}}}
+    batch = {"RequestItems": {DEV.prefix: [put]}} if operation == "BatchWriteItem" else {}
+
+    assert denied(call(operation, **batch), real, queue)
+
+
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
 def test_each_queues_workers_may_do_of_their_own_what_others_do_of_theirs(
     dev: Synthesized, queue: Queue
 ) -> None:
     """Their own queue and dead letters stand for the others'; what isn't theirs stays denied."""
     arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{DEV.prefix}-"
     own = [
-        Asked(KEY, "sqs:ReceiveMessage", arn + Queue.DEFAULT.queue_name),
-        Asked(KEY, "sqs:SendMessage", arn + Queue.DEFAULT.dead_letter_name),
+        Asked(KEY, "sqs:ReceiveMessage", arn + DEFAULT.name),
+        Asked(KEY, "sqs:SendMessage", arn + DEFAULT.dead_letter_name),
     ]
     foreign = [Asked(KEY, "sqs:ReceiveMessage", f"{arn}schedules-dead-letter")]
 
-    theirs = by_workers_of(queue, own + foreign, instead_of=Queue.DEFAULT)
+    theirs = by_workers_of(queue, own + foreign, instead_of=DEFAULT)
 
     assert [each.resource for each in theirs] == [
-        arn + queue.queue_name,
+        arn + queue.name,
         arn + queue.dead_letter_name,
         foreign[0].resource,
     ]
     assert len(denied(theirs, dev, queue)) == 1
-    assert bool(denied(own, dev, queue)) == (queue is not Queue.DEFAULT)
+    assert bool(denied(own, dev, queue)) == (queue != DEFAULT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,20 +12,25 @@ from hypothesis import strategies as st
 
 from bench.scaling.autoscaling import SteppedPolicy
 from bench.scaling.expressions import evaluate
-from infra.cdk.scaling import GROW, MOST_STEPS, Scaling, StepPolicy, scaling, sizes_below
-from tasks.contract import Queue
+from celeriac.cdk import Mail, most_workers
+from celeriac.cdk.scaling import GROW, MOST_STEPS, PERIOD, Scaling, StepPolicy, scaling, sizes_below
+from celeriac.contract import Fleet, Queue, catalogue
+from tasks.queues import FILES
 from tests.infra.conftest import SAMPLE, Synthesized
+
+QUEUES = catalogue().queues
+
 
 POLICY = "AWS::ApplicationAutoScaling::ScalingPolicy"
 
 
 def policy(dev: Synthesized, queue: Queue, kind: str) -> dict[str, Any]:
-    return dev.one("workers", POLICY, PolicyName=f"celeriac-dev-{queue.queue_name}-{kind}")
+    return dev.one("workers", POLICY, PolicyName=f"celeriac-dev-{queue.name}-{kind}")
 
 
 def alarm(dev: Synthesized, queue: Queue, kind: str) -> dict[str, Any]:
     return dev.one(
-        "workers", "AWS::CloudWatch::Alarm", AlarmName=f"celeriac-dev-{queue.queue_name}-{kind}"
+        "workers", "AWS::CloudWatch::Alarm", AlarmName=f"celeriac-dev-{queue.name}-{kind}"
     )
 
 
@@ -55,19 +61,19 @@ def watched(plan: StepPolicy, **points: float | None) -> float | None:
     return known[name]
 
 
-@pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
 def test_a_fleet_is_between_nothing_and_its_most(dev: Synthesized, queue: Queue) -> None:
     """Each service may have 0 to ``max_workers`` workers."""
     target = dev.one(
         "workers",
         "AWS::ApplicationAutoScaling::ScalableTarget",
-        ResourceId=f"service/celeriac-dev/{queue.queue_name}",
+        ResourceId=f"service/celeriac-dev/{queue.name}",
     )
 
     assert (target["MinCapacity"], target["MaxCapacity"]) == (0, queue.fleet.max_workers)
 
 
-@pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
 @pytest.mark.parametrize("kind", ["wake", "fit"])
 def test_the_template_has_what_is_played(dev: Synthesized, queue: Queue, kind: str) -> None:
     """Alarm and policy are made of the very plan that the simulation carries out."""
@@ -95,7 +101,7 @@ def test_the_template_has_what_is_played(dev: Synthesized, queue: Queue, kind: s
     ] == [(step.lower, step.upper, step.adjustment) for step in plan.steps]
 
 
-@pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
 def test_each_name_in_an_expression_is_the_metric_it_says(dev: Synthesized, queue: Queue) -> None:
     """Visible, in flight and delayed are SQS's counts, and running the number of CPU samples."""
     wanted = {
@@ -119,7 +125,7 @@ def test_each_name_in_an_expression_is_the_metric_it_says(dev: Synthesized, queu
     assert found == {(name, *metric) for name, metric in wanted.items()}
 
 
-@pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
 def test_a_backlog_grows_the_fleet_and_never_shrinks_it(dev: Synthesized, queue: Queue) -> None:
     """Growth tracks the messages waiting for each running worker, at the computed target."""
     tracking = policy(dev, queue, "grow")["TargetTrackingScalingPolicyConfiguration"]
@@ -136,7 +142,7 @@ def test_growth_waits_for_a_count_that_is_late() -> None:
 
 
 def test_the_first_message_wakes_a_worker() -> None:
-    """Any message is too much for nobody; what runs may have its share waiting."""
+    """Without workers any message is too much; running workers may have their share waiting."""
     wake = fleet_of(10).wake
 
     assert watched(wake, visible=1, running=None) == 1
@@ -147,7 +153,7 @@ def test_the_first_message_wakes_a_worker() -> None:
 
 def test_waking_cannot_shrink_a_fleet(dev: Synthesized) -> None:
     """It adds to what there is, so that a count which is late costs one worker, and no fleet."""
-    for queue in Queue:
+    for queue in QUEUES:
         wake = plan_of(dev, queue).wake
         assert wake.adjustment == "ChangeInCapacity"
         assert [step.adjustment for step in wake.steps] == [1]
@@ -155,7 +161,7 @@ def test_waking_cannot_shrink_a_fleet(dev: Synthesized) -> None:
 
 def test_workers_leave_only_after_all_of_the_idle_time(dev: Synthesized) -> None:
     """Fit's windows together are ``idle``."""
-    for queue in Queue:
+    for queue in QUEUES:
         fit = plan_of(dev, queue).fit
         assert fit.window * fit.windows == dev.environment.idle
 
@@ -211,7 +217,7 @@ def test_a_fleet_with_little_to_do_keeps_one_worker(most: int, share: float) -> 
 
 
 @pytest.mark.parametrize("late", [("running",), ("visible", "in_flight", "delayed")])
-def test_fit_takes_nobody_away_on_counts_that_are_late(late: tuple[str, ...]) -> None:
+def test_fit_removes_no_worker_on_late_counts(late: tuple[str, ...]) -> None:
     """Whichever counts of a whole window are missing, the alarm is quiet."""
     fit = fleet_of(10).fit
     idle: dict[str, float | None] = {"visible": 0, "in_flight": 0, "delayed": 0, "running": 50}
@@ -222,6 +228,38 @@ def test_fit_takes_nobody_away_on_counts_that_are_late(late: tuple[str, ...]) ->
 
 def test_long_tasks_get_a_smaller_backlog_each_worker() -> None:
     """Two minutes of ``shrink`` leave room for 2.5 tasks a process within five minutes."""
-    plan = scaling(Queue.FILES, SAMPLE, oldest_age=timedelta(minutes=5), idle=timedelta(minutes=10))
+    plan = scaling(FILES, SAMPLE, oldest_age=timedelta(minutes=5), idle=timedelta(minutes=10))
 
-    assert plan.backlog_per_worker == Queue.FILES.fleet.processes * 2.5
+    assert plan.backlog_per_worker == FILES.fleet.processes * 2.5
+
+
+@given(
+    st.data(),
+    st.integers(min_value=1, max_value=60),
+    st.integers(min_value=0, max_value=500),
+    st.integers(min_value=0, max_value=500),
+)
+def test_a_fleet_that_keeps_warm_is_never_fitted_below_its_least(
+    data: st.DataObject, most: int, visible: int, in_flight: int
+) -> None:
+    """Whatever the work and the number of workers; without work it rests at just that size."""
+    least = data.draw(st.integers(min_value=1, max_value=most))
+    running = data.draw(st.integers(min_value=1, max_value=most))
+    plan = replace(fleet_of(most), min_workers=least)
+    samples = running * int(plan.fit_window / PERIOD)
+
+    fitted = watched(plan.fit, visible=visible, in_flight=in_flight, delayed=0, running=samples)
+    assert fitted is not None
+    assert fitted >= least
+    assert fitted == most or fitted < running
+
+    quiet = watched(plan.fit, visible=0, in_flight=0, delayed=0, running=samples)
+    exact = min(size for size in (*plan.sizes, most) if size >= least)
+    assert quiet == (exact if exact < running else most)
+
+
+def test_ses_takes_no_worker_away_that_is_to_be_kept_warm() -> None:
+    """Its rate lowers how many there may be, and never how many there are to be at least."""
+    queue = Queue("email", fleet=Fleet(min_workers=3, max_workers=8))
+    mail = Mail(sender="tasks@celeriac.dev", per_second=1)
+    assert most_workers(queue, catalogue(), mail) == 3

@@ -1,4 +1,4 @@
-"""The scaling policies, played over made-up and recorded load, with metrics that are late."""
+"""The scaling policies, simulated over synthetic and recorded load, with late metrics."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from bench.scaling.simulation import (
     plan_of,
     play,
 )
-from infra.cdk.scaling import WAKE_MINUTES, Scaling, StepPolicy
-from tasks.contract import Catalogue, Queue, TaskContext, task
+from celeriac.cdk.scaling import WAKE_MINUTES, Scaling, StepPolicy
+from celeriac.contract import Catalogue, TaskContext, task
+from celeriac.worker.protection import RENEWAL, REST
+from tasks.queues import DEFAULT, FILES
 from tests.infra.conftest import SAMPLE, Note
-from worker.protection import RENEWAL, REST
 
 NUDGED = pytest.mark.parametrize("nudged", [True, False], ids=["nudged", "by the alarm alone"])
 LATE = pytest.mark.parametrize(
@@ -34,7 +35,7 @@ LATE = pytest.mark.parametrize(
 LONG = [each for each in LOADS if each.name.startswith("long tasks")]
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(hours=1))
+@task(queue=DEFAULT, time_limit=timedelta(hours=1))
 def ponder(payload: Note, context: TaskContext) -> Note:
     """Think for up to an hour."""
     return payload
@@ -45,7 +46,7 @@ PONDER = Catalogue([ponder])
 
 @cache
 def played(*, nudged: bool, lag: Lag = USUAL, lenient: bool = False) -> dict[str, Outcome]:
-    found = outcomes(SAMPLE, Queue.FILES, nudged=nudged, lag=lag, lenient=lenient)
+    found = outcomes(SAMPLE, FILES, nudged=nudged, lag=lag, lenient=lenient)
     return {each.name: each for each in found}
 
 
@@ -62,20 +63,33 @@ def test_nothing_that_must_never_happen_happens(nudged: bool, lag: Lag) -> None:
 
 
 def test_it_does_not_matter_whether_ecs_renews_a_protection_that_is_in_its_way() -> None:
-    """That it refuses to protect anew is documented; whether it refuses to renew isn't."""
+    """AWS documents that it refuses new protection, and not whether it refuses a renewal."""
     for each in played(nudged=True, lenient=True).values():
         assert (each.name, each.violations, each.at_rest) == (each.name, (), True)
 
 
+def test_evening_out_the_zones_starts_workers_for_nothing() -> None:
+    """So it is switched off. It would break no rule: ECS is assumed to spare protected workers."""
+    plan, still = plan_of(FILES, SAMPLE), played(nudged=True)
+    moving = {each.name: play(FILES, plan, each, rebalances=True) for each in LOADS}
+
+    for name, each in moving.items():
+        assert (name, each.violations, each.at_rest) == (name, (), True)
+        assert each.longest_wait >= still[name].longest_wait
+        assert each.worker_hours >= still[name].worker_hours
+        assert each.started >= still[name].started
+    assert moving["recorded day"].started >= 1.05 * still["recorded day"].started
+
+
 @pytest.mark.parametrize("lenient", [False, True], ids=["strict", "lenient"])
 def test_a_fleet_shrinks_though_each_worker_has_some_work(lenient: bool) -> None:
-    """SQS spreads messages over all who poll: after a burst, each of many gets a few now and then.
+    """SQS spreads messages over every poller: after a burst, each of many gets a few at times.
 
     A fleet of twenty takes no more than four times what the tasks themselves do.
     """
     found = played(nudged=True, lenient=lenient)["20k, then 2/s"]
 
-    assert found.worker_hours <= 4 * found.tasks / Queue.FILES.fleet.processes / HOUR
+    assert found.worker_hours <= 4 * found.tasks / FILES.fleet.processes / HOUR
 
 
 @pytest.mark.parametrize("lenient", [False, True], ids=["strict", "lenient"])
@@ -100,14 +114,14 @@ def test_a_fleet_shrinks_though_each_worker_has_some_work(lenient: bool) -> None
     ids=lambda load: load.name,
 )
 def test_a_deployment_ends_while_all_workers_are_busy(load: Load, lenient: bool) -> None:
-    """Old workers leave as new ones start, and nobody is stopped in a task that outlasts a drain.
+    """Old workers leave as new ones start, and none is stopped in a task that outlasts a drain.
 
     CloudFormation waits for three hours.
     """
-    plan = plan_of(Queue.DEFAULT, SAMPLE)
+    plan = plan_of(DEFAULT, SAMPLE)
 
-    undisturbed = play(Queue.DEFAULT, plan, load, lenient=lenient)
-    found = play(Queue.DEFAULT, plan, load, lenient=lenient, deploy_at=HOUR)
+    undisturbed = play(DEFAULT, plan, load, lenient=lenient)
+    found = play(DEFAULT, plan, load, lenient=lenient, deploy_at=HOUR)
 
     longest = load.seldom.seconds if load.seldom else load.run_seconds
     assert found.violations == ()
@@ -122,7 +136,7 @@ def test_a_deployment_ends_while_all_workers_are_busy(load: Load, lenient: bool)
 def test_late_counts_stop_no_growth(nudged: bool, lag: Lag) -> None:
     """100,000 one-second tasks take little more than the whole fleet's own time."""
     burst = played(nudged=nudged, lag=lag)["burst of 100k"]
-    fleet = Queue.FILES.fleet
+    fleet = FILES.fleet
     least = 100_000 / fleet.processes
     # Until the fleet is whole: SQS's silence, the alarm, the start, growing twice.
     begun = burst.first_start + (15 * MINUTE if lag.forgotten else 0)
@@ -181,10 +195,10 @@ def test_long_tasks_do_not_wait_for_each_other(nudged: bool) -> None:
 @pytest.mark.parametrize("load", LONG, ids=lambda each: each.name)
 def test_protection_is_what_keeps_busy_workers(load: Load) -> None:
     """ECS may choose any worker that isn't protected: without protection it chooses busy ones."""
-    plan = plan_of(Queue.DEFAULT, PONDER)
+    plan = plan_of(DEFAULT, PONDER)
 
-    assert KILLED not in play(Queue.DEFAULT, plan, load).violations
-    assert KILLED in play(Queue.DEFAULT, plan, load, protected=False).violations
+    assert KILLED not in play(DEFAULT, plan, load).violations
+    assert KILLED in play(DEFAULT, plan, load, protected=False).violations
 
 
 class Deaf(Scaling):
@@ -197,20 +211,20 @@ class Deaf(Scaling):
 
 def test_a_message_that_is_left_alone_is_found_out() -> None:
     """Where neither policy nor API wakes a fleet, the simulation says so."""
-    plan = Deaf(**vars(plan_of(Queue.FILES, SAMPLE)))
+    plan = Deaf(**vars(plan_of(FILES, SAMPLE)))
     (one,) = (each for each in LOADS if each.name == "one message")
 
-    assert play(Queue.FILES, plan, one, nudged=False).violations == (LEFT_ALONE,)
-    assert play(Queue.FILES, plan, one, nudged=True).violations == ()
+    assert play(FILES, plan, one, nudged=False).violations == (LEFT_ALONE,)
+    assert play(FILES, plan, one, nudged=True).violations == ()
 
 
 @NUDGED
 def test_a_count_that_stays_away_shrinks_no_fleet(nudged: bool) -> None:
     """With ECS's counts an hour late, the fleet grows by one worker at a time, and works on."""
     (burst,) = (each for each in LOADS if each.name.startswith("burst"))
-    plan = plan_of(Queue.FILES, SAMPLE)
+    plan = plan_of(FILES, SAMPLE)
 
-    found = play(Queue.FILES, plan, burst, nudged=nudged, lag=Lag(ecs=60))
+    found = play(FILES, plan, burst, nudged=nudged, lag=Lag(ecs=60))
 
     assert not {SHRUNK, GROWN, KILLED} & set(found.violations)
     assert found.tasks == 100_000

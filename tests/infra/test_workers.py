@@ -9,34 +9,107 @@ from typing import get_args
 
 import pytest
 
+from celeriac.cdk import Mail, Network
+from celeriac.cdk.constructs.worker_service import capacity
+from celeriac.cdk.spot import share
+from celeriac.contract import (
+    BaseModel,
+    Catalogue,
+    Fleet,
+    Queue,
+    TaskContext,
+    catalogue,
+)
+from celeriac.contract import task as task_type
 from celeriac.settings import Settings
-from infra.cdk.environments import DEV, Network
-from tasks.contract import Queue
-from tests.infra.conftest import Synthesize, Synthesized, as_list, statements
+from infra.cdk.environments import DEV
+from tests.infra.conftest import OPTIONS, ROOT, SAMPLE, Synthesize, Synthesized, as_list, statements
+
+QUEUES = catalogue().queues
 
 
-@pytest.mark.parametrize("queue", Queue, ids=lambda each: each.queue_name)
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
 def test_each_queue_has_a_service_of_its_fleets_size(dev: Synthesized, queue: Queue) -> None:
     """Size, concurrency and Spot share are the ``Fleet``'s; the container consumes the queue."""
-    service = dev.one("workers", "AWS::ECS::Service", ServiceName=queue.queue_name)
+    service = dev.one("workers", "AWS::ECS::Service", ServiceName=queue.name)
     task = dev.template("workers")["Resources"][service["TaskDefinition"]["Ref"]]["Properties"]
     (container,) = task["ContainerDefinitions"]
     variables = {each["Name"]: each["Value"] for each in container["Environment"]}
 
     assert (int(task["Cpu"]), int(task["Memory"])) == (queue.fleet.cpu, queue.fleet.memory)
     assert task["RuntimePlatform"] == {"CpuArchitecture": "ARM64", "OperatingSystemFamily": "LINUX"}
-    assert variables["CELERIAC_QUEUES"] == queue.queue_name
+    assert variables["CELERIAC_QUEUES"] == queue.name
     assert variables["CELERIAC_CONCURRENCY"] == str(queue.fleet.processes)
-    weights = {
-        each["CapacityProvider"]: each["Weight"] for each in service["CapacityProviderStrategy"]
-    }
-    assert weights.get("FARGATE_SPOT", 0) / sum(weights.values()) == pytest.approx(queue.fleet.spot)
+    strategies = {each["CapacityProvider"]: each for each in service["CapacityProviderStrategy"]}
+    weights = {provider: each["Weight"] for provider, each in strategies.items()}
+    on_spot = weights.get("FARGATE_SPOT", 0) / sum(weights.values())
+    assert on_spot == pytest.approx(share(queue, SAMPLE))
+    # The first worker is on demand: a fleet that Spot has nothing for still has that one.
+    assert strategies["FARGATE"]["Base"] == 1
+    assert container["LinuxParameters"] == {"Capabilities": {}, "InitProcessEnabled": True}
 
 
-def test_nobody_sets_the_count_of_workers_but_their_policies(dev: Synthesized) -> None:
+@pytest.mark.parametrize(
+    ("spot", "wanted"),
+    [
+        (0.01, {"FARGATE": 99, "FARGATE_SPOT": 1}),
+        (0.7, {"FARGATE": 3, "FARGATE_SPOT": 7}),
+        (0.99, {"FARGATE": 1, "FARGATE_SPOT": 99}),
+        (1, {"FARGATE_SPOT": 1}),
+    ],
+)
+def test_the_share_on_spot_is_the_one_that_was_asked_for(
+    spot: float, wanted: dict[str, int]
+) -> None:
+    """A hundredth is neither rounded to none nor to all; ECS takes weights up to 1,000."""
+    found = {each.capacity_provider: each.weight for each in capacity(spot)}
+    assert found == wanted
+
+
+class Film(BaseModel):
+    key: str
+
+
+@pytest.mark.parametrize(
+    ("limits", "spot", "wanted"),
+    [
+        ([timedelta(seconds=100)], None, 0.7),
+        ([timedelta(seconds=101)], None, 0),
+        ([timedelta(seconds=10), timedelta(hours=11)], None, 0),
+        # Nothing is known of plain Celery tasks.
+        ([], None, 0),
+        ([timedelta(hours=11)], 0.25, 0.25),
+        ([timedelta(seconds=1)], 0, 0),
+    ],
+)
+def test_only_tasks_that_end_within_spots_notice_run_on_spot(
+    limits: list[timedelta], spot: float | None, wanted: float
+) -> None:
+    """Of a longer one each loss of a worker costs all its work; a share that is given stands."""
+    queue = Queue("video", fleet=Fleet(spot=spot))
+
+    def encode(payload: Film, context: TaskContext) -> Film:
+        """Encode."""
+        return payload
+
+    types = [
+        task_type(name=f"encode-{number}", queue=queue, time_limit=limit)(encode)
+        for number, limit in enumerate(limits)
+    ]
+    assert share(queue, Catalogue(types, [queue])) == wanted
+
+
+def test_only_their_policies_set_the_count_of_workers(dev: Synthesized) -> None:
     """A deployment that named a count would set a scaled fleet back."""
     for service in dev.properties("workers", "AWS::ECS::Service"):
         assert "DesiredCount" not in service
+
+
+def test_ecs_moves_no_worker_to_another_zone(dev: Synthesized, prod: Synthesized) -> None:
+    """It would by default: a worker started, and another stopped, after each odd scale-in."""
+    for synthesized in (dev, prod):
+        for service in synthesized.properties("workers", "AWS::ECS::Service"):
+            assert service["AvailabilityZoneRebalancing"] == "DISABLED"
 
 
 def test_a_bad_deployment_rolls_back_and_a_good_one_never_lowers_the_fleet(
@@ -58,8 +131,13 @@ def test_containers_can_be_stopped_checked_and_not_written_to(dev: Synthesized) 
         (container,) = task["ContainerDefinitions"]
         assert container["StopTimeout"] == 120
         assert Settings().drain_window < timedelta(seconds=container["StopTimeout"])
-        assert container["HealthCheck"]["Command"] == ["CMD", "python", "-m", "worker.health"]
-        assert container["Command"] == ["python", "-m", "worker"]
+        assert container["HealthCheck"]["Command"] == [
+            "CMD",
+            "python",
+            "-m",
+            "celeriac.worker.health",
+        ]
+        assert container["Command"] == ["python", "-m", "celeriac.worker"]
         assert container["ReadonlyRootFilesystem"] is True
         (mount,) = container["MountPoints"]
         assert (mount["ContainerPath"], mount["ReadOnly"]) == ("/tmp", False)
@@ -72,7 +150,8 @@ def test_all_workers_share_one_arm_image(dev: Synthesized) -> None:
     """One image asset, built from worker/Dockerfile for ARM."""
     assets = json.loads((dev.directory / "celeriac-dev-workers.assets.json").read_text())
     (image,) = assets["dockerImages"].values()
-    assert image["source"]["dockerFile"] == "worker/Dockerfile"
+    context = dev.directory / image["source"]["directory"]
+    assert (context / "Dockerfile").read_text() == (ROOT / "worker" / "Dockerfile").read_text()
     assert image["source"]["platform"] == "linux/arm64"
 
 
@@ -88,7 +167,7 @@ def test_an_smtp_server_is_known_by_a_secret_only(
         rule["FromPort"]
         for rule in with_options.one("workers", "AWS::EC2::SecurityGroup")["SecurityGroupEgress"]
     ]
-    assert sorted(ports) == [443, 465, 587]
+    assert sorted(ports) == [443, 465, 587, *OPTIONS["egress_ports"]]
 
 
 def test_the_public_network_costs_nothing_and_lets_nothing_in(dev: Synthesized) -> None:
@@ -120,7 +199,7 @@ def test_the_nat_network_keeps_workers_private(synthesize: Synthesize) -> None:
 def test_the_endpoints_network_has_no_way_out(synthesize: Synthesize) -> None:
     """No internet gateway and no NAT: all that workers call has an endpoint, SES if they mail."""
     closed = synthesize(replace(DEV, network="endpoints"))
-    mailing = synthesize(replace(DEV, network="endpoints", mail_from="tasks@celeriac.dev"))
+    mailing = synthesize(replace(DEV, network="endpoints", mail=Mail(sender="tasks@celeriac.dev")))
 
     assert closed.all("workers", "AWS::EC2::NatGateway") == []
     assert closed.all("workers", "AWS::EC2::InternetGateway") == []
@@ -227,10 +306,10 @@ def test_a_worker_receives_from_its_own_queue_only(dev: Synthesized) -> None:
         if as_list(statement["Action"]) == ["sqs:SendMessage"]
     ]
 
-    assert len(receiving) == len(Queue)
+    assert len(receiving) == len(QUEUES)
     assert all(len(resources) == 1 for resources in receiving)
-    assert len({str(resources) for resources in receiving}) == len(Queue)
-    assert all(len(resources) == 2 * len(Queue) for resources in sending)
+    assert len({str(resources) for resources in receiving}) == len(QUEUES)
+    assert all(len(resources) == 2 * len(QUEUES) for resources in sending)
 
 
 def test_a_worker_wakes_every_queue_but_its_own(dev: Synthesized) -> None:
@@ -241,11 +320,11 @@ def test_a_worker_wakes_every_queue_but_its_own(dev: Synthesized) -> None:
         if "ecs:UpdateService" in as_list(statement["Action"])
     ]
     missing = [
-        [each for each in Queue if f"service/celeriac-dev/{each.queue_name}'" not in resources]
+        [each for each in QUEUES if f"service/celeriac-dev/{each.name}'" not in resources]
         for resources in named
     ]
 
-    assert sorted(each.name for (each,) in missing) == sorted(each.name for each in Queue)
+    assert sorted(each.name for (each,) in missing) == sorted(each.name for each in QUEUES)
     assert not any("*" in resources for resources in named)
 
 
@@ -256,23 +335,6 @@ def test_no_action_is_granted_by_a_wildcard(with_options: Synthesized, stack: st
     assert policies
     for statement in statements(policies):
         assert not any("*" in action for action in as_list(statement["Action"]))
-
-
-def test_only_the_own_sender_may_mail(dev: Synthesized, with_options: Synthesized) -> None:
-    """Mail leaves by the email queue alone and as the one address, if at all.
-
-    To whom is not restricted: SES's sandbox asks for the identities of recipients, too.
-    """
-    mail = [
-        statement
-        for statement in statements(with_options.properties("workers", "AWS::IAM::Policy"))
-        if "ses:SendEmail" in as_list(statement["Action"])
-    ]
-
-    (statement,) = mail
-    assert statement["Condition"] == {"StringEquals": {"ses:FromAddress": "tasks@celeriac.dev"}}
-    assert statement["Resource"]["Fn::Join"][1][-1] == ":identity/*"
-    assert "ses:" not in str(dev.template("workers"))
 
 
 def endpoints(synthesized: Synthesized) -> set[str]:
@@ -288,13 +350,13 @@ def endpoints(synthesized: Synthesized) -> set[str]:
 
 
 def test_a_worker_may_look_at_its_own_service_alone(dev: Synthesized) -> None:
-    """It leaves when that shrinks or is deployed anew, and must not wake itself."""
+    """It leaves when that shrinks or is deployed again, and must not wake itself."""
     own = [
         str(statement["Resource"])
         for statement in statements(dev.properties("workers", "AWS::IAM::Policy"))
         if as_list(statement["Action"]) == ["ecs:DescribeServices"]
     ]
 
-    assert len(own) == len(Queue)
-    for queue in Queue:
-        assert sum(f"service/celeriac-dev/{queue.queue_name}'" in each for each in own) == 1
+    assert len(own) == len(QUEUES)
+    for queue in QUEUES:
+        assert sum(f"service/celeriac-dev/{queue.name}'" in each for each in own) == 1

@@ -13,7 +13,7 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = PATIENCE
     """Return once the condition holds; fail if it doesn't in time."""
     give_up_at = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < give_up_at, f"waited {seconds} s in vain: {what}"
+        assert time.monotonic() < give_up_at, f"waited {seconds} s without success: {what}"
         time.sleep(0.02)
 
 

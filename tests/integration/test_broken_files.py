@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 
-from celeriac import services, states
-from celeriac.app import celery_app
+from celeriac import states
+from celeriac.app import factory
+from celeriac.contract import catalogue
+from celeriac.local import environment
+from celeriac.local.aws import AwsServer
+from celeriac.local.provision import provision
+from celeriac.operations.submission import submit
 from celeriac.records import TaskRecord
 from celeriac.settings import settings
-from celeriac.submission import submit
-from local import environment
-from local.aws import AwsServer
-from local.provision import provision
-from tasks.contract import catalogue
+from celeriac.storage import services
 from tests.integration.processes import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -41,11 +42,11 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Pope
             variables.setenv(name, value)
         variables.setenv("CELERIAC_HEALTH_FILE", str(log.with_suffix(".health")))
         services.reset()
-        celery_app.cache_clear()
+        factory.forget()
         provision(settings(), catalogue())
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "worker"],
+                [sys.executable, "-m", "celeriac.worker"],
                 cwd=ROOT,
                 env={**os.environ, "CELERIAC_QUEUES": "files", "CELERIAC_CONCURRENCY": "1"},
                 stdin=subprocess.DEVNULL,
@@ -56,7 +57,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Pope
         process.terminate()
         process.wait(30)
         services.reset()
-        celery_app.cache_clear()
+        factory.forget()
 
 
 def processed(name: str, content: bytes, operations: dict[str, Any]) -> TaskRecord:

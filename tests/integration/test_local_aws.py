@@ -18,29 +18,34 @@ import pytest
 from moto.sqs.models import Queue as MotoQueue
 
 from celeriac import topology
+from celeriac.contract import BaseModel, Catalogue, Queue, TaskContext, catalogue, task
+from celeriac.local import environment
+from celeriac.local.aws import AwsServer, AwsServerError
+from celeriac.local.provision import provision
+from celeriac.local.queue_attributes import LazyAttributes
 from celeriac.settings import Settings
-from local import environment
-from local.aws import AwsServer, AwsServerError
-from local.provision import provision
-from local.queue_attributes import LazyAttributes
-from tasks.contract import BaseModel, Catalogue, Queue, TaskContext, task
+from tasks.queues import DEFAULT, FILES, REPORTS
 from tests.integration.processes import is_alive, wait_for
+
+QUEUES = catalogue().queues
+
 
 ROOT = Path(__file__).parents[2]
 DAYS_14 = "1209600"
+DAYS_10 = str(10 * 24 * 3600)
 
 
 class Nothing(BaseModel):
     """Neither payload nor result."""
 
 
-@task(name="two-minutes", queue=Queue.FILES, time_limit=timedelta(minutes=2))
+@task(name="two-minutes", queue=FILES, time_limit=timedelta(minutes=2))
 def two_minutes(payload: Nothing, context: TaskContext) -> Nothing:
     """Take up to two minutes on the queue of files."""
     return payload
 
 
-CATALOGUE = Catalogue([two_minutes])
+CATALOGUE = Catalogue([two_minutes], QUEUES)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +69,7 @@ def attributes(url: str) -> dict[str, Any]:
     return {str(name): value for name, value in answer["Attributes"].items()}
 
 
-@pytest.mark.parametrize("queue", Queue)
+@pytest.mark.parametrize("queue", QUEUES)
 def test_every_queue_exists_under_the_url_of_the_settings(settings: Settings, queue: Queue) -> None:
     """A message sent to a queue's URL, or to its dead-letter queue's, arrives there."""
     sqs = boto3.client("sqs")
@@ -79,23 +84,24 @@ def test_a_queue_hides_messages_for_the_visibility_of_the_settings(settings: Set
     """However long a queue's tasks may take: workers renew what they hold."""
     expected = str(int(settings.visibility.total_seconds()))
 
-    for queue in Queue:
+    for queue in QUEUES:
         assert attributes(settings.queue_url(queue))["VisibilityTimeout"] == expected
 
 
 def test_a_queue_keeps_messages_long_and_is_polled_long(settings: Settings) -> None:
-    """Messages are kept for SQS's 14 days, dead letters too, and a poll waits its 20 seconds."""
-    queue = attributes(settings.queue_url(Queue.DEFAULT))
-    dead_letters = attributes(settings.dead_letter_url(Queue.DEFAULT))
+    """Messages are kept for 10 days, dead letters for SQS's 14, and a poll waits its 20 seconds."""
+    queue = attributes(settings.queue_url(DEFAULT))
+    dead_letters = attributes(settings.dead_letter_url(DEFAULT))
 
-    assert queue["MessageRetentionPeriod"] == dead_letters["MessageRetentionPeriod"] == DAYS_14
+    assert queue["MessageRetentionPeriod"] == DAYS_10
+    assert dead_letters["MessageRetentionPeriod"] == DAYS_14
     assert queue["ReceiveMessageWaitTimeSeconds"] == "20"
 
 
 def test_a_message_that_nobody_settles_becomes_a_dead_letter(settings: Settings) -> None:
     """After MAX_RECEIVES receives a message moves to its queue's own dead-letter queue."""
     sqs = boto3.client("sqs")
-    url = settings.queue_url(Queue.REPORTS)
+    url = settings.queue_url(REPORTS)
     policy = json.loads(attributes(url)["RedrivePolicy"])
     assert policy["maxReceiveCount"] == topology.MAX_RECEIVES
 
@@ -103,7 +109,7 @@ def test_a_message_that_nobody_settles_becomes_a_dead_letter(settings: Settings)
     for _ in range(topology.MAX_RECEIVES + 1):
         sqs.receive_message(QueueUrl=url, VisibilityTimeout=0, WaitTimeSeconds=0)
 
-    [dead] = sqs.receive_message(QueueUrl=settings.dead_letter_url(Queue.REPORTS))["Messages"]
+    [dead] = sqs.receive_message(QueueUrl=settings.dead_letter_url(REPORTS))["Messages"]
     assert dead["Body"] == "poison"
 
 
@@ -165,14 +171,14 @@ def test_provisioning_again_keeps_everything(settings: Settings) -> None:
     """What exists stays, content included; a changed time limit changes its queue."""
     boto3.client("s3").put_object(Bucket=settings.bucket_name, Key="kept", Body=b"kept")
 
-    provision(settings, Catalogue([]))
-    shorter = attributes(settings.queue_url(Queue.FILES))["VisibilityTimeout"]
+    provision(settings, CATALOGUE)
+    shorter = attributes(settings.queue_url(FILES))["VisibilityTimeout"]
     provision(settings, CATALOGUE)
 
     assert shorter == "60"
     assert boto3.client("s3").get_object(Bucket=settings.bucket_name, Key="kept")
     queues = boto3.client("sqs").list_queues()["QueueUrls"]
-    assert len(queues) == 2 * len(Queue) + 1
+    assert len(queues) == 2 * len(QUEUES) + 1
 
 
 def test_a_deep_queue_is_as_quick_as_a_shallow_one() -> None:
@@ -195,7 +201,7 @@ def test_attributes_are_what_moto_says() -> None:
 
 
 def test_a_port_in_use_is_an_error_that_says_so(aws: AwsServer) -> None:
-    """A second server on one port fails instead of waiting for ever."""
+    """A second server on one port fails instead of waiting forever."""
     port = int(aws.endpoint.rpartition(":")[2])
     with pytest.raises(AwsServerError, match=f"port {port}"):
         AwsServer(port).start()
@@ -217,7 +223,11 @@ def test_a_stopped_server_starts_again_at_the_same_place() -> None:
 
 def test_a_server_ends_with_the_process_that_started_it() -> None:
     """A test run that is killed leaves no server behind."""
-    code = "from local.aws import AwsServer; print(AwsServer().start().pid, flush=True); input()"
+    code = (
+        "from celeriac.local.aws import AwsServer\n"
+        "print(AwsServer().start().pid, flush=True)\n"
+        "input()"
+    )
     parent = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=ROOT,

@@ -31,7 +31,7 @@ time.sleep(600)
 
 SUPERVISOR = """
 import sys
-from local.supervisor import Backoff, Interrupted, Program, ProgramEnded, Supervisor
+from celeriac.local.supervisor import Backoff, Interrupted, Program, ProgramEnded, Supervisor
 
 def program(name, *more, **options):
     command = [sys.executable, sys.argv[1], sys.argv[2], name, *more]
@@ -169,11 +169,11 @@ def test_a_deaf_worker_is_killed_after_its_grace(supervised: Start) -> None:
 
 
 def test_a_second_ctrl_c_does_not_wait(supervised: Start) -> None:
-    """Whoever presses Ctrl-C twice gets the end at once."""
+    """A second Ctrl-C ends everything at once."""
     stack = supervised("deaf", grace=600)
 
     stack.process.send_signal(signal.SIGINT)
-    wait_for(lambda: "supervisor: Ending" in stack.output, "the first to be heard")
+    wait_for(lambda: "supervisor: Ending" in stack.output, "the first to arrive")
     stack.process.send_signal(signal.SIGINT)
 
     assert stack.process.wait(30) == 0

@@ -1,4 +1,4 @@
-"""The README's walk-through, its commands and files as they stand, in a clone of the repository."""
+"""README, the tutorial and the how-to pages: their commands and files, as they are, in a clone."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ from tests.architecture.pages import ROOT, code_blocks, curls
 
 README = ROOT / "README.md"
 ADDING = ROOT / "docs/adding-a-task.md"
+TUTORIAL = ROOT / "docs/tutorial.md"
+FILES = ROOT / "docs/files.md"
+FROM_PYTHON = ROOT / "docs/from-python.md"
 START_SECONDS = 90
 TASK_SECONDS = 60
 
@@ -48,21 +51,22 @@ class Clone:
         assert answer.returncode == 0, answer.stderr
         return answer.stdout
 
-    def curl(self, *fragments: str, **variables: str) -> dict[str, Any]:
-        """The answer to the README's curl command that has these fragments."""
-        answer: dict[str, Any] = json.loads(self.shell(only(curls(), *fragments), **variables))
+    def curl(self, *fragments: str, page: Path = README, **variables: str) -> dict[str, Any]:
+        """The answer to a page's curl command that has these fragments."""
+        command = only(curls(page), *fragments)
+        answer: dict[str, Any] = json.loads(self.shell(command, **variables))
         return answer
 
     def upload_and_submit(self, endpoint: str) -> dict[str, Any]:
-        """The answer to the README's block that uploads a file and names it in a payload."""
-        blocks = [block.text for block in code_blocks("sh", README)]
+        """The answer to the block that uploads a file and names it in a payload."""
+        blocks = [block.text for block in code_blocks("sh", FILES)]
         upload, submit = only(blocks, "upload()"), only(blocks, endpoint, "$(upload ")
         answer: dict[str, Any] = json.loads(self.shell(upload + submit))
         return answer
 
     def download(self, url: str, name: str) -> Path:
-        """Where the README's command to download an artifact has written it."""
-        self.shell(only(curls(), "-L"), URL=url)
+        """The file that the page's command to download an artifact has written."""
+        self.shell(only(curls(FILES), "-L"), URL=url)
         (path,) = self.directory.glob("thumbnail.*")
         return path.rename(self.directory / name)
 
@@ -109,14 +113,16 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
             ignore=shutil.ignore_patterns("__pycache__"),
         )
     shutil.copytree(ROOT / "docs", directory / "docs")
-    for block in [*code_blocks("python", README), *code_blocks("python", ADDING)]:
+    for block in [
+        each for page in (README, ADDING, TUTORIAL) for each in code_blocks("python", page)
+    ]:
         if block.path and not block.path.startswith("tests/"):
             (directory / block.path).write_text(block.text)
     ports = {"API_PORT": str(free_port()), "AWS_PORT": str(free_port())}
     output = directory / "output"
     with output.open("w") as file:
         stack = subprocess.Popen(
-            [sys.executable, "-m", "local", "run"],
+            [sys.executable, "-m", "celeriac", "dev"],
             cwd=directory,
             env={**os.environ, **ports, "CELERIAC_INCLUDE": "ledger"},
             stdout=file,
@@ -142,27 +148,20 @@ def ready(url: str) -> bool:
         return False
 
 
-def test_the_first_command_sends_a_mail(clone: Clone) -> None:
-    """The curl that the README opens with ends in SUCCESS."""
-    accepted = clone.curl("/tasks/send-email", ".local/api-key")
-
-    assert clone.follow(accepted["task_id"])["status"] == "SUCCESS"
-
-
 def test_a_task_is_followed_to_its_result(clone: Clone) -> None:
     """The submitted task is PENDING, then says how far it is, then has a result."""
-    accepted = clone.curl("/tasks/long-running")
+    accepted = clone.curl("/tasks/long-running", '"total_steps": 10')
     ended = clone.follow(accepted["task_id"])
 
     assert accepted["status"] == "PENDING"
     assert ended["status"] == "SUCCESS"
-    assert ended["progress"]["current"] == ended["progress"]["total"] == 5
+    assert ended["progress"]["current"] == ended["progress"]["total"] == 10
     assert ended["result"]["distinct"] == 2
 
 
 def test_a_running_task_is_cancelled(clone: Clone) -> None:
     """The DELETE ends the task that the README submits."""
-    task_id = clone.curl("/tasks/long-running")["task_id"]
+    task_id = clone.curl("/tasks/long-running", '"total_steps": 10')["task_id"]
 
     clone.curl("-X DELETE", TASK_ID=task_id)
 
@@ -220,9 +219,27 @@ def test_a_task_type_of_ones_own_has_an_endpoint(clone: Clone) -> None:
     }
 
 
+def test_the_tutorials_task_adds_up_an_order(clone: Clone) -> None:
+    """Its command gives the result that the page shows."""
+    accepted = clone.curl("/tasks/total-order", page=TUTORIAL)
+
+    result = clone.follow(accepted["task_id"])["result"]
+
+    assert result == {"products": 1, "price": "9.00"}
+    assert json.dumps(result) in TUTORIAL.read_text()
+
+
+def test_a_failed_upload_is_an_error(clone: Clone) -> None:
+    """The function for the shell says so, and prints no file_key."""
+    (upload,) = (each.text for each in code_blocks("sh", FILES) if "upload()" in each.text)
+
+    with pytest.raises(AssertionError, match="401"):
+        clone.shell(upload + "upload output text/plain", KEY="cel_wrong")
+
+
 def test_python_submits_and_uses_celerys_canvas(clone: Clone) -> None:
     """The examples for Python run in a shell that has sourced the stack's settings."""
-    submit, canvas = (block.text for block in code_blocks("python", README) if block.path is None)
+    submit, canvas = (block.text for block in code_blocks("python", FROM_PYTHON))
 
     task_id, replayed = clone.python(submit)[0].split()
     group, chord, chain = clone.python(canvas)
@@ -257,6 +274,6 @@ def test_a_plain_celery_task_is_followed_over_http(clone: Clone) -> None:
 def test_a_plain_celery_task_in_tasks_needs_no_setting(clone: Clone) -> None:
     """A shared task of a module in ``tasks/`` is the app's, like a task type."""
     shutil.copy(clone.directory / "ledger.py", clone.directory / "tasks")
-    code = "from celeriac.app import celery_app; print(*celery_app().tasks)"
+    code = "from celeriac.app.factory import celery_app; print(*celery_app().tasks)"
 
     assert "tasks.ledger.total" in clone.python(code)[0].split()

@@ -23,14 +23,19 @@ from typing import Any
 
 import pytest
 
-from celeriac.app import celery_app
-from celeriac.services import reset
+from celeriac.app import factory
+from celeriac.cdk import Sources
+from celeriac.cdk.worker_image import APT, PIP_SECRET, stage
+from celeriac.contract import catalogue
+from celeriac.local.aws import AwsServer
+from celeriac.local.environment import aws_variables, enter
+from celeriac.local.provision import provision
+from celeriac.operations.submission import find, submit
 from celeriac.settings import Settings
-from celeriac.submission import find, submit
-from local.aws import AwsServer
-from local.environment import aws_variables, enter
-from local.provision import provision
-from tasks.contract import Queue, catalogue
+from celeriac.storage.services import reset
+
+QUEUES = catalogue().queues
+
 
 ROOT = Path(__file__).parents[2]
 # By Debian's name, which is also the container world's.
@@ -40,6 +45,8 @@ EMULATED = ARCH not in ("", {"x86_64": "amd64", "aarch64": "arm64"}.get(platform
 PATIENCE = timedelta(minutes=10 if EMULATED else 1)
 BASE = f"localhost/celeriac-base{ARCH and '-'}{ARCH}"
 IMAGE = f"localhost/celeriac-worker{ARCH and '-'}{ARCH}"
+#: A small package of Debian that no other brings, and what a private index's file may hold.
+PACKAGE, PASSWORD = "hello", "hunter2"
 BUILDAH = {**os.environ, "STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
 PLATFORM = [f"--arch={ARCH}"] if ARCH else []
 MISSING = [each for each in ("buildah", "debootstrap", "unshare") if not shutil.which(each)]
@@ -80,10 +87,15 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         buildah("add", "--quiet", container, str(base), "/")
         buildah("commit", "--quiet", "--rm", container, BASE)
         shutil.rmtree(base)
+    directory = tmp_path_factory.mktemp("image")
+    context, pip_config = directory / "context", directory / "pip.conf"
+    stage(Sources.of(ROOT), context)
+    pip_config.write_text(f"[global]\nretries = 5\n# {PASSWORD}\n")
     buildah(
         "build", "--quiet", *PLATFORM, "--network=host", "--format=docker",
-        f"--build-arg=BASE={BASE}", "--volume=/etc/ssl/certs:/etc/ssl/certs:ro",
-        "--file=worker/Dockerfile", f"--tag={IMAGE}", ".",
+        f"--build-arg=BASE={BASE}", f"--build-arg={APT}={PACKAGE}",
+        f"--secret=id={PIP_SECRET},src={pip_config}", "--volume=/etc/ssl/certs:/etc/ssl/certs:ro",
+        f"--tag={IMAGE}", str(context),
     )  # fmt: skip
     inspected = json.loads(buildah("inspect", "--type=image", IMAGE))
     configuration: dict[str, Any] = inspected["Docker"]["config"]
@@ -125,16 +137,32 @@ def inside(root: Path, image: dict[str, Any], *run: str) -> subprocess.Completed
     )
 
 
+def test_the_image_has_the_packages_that_its_fleet_asks_for(
+    root: Path, image: dict[str, Any]
+) -> None:
+    """As ``Fleet(apt=("hello",))`` has them, for the worker's own user."""
+    said = inside(root, image, PACKAGE)
+    assert said.stdout == "Hello, world!\n"
+
+
+def test_no_layer_keeps_the_file_with_a_private_index(root: Path) -> None:
+    """pip read it while the image was built, from where nothing of it stays."""
+    file = root / "etc" / "pip.conf"
+    assert not file.exists() or file.read_bytes() == b""
+    history = buildah("inspect", "--type=image", IMAGE)
+    assert PASSWORD not in history
+
+
 def test_the_image_starts_the_worker_itself_and_asks_it_for_its_health(
     image: dict[str, Any],
 ) -> None:
     """Exec-form command and health check: no shell stands between ECS and the worker."""
-    assert image["Cmd"] == ["python", "-m", "worker"]
-    assert image["Healthcheck"]["Test"] == ["CMD", "python", "-m", "worker.health"]
+    assert image["Cmd"] == ["python", "-m", "celeriac.worker"]
+    assert image["Healthcheck"]["Test"] == ["CMD", "python", "-m", "celeriac.worker.health"]
     assert "/tmp" in image["Volumes"]
 
 
-def test_it_runs_as_nobody_in_particular(root: Path, image: dict[str, Any]) -> None:
+def test_it_runs_as_a_user_of_its_own(root: Path, image: dict[str, Any]) -> None:
     """A uid of its own, not root's."""
     assert inside(root, image, "id", "-u").stdout.strip() == "10001"
 
@@ -155,7 +183,7 @@ def test_every_library_that_workers_need_is_in_and_compiled(
     heavy = "import duckdb, PIL, pypdf, typst, xlsxwriter, pycurl, worker.app; print('ok')"
     done = inside(root, image, "python", "-c", heavy)
     assert done.stdout.strip() == "ok", done.stderr
-    assert list((root / "opt/celeriac/app/worker/__pycache__").glob("health.*.pyc"))
+    assert list((root / "opt/celeriac/app/celeriac/worker/__pycache__").glob("health.*.pyc"))
 
 
 def test_sigterm_lets_a_running_task_finish(
@@ -172,7 +200,7 @@ def test_sigterm_lets_a_running_task_finish(
             monkeypatch.setenv(name, value)
         enter(variables)
         reset()
-        celery_app.cache_clear()
+        factory.forget()
         provision(settings, catalogue())
         worker = subprocess.Popen(
             command(
@@ -196,7 +224,7 @@ def test_sigterm_lets_a_running_task_finish(
         assert worker.returncode == 0, output.decode()[-3000:]
         assert find(task_id, settings.tenant).state == "SUCCESS", output.decode()[-3000:]
     reset()
-    celery_app.cache_clear()
+    factory.forget()
 
 
 def _healthy(worker: subprocess.Popen[bytes], image: dict[str, Any]) -> bool:
@@ -233,4 +261,4 @@ def test_each_queue_has_a_command_that_the_image_understands(
         text=True,
     )
     assert done.returncode == 2
-    assert all(queue.queue_name in done.stderr for queue in Queue)
+    assert all(queue.name in done.stderr for queue in QUEUES)

@@ -13,16 +13,16 @@ from botocore.client import BaseClient
 from botocore.exceptions import EndpointConnectionError
 from celery import group
 
-from celeriac.app import CeleriacApp, make_app
+from celeriac.app.factory import CeleriacApp, make_app
+from celeriac.contract import Catalogue, catalogue
 from celeriac.errors import UnavailableError
-from celeriac.services import services
 from celeriac.settings import Settings
-from tasks.contract import Catalogue
+from celeriac.storage.services import services
 
 
 @pytest.fixture
 def app(aws: Settings) -> Iterator[CeleriacApp]:
-    app = make_app(aws, Catalogue([]))
+    app = make_app(aws, Catalogue([], catalogue().queues))
 
     @app.task(name="double", shared=False)
     def double(number: int) -> int:
@@ -93,7 +93,7 @@ def test_an_error_inside_a_batch_is_the_callers_whatever_sqs_does(
         return {"Failed": [{"Id": "0", "SenderFault": True, "Code": "No"}]}
 
     def interrupted() -> None:
-        with app.batch():
+        with app.collecting():
             app.tasks["double"].delay(1)
             monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
             monkeypatch.setattr(services().records, "discard", lambda _: False)

@@ -13,7 +13,7 @@ from select import PIPE_BUF
 
 import pytest
 
-from celeriac.logs import JsonFormatter
+from celeriac.app.logs import JsonFormatter
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,8 +23,8 @@ EACH = 200
 
 WRITERS = f"""
 import logging, os, threading
-from celeriac import telemetry
-from celeriac.logs import configure
+from celeriac.app import telemetry
+from celeriac.app.logs import configure
 from celeriac.records import TaskRecord
 
 configure("INFO")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from celeriac.local import environment
+from celeriac.local.ports import PortError, Ports
+from celeriac.local.welcome import welcome
 from celeriac.settings import Settings
-from local import environment
-from local.stack import PortError, Ports, welcome
-from tasks.contract import Queue
+from tasks.queues import EMAIL
 
 ENDPOINT = "http://127.0.0.1:5055"
 
@@ -26,7 +27,7 @@ def test_another_process_gets_the_same_settings(own_environment: None) -> None:
     """Settings read from the variables are the ones they were made from."""
     environment.enter(environment.variables(ENDPOINT))
     assert Settings() == environment.settings_at(ENDPOINT)
-    assert Settings().queue_url(Queue.EMAIL) == f"{ENDPOINT}/123456789012/celeriac-email"
+    assert Settings().queue_url(EMAIL) == f"{ENDPOINT}/123456789012/celeriac-email"
 
 
 def test_nothing_leads_to_a_real_account(own_environment: None) -> None:
@@ -65,19 +66,20 @@ def test_a_shell_reads_the_file_as_we_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", ["http", "0", "65536", "-1", "80.5", "٣"])
 def test_a_wrong_port_is_named(wrong: str) -> None:
     """A port that isn't one is an error that names the variable and the value."""
-    with pytest.raises(PortError, match=f"Port {wrong} is not a number.*API_PORT="):
-        Ports.from_environment({"API_PORT": wrong})
+    with pytest.raises(PortError, match=f"Port {wrong} is not a number.*--api-port or API_PORT"):
+        Ports.chosen(variables={"API_PORT": wrong})
 
 
 def test_one_port_cannot_serve_both() -> None:
     """The API and AWS need a port each."""
     with pytest.raises(PortError, match="can't be both"):
-        Ports.from_environment({"API_PORT": "18321", "AWS_PORT": "18321"})
+        Ports.chosen(variables={"API_PORT": "18321", "AWS_PORT": "18321"})
 
 
 def test_the_welcome_can_be_pasted() -> None:
     """The commands shown name the API's port and the key, and each is one command to a shell."""
-    text = welcome(Ports(api=8123, aws=5055), "cel_secret")
+    sample = ("/tasks/greet", '{"name": "it\'s me"}')
+    text = welcome(Ports(api=8123, aws=5055), "cel_secret", Path("key"), sample)
     submit, follow = (part for part in text.split("\n\n") if part.startswith("curl"))
     for command in (submit, follow):
         shown = subprocess.run(
@@ -90,3 +92,5 @@ def test_the_welcome_can_be_pasted() -> None:
         assert words[0] == "-sS"
         assert words[1].startswith("http://127.0.0.1:8123/tasks/")
         assert "Authorization: Bearer cel_secret" in words
+        if command == submit:
+            assert words[-1] == sample[1]

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from local.terminal import Terminal, readable
+from celeriac.local.terminal import Terminal, readable
 
 ENTRY = {
     "time": "2026-01-31T12:34:56.789+00:00",
     "level": "ERROR",
-    "logger": "celeriac.task",
+    "logger": "celeriac.app.task",
     "message": "task failed",
     "task_id": "0189",
 }

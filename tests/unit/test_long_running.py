@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tasks.contract import Cancelled, Queue
-from tasks.contract.testing import FakeContext
+from celeriac.contract import Cancelled
+from celeriac.testing.context import FakeContext
 from tasks.long_running import LONGEST_RUN, TIME_LIMIT, LongRunning, long_running
+from tasks.queues import DEFAULT
 
 
 def run(tmp_path: Path, **payload: Any) -> tuple[Any, FakeContext]:
@@ -49,6 +50,17 @@ def test_items_that_only_look_different_are_duplicates(tmp_path: Path) -> None:
     assert (result.distinct, result.duplicates) == (3, 2)
     assert result.items[1].sha256 == hashlib.sha256("café au lait".encode()).hexdigest()
     assert result.items[3].normalised == '{"a":1,"b":2}'
+
+
+def test_the_fields_may_stand_under_data(tmp_path: Path) -> None:
+    """The tutorial's payload runs with what it asks for, not with defaults."""
+    payload = LongRunning.model_validate(
+        {"data": {"total_steps": 2, "step_seconds": 0, "items": ["a"]}}
+    )
+
+    result = long_running(payload, FakeContext(workdir=tmp_path))
+
+    assert (result.steps, [each.normalised for each in result.items]) == (2, ["a"])
 
 
 def test_each_step_reports_progress(tmp_path: Path) -> None:
@@ -111,4 +123,4 @@ def test_the_longest_run_fits_into_the_time_limit() -> None:
 
     assert longest.total_steps * longest.step_seconds == LONGEST_RUN.total_seconds()
     assert long_running.time_limit == TIME_LIMIT > LONGEST_RUN
-    assert (long_running.name, long_running.queue) == ("long-running", Queue.DEFAULT)
+    assert (long_running.name, long_running.queue) == ("long-running", DEFAULT)

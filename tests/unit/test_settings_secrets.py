@@ -1,3 +1,5 @@
+"""A secret among the settings is shown to nobody who doesn't ask for it."""
+
 from __future__ import annotations
 
 import pytest
@@ -24,7 +26,7 @@ def test_a_secret_is_not_shown(configured: Settings) -> None:
 def test_a_secret_reaches_another_process_only_on_demand(
     configured: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A template shows its environment to its readers; a child process on this machine needs it."""
+    """A template shows its environment to every reader; a child process needs the secret."""
     assert "CELERIAC_SMTP_URL" not in configured.to_environment()
 
     for name, value in configured.to_environment(secrets=True).items():
@@ -33,7 +35,7 @@ def test_a_secret_reaches_another_process_only_on_demand(
 
 
 def test_a_setting_that_is_not_set_has_no_variable() -> None:
-    """None has no text: the other process finds its own default."""
+    """None has no text, so the other process uses its own default."""
     assert "CELERIAC_SMTP_URL" not in Settings().to_environment(secrets=True)
 
 
@@ -49,7 +51,7 @@ def test_a_setting_that_is_not_set_has_no_variable() -> None:
     ],
 )
 def test_no_error_about_settings_tells_a_secret(environment: str, url: str) -> None:
-    """A wrong value is named by its variable, and never repeated."""
+    """The error names the variable of a wrong value, and never repeats the value."""
     with pytest.raises(ValidationError) as failure:
         Settings(environment=environment, smtp_url=url)
 
@@ -58,7 +60,7 @@ def test_no_error_about_settings_tells_a_secret(environment: str, url: str) -> N
 
 
 def test_a_placeholder_in_a_secret_is_refused_when_deployed() -> None:
-    """A password that only an example would have doesn't reach production."""
+    """A password from an example doesn't reach production."""
     with pytest.raises(ValidationError, match="CELERIAC_SMTP_URL"):
         Settings(
             environment="prod",

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from celeriac import clock, services, states, telemetry
+from celeriac import clock, states
+from celeriac.app import telemetry
 from celeriac.metrics import METRICS, NAMESPACE, task_dimensions
 from celeriac.records import TaskRecord
 from celeriac.settings import settings
+from celeriac.storage import services
 
 RECORD = TaskRecord(
     task_id="01890000-0000-7000-8000-000000000000",

@@ -11,12 +11,14 @@ import pytest
 from celery import _state, chain
 from celery.signals import after_task_publish
 
-from celeriac import clock, services, waking
-from celeriac.app import CeleriacApp, make_app
+from celeriac import clock
+from celeriac.app.factory import CeleriacApp, make_app
+from celeriac.contract import BaseModel, Catalogue, TaskContext, task
+from celeriac.operations import waking
 from celeriac.settings import Settings
-from tasks.contract import BaseModel, Catalogue, Queue, TaskContext, task
-from worker.equipment import equip
-from worker.waking import wake_others
+from celeriac.storage import services
+from celeriac.worker.equipment import wake_others
+from tasks.queues import FILES
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def test_a_fault_of_ecs_is_no_fault_of_the_submission(
 
 
 def test_without_ecs_nothing_is_asked(aws: Settings) -> None:
-    """On a laptop there is no cluster, and no call."""
+    """On one machine there is no cluster, and no call."""
     waking.forget()
     services.reset()
 
@@ -115,7 +117,7 @@ class Noted(BaseModel):
     text: str = ""
 
 
-@task(queue=Queue.FILES, time_limit=timedelta(minutes=1))
+@task(queue=FILES, time_limit=timedelta(minutes=1))
 def note(payload: Noted, context: TaskContext) -> Noted:
     """Note something."""
     return payload
@@ -127,7 +129,8 @@ def consuming(ecs: Any) -> Iterator[Callable[[str], CeleriacApp]]:
     before = _state._get_current_app()
 
     def of(queue_name: str) -> CeleriacApp:
-        app = equip(make_app(services.services().settings, Catalogue([note])))
+        app = make_app(services.services().settings, Catalogue([note]))
+        after_task_publish.connect(wake_others, weak=False)
         app.amqp.queues.select([queue_name])
         return app
 

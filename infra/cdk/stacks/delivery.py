@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from aws_cdk import CfnOutput, Stack, aws_iam
+from aws_cdk import CfnOutput, Duration, Stack, aws_iam
 from constructs import Construct
 
-from infra.cdk.environments import Environment, GitHub
-from infra.cdk.grants import grant
+from celeriac.cdk import Environment, GitHub, grant
 
 _ISSUER = "token.actions.githubusercontent.com"
 
-# What the command line takes on: to deploy, to publish the zip and the image, to look things up.
+# The roles that the command line assumes: to deploy, to publish zip and image, to look things up.
 # docs.aws.amazon.com/cdk/v2/guide/bootstrapping-env.html
 _BOOTSTRAPPED = ("deploy", "file-publishing", "image-publishing", "lookup")
 
 
 class Delivery(Stack):
-    """The role that a workflow takes when it runs in the GitHub environment of the same name.
+    """The role that a workflow assumes when it runs in the GitHub environment of the same name.
 
-    It may do one thing: take the roles that ``cdk bootstrap`` made in this account and region.
+    It may do one thing: assume the roles that ``cdk bootstrap`` made in this account and region.
     """
 
     def __init__(
@@ -27,6 +26,7 @@ class Delivery(Stack):
         super().__init__(
             scope,
             id,
+            env=environment.env,
             stack_name=f"{environment.prefix}-delivery",
             description="Celeriac: deploying from GitHub Actions.",
         )
@@ -43,6 +43,9 @@ class Delivery(Stack):
             self,
             "Role",
             description=f"Deploys {environment.name} from {github.repository}.",
+            # CloudFormation waits up to three hours for busy workers; the workflow's job takes
+            # 200 minutes at most, and asks for a session as long.
+            max_session_duration=Duration.hours(4),
             assumed_by=aws_iam.WebIdentityPrincipal(
                 provider_arn,
                 {

@@ -14,12 +14,13 @@ import pytest
 from fastapi import FastAPI
 from kombu import pools
 
-from api.app import create_app
-from api.routes import health
-from celeriac import clock, services, states
-from celeriac.keys import Scope, generate
+from celeriac import clock, states
+from celeriac.http.app import create_app
+from celeriac.http.routes import health
 from celeriac.records import Claimed, Failure, Progress, TaskRecord
 from celeriac.settings import Settings
+from celeriac.storage import services
+from celeriac.storage.keys import Scope, generate
 from tests.integration.api.throwaway import CATALOGUE
 
 ALL = Scope.ADMIN
@@ -113,15 +114,15 @@ def forget_clients() -> None:
     services.reset()
     # Celery's producers are kept by kombu, for all apps of the process.
     pools.reset()
-    health.probe_client.cache_clear()
+    health.forget()
 
 
 @pytest.fixture(scope="module")
 def app(aws: Settings) -> Iterator[FastAPI]:
     """The API over two throw-away task types."""
-    health.probe_client.cache_clear()
+    health.forget()
     yield create_app(catalogue=CATALOGUE)
-    health.probe_client.cache_clear()
+    health.forget()
 
 
 @pytest.fixture
@@ -142,6 +143,17 @@ def silent_endpoint() -> Iterator[str]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(100)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def loop() -> Iterator[None]:
+    """An event loop of the main thread, where a Lambda runs Mangum."""
+    own = asyncio.new_event_loop()
+    asyncio.set_event_loop(own)
+    yield
+    own.run_until_complete(own.shutdown_default_executor())
+    own.close()
+    asyncio.set_event_loop(None)
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:

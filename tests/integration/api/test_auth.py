@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from celeriac.keys import Scope
-from celeriac.services import services
+from celeriac.storage.keys import Scope
+from celeriac.storage.services import services
 from tests.integration.api.conftest import Api, problem
 
 NEEDS = [

@@ -11,7 +11,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import EndpointConnectionError
 
 from celeriac import states
-from celeriac.services import services
+from celeriac.storage.services import services
 from tests.integration.api.conftest import Api, problem
 
 

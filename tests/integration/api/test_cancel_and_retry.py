@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from celeriac.services import services
-from celeriac.submission import payload_of
+from celeriac.operations.submission import payload_of
+from celeriac.storage.services import services
 from tests.integration.api.conftest import Api, Worker, problem
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 
-from celeriac.services import services
+from celeriac.storage.services import services
 from tests.integration.api.conftest import Api, problem
 
 PHOTO = {"filename": "photo.jpg", "content_type": "image/jpeg", "size": 5}

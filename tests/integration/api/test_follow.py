@@ -9,7 +9,7 @@ import httpx
 import pytest
 import requests
 
-from celeriac.services import services
+from celeriac.storage.services import services
 from tests.integration.api.conftest import Api, Worker, problem
 
 MADE = {

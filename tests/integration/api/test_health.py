@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from api.app import create_app
-from api.routes.health import probe_client
+from celeriac.http.app import create_app
+from celeriac.http.routes.health import forget
 from celeriac.settings import Settings
 from tests.integration.api.conftest import Api, problem
 from tests.integration.api.throwaway import CATALOGUE
@@ -38,7 +38,7 @@ def test_silence_is_not_ready_and_is_not_waited_for(
     for service in ("SQS", "S3", "DYNAMODB"):
         monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", silent_endpoint)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    probe_client.cache_clear()
+    forget()
     begun = time.monotonic()
     answer = api.get("/health/ready")
     document = problem(answer, 503, "unavailable")

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from moto.core.botocore_stubber import BotocoreStubber
 
-from api.app import create_app
+from celeriac.http.app import create_app
 from tests.integration.api.conftest import Api, Worker, problem
 from tests.integration.api.throwaway import CATALOGUE
 

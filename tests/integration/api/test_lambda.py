@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from mangum import Mangum
 
-from celeriac.services import services
+from celeriac.http import lambda_handler
 from celeriac.settings import Settings
+from celeriac.storage.services import services
 from tests.integration.api.conftest import Api, Worker
 
 EVENTS = Path(__file__).parent / "events"
@@ -23,33 +22,16 @@ Invoke = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def loop() -> Iterator[None]:
-    """An event loop of the main thread, where a Lambda runs Mangum."""
-    own = asyncio.new_event_loop()
-    asyncio.set_event_loop(own)
-    yield
-    own.run_until_complete(own.shutdown_default_executor())
-    own.close()
-    asyncio.set_event_loop(None)
-
-
-@pytest.fixture
 def invoke(app: FastAPI, api: Api, loop: None) -> Invoke:
     """Call the Lambda with an event from a file, as API Gateway would."""
-    from api.handler import handler
-
-    # The real handler's options, over the throw-away task types.
-    own = Mangum(
-        app,
-        lifespan=handler.lifespan,
-        text_mime_types=handler.config["text_mime_types"],
-    )
+    own = lambda_handler(app)
 
     def call(event: str, task_id: str = "", **headers: str) -> dict[str, Any]:
         text = (EVENTS / f"{event}.json").read_text("utf-8").replace("TASK_ID", task_id)
         document = json.loads(text)
         document["headers"] |= {"authorization": f"Bearer {api.key}"} | headers
-        return own(document, None)  # type: ignore[arg-type]
+        answer: dict[str, Any] = own(document, None)
+        return answer
 
     return call
 
@@ -132,5 +114,5 @@ def test_the_real_handler_answers(aws: Settings, loop: None) -> None:
     from api.handler import handler
 
     event = json.loads((EVENTS / "health.json").read_text("utf-8"))
-    answer = handler(event, None)  # type: ignore[arg-type]
+    answer = handler(event, None)
     assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"status": "ok"})

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from api.app import create_app
-from celeriac import services
+from celeriac.http.app import create_app
+from celeriac.storage import services
 from tests.integration.api.conftest import Api, forget_clients, problem
 from tests.integration.api.throwaway import CATALOGUE
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from celeriac import states
-from celeriac.services import services
+from celeriac.contract import Queue
+from celeriac.operations.submission import payload_of
 from celeriac.settings import settings
-from celeriac.submission import payload_of
-from tasks.contract import Queue
+from celeriac.storage.services import services
+from tasks.queues import DEFAULT, EMAIL
 from tests.integration.api.conftest import Api, chunks, problem
 
 
@@ -57,7 +58,7 @@ def test_a_submitted_task_has_a_record_and_a_message(api: Api) -> None:
     assert record.tenant == api.tenant
     payload = payload_of(record)
     assert (payload["name"], payload["times"], payload["friends"]) == ("Ada", 1, [])
-    assert message_of(task["task_id"], Queue.EMAIL)["headers"]["task"] == "greet"
+    assert message_of(task["task_id"], EMAIL)["headers"]["task"] == "greet"
 
 
 def test_an_alias_submits_its_type(api: Api) -> None:
@@ -75,12 +76,12 @@ def test_a_payload_without_required_fields_may_be_left_out(api: Api) -> None:
 
 def test_a_delayed_task_waits_in_sqs(api: Api) -> None:
     """With delay=30 the message is kept back, and the answer says when to look."""
-    before = delayed(Queue.EMAIL)
+    before = delayed(EMAIL)
     answer = api.post("/tasks/greet?delay=30", json={"name": "Ada"})
     assert 28 <= int(answer.headers["retry-after"]) <= 30
     assert answer.json()["due_at"] is not None
-    assert delayed(Queue.EMAIL) == before + 1
-    assert message_of(answer.json()["task_id"], Queue.EMAIL) is None
+    assert delayed(EMAIL) == before + 1
+    assert message_of(answer.json()["task_id"], EMAIL) is None
 
 
 def test_an_unknown_type_names_those_like_it(api: Api) -> None:
@@ -119,14 +120,44 @@ def test_each_wrong_value_is_pointed_at(api: Api, payload: object, pointers: lis
     assert api.get("/tasks").json()["data"] == []
 
 
-def test_a_million_wrong_values_are_a_short_answer(api: Api) -> None:
+def test_many_wrong_values_are_a_short_answer(api: Api) -> None:
     """The answer names the first errors and counts the rest."""
-    body = {"name": "A", "friends": [{}] * 100_000}
+    body = {"name": "A", "friends": [{}] * 1_000}
     answer = api.post("/tasks/greet", json=body)
     document = problem(answer, 422, "invalid")
     assert len(document["errors"]) == 50
-    assert "100000 values are wrong" in document["detail"]
+    assert "1000 values are wrong" in document["detail"]
     assert len(answer.content) < 20_000
+
+
+def test_a_million_wrong_values_are_one_error(api: Api) -> None:
+    """Of a huge payload, each list shows its first error only."""
+    body = {"name": "A", "friends": [{}] * 100_000}
+    document = problem(api.post("/tasks/greet", json=body), 422, "invalid")
+    assert [each["pointer"] for each in document["errors"]] == ["#/friends/0/name"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "pointer", "near"),
+    [
+        ({"name": "A", "tims": 2}, "#/tims", ["times"]),
+        ({"name": "A", "friends": [{"name": "B", "nmae": "C"}]}, "#/friends/0/nmae", ["name"]),
+        ({"name": "A", "form": "B"}, "#/form", ["from"]),
+        ({"name": "A", "zzz/~": 1}, "#/zzz~1~0", []),
+        ({"name": "A", "data": {"name": "B"}}, "#/data", []),
+    ],
+)
+def test_an_unknown_field_is_refused(
+    api: Api, payload: object, pointer: str, near: list[str]
+) -> None:
+    """A field that the type doesn't have is a 422 that names it and those it may have meant."""
+    document = problem(api.post("/tasks/greet", json=payload), 422, "invalid")
+    [error] = document["errors"]
+    assert (error["pointer"], error["near"]) == (pointer, near)
+    assert error["detail"].startswith("There is no such field")
+    batch = {"items": [{"payload": payload}]}
+    [item] = api.post("/tasks/greet/batch", json=batch).json()["data"]
+    assert item["problem"]["errors"] == document["errors"]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +223,7 @@ def test_a_large_payload_travels_by_reference(api: Api) -> None:
     record = services().records.get(task_id)
     assert record is not None
     assert payload_of(record) == {"value": value}
-    assert len(json.dumps(message_of(task_id, Queue.DEFAULT))) < 10_000
+    assert len(json.dumps(message_of(task_id, DEFAULT))) < 10_000
 
 
 def test_odd_but_valid_json_is_kept_as_it_is(api: Api) -> None:

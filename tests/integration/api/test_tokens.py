@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -11,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mangum import Mangum
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from api.app import create_app
-from celeriac.maintenance import repair
-from celeriac.services import services
-from celeriac.settings import Settings
+from celeriac.http import lambda_handler
+from celeriac.http.app import create_app
+from celeriac.http.tenants import tenant_of
+from celeriac.operations.maintenance import repair
+from celeriac.settings import TENANT, Settings
+from celeriac.storage.services import services
 from tests.integration.api.conftest import Api, problem
 from tests.integration.api.throwaway import CATALOGUE
 
@@ -42,8 +46,6 @@ def call(tenant: str) -> Iterator[Invoke]:
     """Call the Lambda with an event as API Gateway writes it, over an app with these settings."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    # Mangum takes the thread's loop when it is made.
-    from api.handler import handler
 
     def invoke(settings: Settings, event: str, **claims: str | None) -> dict[str, Any]:
         document = json.loads((EVENTS / f"{event}.json").read_text("utf-8"))
@@ -51,11 +53,9 @@ def call(tenant: str) -> Iterator[Invoke]:
         found |= {CLAIM: tenant, **claims}
         for name in [name for name, value in found.items() if value is None]:
             del found[name]
-        app = create_app(settings=settings, catalogue=CATALOGUE)
-        # The real handler's options.
-        text = handler.config["text_mime_types"]
-        own = Mangum(app, lifespan=handler.lifespan, text_mime_types=text)
-        return own(document, None)  # type: ignore[arg-type]
+        handler = lambda_handler(create_app(settings=settings, catalogue=CATALOGUE))
+        answer: dict[str, Any] = handler(document, None)
+        return answer
 
     yield invoke
     loop.run_until_complete(loop.shutdown_default_executor())
@@ -117,14 +117,45 @@ def test_a_token_without_the_scope_is_told_which(
     assert "token" in found["detail"]
 
 
-@pytest.mark.parametrize("name", [None, "", "Acme Inc.", "a/b", "acme#1"])
+@pytest.mark.parametrize("name", [None, "", " "])
 def test_a_token_without_a_tenant_is_told_the_claim(
     configured: Settings, call: Invoke, name: str | None
 ) -> None:
-    """403 names the claim that is missing, or what is wrong with it; no tenant is made up."""
+    """403 names the claim that is missing or empty; no tenant is made up."""
     answer = call(configured, "submit-token", **{CLAIM: name})
 
     assert repr(CLAIM) in document(answer, 403, "token-without-tenant")["detail"]
+
+
+@pytest.mark.parametrize(
+    "claim", ["Acme Inc.", "a/b", "acme#1", "auth0|5f7C8eC7C33c6c004bbafe82", "0oa1GHJkl@Clients"]
+)
+def test_any_claim_names_a_tenant_of_its_own(
+    configured: Settings, call: Invoke, claim: str
+) -> None:
+    """What can't be part of a name in AWS is replaced, and the task is that tenant's."""
+    answer = call(configured, "submit-token", **{CLAIM: claim})
+
+    record = services().records.get(json.loads(answer["body"])["task_id"])
+    assert record is not None
+    assert record.tenant == tenant_of(claim)
+
+
+@given(st.text(min_size=1).filter(str.strip), st.text(min_size=1).filter(str.strip))
+@example("Acme", "acme")
+@example("a/b", "a#b")
+@example("Acme", tenant_of("Acme"))
+def test_two_claims_never_name_one_tenant(claim: str, other: str) -> None:
+    """Whatever they look like; each names one that keys and records can hold."""
+    for each in (claim, other):
+        assert re.fullmatch(TENANT, tenant_of(each))
+    assert (tenant_of(claim) == tenant_of(other)) == (claim == other)
+
+
+@pytest.mark.parametrize("claim", ["acme", "3n4b5urk1ft4fl3mg5e62d9ado", "a" * 63])
+def test_a_claim_that_can_be_a_tenant_is_that_tenant(claim: str) -> None:
+    """As Cognito's client ids and Entra's GUIDs are."""
+    assert tenant_of(claim) == claim
 
 
 def test_claims_count_only_where_the_deployment_takes_tokens(aws: Settings, call: Invoke) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -59,3 +60,29 @@ def test_odd_bytes_in_a_path_are_a_404(url: str, api: Api) -> None:
         assert answer.status == 404
         assert answer.headers["content-type"] == "application/problem+json"
         connection.close()
+
+
+@pytest.mark.parametrize(
+    ("authorized", "announced", "status"),
+    [(True, True, 413), (True, False, 413), (False, True, 413), (False, False, 401)],
+)
+def test_a_client_that_still_sends_gets_its_answer(
+    url: str, api: Api, authorized: bool, announced: bool, status: int
+) -> None:
+    """A refused body is read before the answer: no reset takes the answer away."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    piece = b"x" * 2**16
+    pieces = 16 * 16
+    head = "POST /tasks/keep HTTP/1.1\r\nHost: api\r\nContent-Type: application/json\r\n"
+    if authorized:
+        head += f"Authorization: Bearer {api.key}\r\n"
+    length = f"Content-Length: {len(piece) * pieces}"
+    head += f"{length if announced else 'Transfer-Encoding: chunked'}\r\n\r\n"
+    chunk = piece if announced else f"{len(piece):x}\r\n".encode() + piece + b"\r\n"
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(head.encode())
+        for _ in range(pieces):
+            connection.sendall(chunk)
+        if not announced:
+            connection.sendall(b"0\r\n\r\n")
+        assert connection.recv(2**16).startswith(f"HTTP/1.1 {status} ".encode())

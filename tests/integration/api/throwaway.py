@@ -6,7 +6,16 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from tasks.contract import Artifact, BaseModel, Catalogue, Field, Queue, Retry, TaskContext, task
+from celeriac.contract import (
+    Artifact,
+    BaseModel,
+    Catalogue,
+    Field,
+    Retry,
+    TaskContext,
+    task,
+)
+from tasks.queues import DEFAULT, EMAIL
 
 
 class Greet(BaseModel):
@@ -26,7 +35,7 @@ class Greeting(BaseModel):
 
 
 @task(
-    queue=Queue.EMAIL,
+    queue=EMAIL,
     time_limit=timedelta(seconds=30),
     retry=Retry(attempts=4),
     aliases=("hello",),
@@ -51,7 +60,7 @@ class Made(BaseModel):
     artifacts: list[Artifact]
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=1))
+@task(queue=DEFAULT, time_limit=timedelta(minutes=1))
 def keep(payload: Anything, context: TaskContext) -> Made:
     """Keep any JSON as a file."""
     return Made(artifacts=[])

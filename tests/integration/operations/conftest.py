@@ -11,13 +11,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from celeriac import services, states
-from celeriac.app import CeleriacApp, make_app
+from celeriac import states
+from celeriac.app.factory import CeleriacApp, make_app
+from celeriac.local import environment
+from celeriac.local.aws import AwsServer
+from celeriac.local.provision import provision
 from celeriac.records import TaskRecord
 from celeriac.settings import settings
-from local import environment
-from local.aws import AwsServer
-from local.provision import provision
+from celeriac.storage import services
 from tests.integration.operations.throwaway import CATALOGUE
 from tests.integration.processes import wait_for
 
@@ -76,7 +77,7 @@ def aws(server: AwsServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsServe
 
 @pytest.fixture
 def app(aws: AwsServer) -> CeleriacApp:
-    """The app as whoever submits has it."""
+    """The app as a caller that submits has it."""
     return make_app(settings(), CATALOGUE)
 
 

@@ -1,4 +1,4 @@
-"""Delays that are too long for SQS: EventBridge schedules, fired here by ``local.schedules``."""
+"""Delays too long for SQS: EventBridge schedules, fired here by ``celeriac.local.schedules``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from celeriac import states
-from celeriac.app import CeleriacApp
-from celeriac.services import services
+from celeriac.app.factory import CeleriacApp
+from celeriac.local.schedules import Schedules
 from celeriac.settings import settings
-from local.schedules import Schedules
-from tasks.contract import Queue
+from celeriac.storage.services import services
+from tasks.queues import DEFAULT
 from tests.integration.operations.conftest import StartWorker, wait_for_end
 from tests.integration.processes import wait_for
 
@@ -84,7 +84,7 @@ def test_a_delay_too_long_for_sqs_runs_once_when_it_is_due(
     payload = {"path": str(tmp_path / "notes")}
     sent = app.send_task("note", (payload,), countdown=16 * 60)
 
-    url = settings().queue_url(Queue.DEFAULT)
+    url = settings().queue_url(DEFAULT)
     assert messages(url) == 0
     assert names() == [f"{sent.id}-1"]
     assert schedules.fire_due() == []
@@ -140,11 +140,11 @@ def test_what_cannot_be_sent_becomes_a_dead_letter(schedules: Schedules, said: l
 
     url = settings().queue_url_prefix + "schedules-dead-letter"
     assert messages(url) == 1
-    assert said == ["The schedule lost sends to a queue that is not there."]
+    assert said == ["The schedule lost sends to a queue that does not exist."]
 
 
 def test_due_schedules_are_fired_while_the_stack_runs(app: CeleriacApp, said: list[str]) -> None:
-    """Whoever enters them need not ask: the thread sends what is due within a second or two."""
+    """Their caller need not ask: the thread sends what is due within a second or two."""
     make("due", ActionAfterCompletion="DELETE")
 
     with Schedules(services(), said.append):

@@ -13,15 +13,16 @@ import httpx
 import pytest
 from celery import chord
 
-from api.app import create_app
-from celeriac import dead_letters, queues, states
-from celeriac.app import CeleriacApp
-from celeriac.dead_letters import Fate
-from celeriac.keys import Scope
+from celeriac import states
+from celeriac.app.factory import CeleriacApp
+from celeriac.http.app import create_app
+from celeriac.operations import dead_letters, queues
+from celeriac.operations.dead_letters import Fate
 from celeriac.records import Failure
-from celeriac.services import services
 from celeriac.settings import settings
-from tasks.contract import Queue
+from celeriac.storage.keys import Scope
+from celeriac.storage.services import services
+from tasks.queues import DEFAULT
 from tests.integration.operations.conftest import StartWorker, record_of, wait_for_end
 from tests.integration.operations.throwaway import CATALOGUE, note
 from tests.integration.processes import wait_for
@@ -54,19 +55,19 @@ class Client:
 
 
 def dead_letters_of(app: CeleriacApp) -> list[dead_letters.DeadLetter]:
-    return dead_letters.look(Queue.DEFAULT, CATALOGUE)
+    return dead_letters.look(DEFAULT, app=app)
 
 
 def redrive(app: CeleriacApp) -> dead_letters.Redriven:
-    return dead_letters.redrive(Queue.DEFAULT, app=app, types=CATALOGUE)
+    return dead_letters.redrive(DEFAULT, app=app)
 
 
 def bury(task_id: str, *, failure: Failure | None = None) -> None:
     """Move the only message of the queue to its dead-letter queue, as SQS or a worker would."""
     sqs = services().sqs
-    url = settings().queue_url(Queue.DEFAULT)
+    url = settings().queue_url(DEFAULT)
     [message] = sqs.receive_message(QueueUrl=url)["Messages"]
-    dead_letter_url = settings().dead_letter_url(Queue.DEFAULT)
+    dead_letter_url = settings().dead_letter_url(DEFAULT)
     sqs.send_message(QueueUrl=dead_letter_url, MessageBody=message["Body"])
     sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     if failure is not None:
@@ -83,7 +84,7 @@ def waiting_bodies(url: str) -> list[str]:
 def test_a_dead_letter_is_shown_redriven_and_run(
     app: CeleriacApp, start_worker: StartWorker, tmp_path: Path
 ) -> None:
-    """A task that no worker knew runs to SUCCESS once one does, as a new task beside the old."""
+    """A task that no worker knew runs to SUCCESS once one does, as a new task."""
     old_worker = start_worker(unknown=("note",))
     notes = tmp_path / "notes"
     old = app.send_task("note", ({"path": str(notes)},))
@@ -126,12 +127,10 @@ def test_redriving_twice_starts_one_task(app: CeleriacApp) -> None:
     """A redrive that crashed before it deleted the dead letter leads to the same new task."""
     old = app.send_task("note", ({"path": ""},))
     bury(old.id, failure=Failure(type="worker-lost", message="3 workers were lost"))
-    [body] = waiting_bodies(settings().dead_letter_url(Queue.DEFAULT))
+    [body] = waiting_bodies(settings().dead_letter_url(DEFAULT))
     first = redrive(app).new_tasks[old.id]
 
-    services().sqs.send_message(
-        QueueUrl=settings().dead_letter_url(Queue.DEFAULT), MessageBody=body
-    )
+    services().sqs.send_message(QueueUrl=settings().dead_letter_url(DEFAULT), MessageBody=body)
 
     assert redrive(app).new_tasks == {old.id: first}
     assert record_of(first).retry_of == old.id
@@ -165,7 +164,7 @@ def test_what_has_ended_is_not_run_again(app: CeleriacApp, state: str) -> None:
 
     assert (done.removed, done.new_tasks, done.sent_again) == (1, {}, [])
     assert dead_letters_of(app) == []
-    assert waiting_bodies(settings().queue_url(Queue.DEFAULT)) == []
+    assert waiting_bodies(settings().queue_url(DEFAULT)) == []
 
 
 def test_a_dead_letter_whose_record_expired_runs_from_its_message(
@@ -188,7 +187,7 @@ def test_a_dead_letter_whose_record_expired_runs_from_its_message(
 
 def test_what_still_cannot_run_stays_and_is_named(app: CeleriacApp) -> None:
     """Undecodable, of a newer version, of an unknown type, invalid: each says what is wrong."""
-    url = settings().dead_letter_url(Queue.DEFAULT)
+    url = settings().dead_letter_url(DEFAULT)
     invalid = app.send_task("note", ({"path": 7},))
     bury(invalid.id, failure=Failure(type="invalid-payload", message="not valid"))
     unknown = app.send_task("nobody-knows", ({},))
@@ -197,7 +196,7 @@ def test_what_still_cannot_run_stays_and_is_named(app: CeleriacApp) -> None:
     bury(newer.id, failure=Failure(type="unknown-version", message="newer"))
     bodies = [json.loads(body) for body in waiting_bodies(url)]
     [envelope] = [body for body in bodies if body["headers"]["id"] == newer.id]
-    envelope["headers"]["celeriac"]["v"] = 2
+    envelope["headers"]["celeriac"]["v"] = 3
     services().sqs.purge_queue(QueueUrl=url)
     for body in [*(each for each in bodies if each is not envelope), envelope]:
         services().sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body))
@@ -209,7 +208,7 @@ def test_what_still_cannot_run_stays_and_is_named(app: CeleriacApp) -> None:
     obstacles = {letter.task_id: letter.obstacle or "" for letter in done.stay}
     assert "path" in obstacles[invalid.id]
     assert "'nobody-knows'" in obstacles[unknown.id]
-    assert "version 2" in obstacles[newer.id]
+    assert "version 3" in obstacles[newer.id]
     assert "can't be decoded" in obstacles[None]
     assert len(dead_letters_of(app)) == 4, "they are visible again at once"
 
@@ -265,7 +264,7 @@ def test_a_purge_ends_what_waits_and_leaves_what_runs(
     assert answer["removed"] == len(waiting)
     assert {record_of(each).state for each in waiting} == {states.REVOKED}
     assert record_of(delayed.id).state == states.PENDING
-    [found] = queues.status([Queue.DEFAULT])
+    [found] = queues.status([DEFAULT])
     assert (found.waiting, found.in_flight, found.delayed) == (0, 2, 1)
     door.touch()
     assert {wait_for_end(each.id).state for each in running} == {states.SUCCESS}
@@ -273,12 +272,12 @@ def test_a_purge_ends_what_waits_and_leaves_what_runs(
 
 
 def test_a_purge_tells_the_chord(app: CeleriacApp, start_worker: StartWorker) -> None:
-    """A chord whose member was purged fails, rather than waiting for it for ever."""
+    """A chord whose member was purged fails, and does not wait for it forever."""
     task = app.tasks["note"]
     body = task.s({"path": ""})
     result = chord([task.s({"path": ""}), task.s({"path": ""})])(body)
 
-    done = queues.purge(Queue.DEFAULT, app=app)
+    done = queues.purge(DEFAULT, app=app)
 
     assert len(done.revoked) == 2
     assert record_of(result.id).state == states.FAILURE
@@ -289,7 +288,7 @@ def test_a_purge_of_dead_letters_leaves_the_queue(app: CeleriacApp) -> None:
     dead = app.send_task("note", ({"path": ""},))
     bury(dead.id, failure=Failure(type="worker-lost", message="lost"))
     services().sqs.send_message(
-        QueueUrl=settings().dead_letter_url(Queue.DEFAULT), MessageBody="not JSON"
+        QueueUrl=settings().dead_letter_url(DEFAULT), MessageBody="not JSON"
     )
     waiting = app.send_task("note", ({"path": ""},))
 
@@ -301,11 +300,11 @@ def test_a_purge_of_dead_letters_leaves_the_queue(app: CeleriacApp) -> None:
 
 
 def test_a_purge_without_time_says_that_it_is_not_finished(app: CeleriacApp) -> None:
-    """Whoever waits for an answer gets one in time, and is told to ask again."""
+    """A caller that waits for an answer gets one in time, and is told to ask again."""
     app.send_task("note", ({"path": ""},))
 
-    assert not queues.purge(Queue.DEFAULT, within=-note.time_limit, app=app).finished
-    assert queues.purge(Queue.DEFAULT, within=note.time_limit, app=app).finished
+    assert not queues.purge(DEFAULT, within=-note.time_limit, app=app).finished
+    assert queues.purge(DEFAULT, within=note.time_limit, app=app).finished
 
 
 def test_the_age_of_the_oldest_message_is_cloudwatchs(app: CeleriacApp) -> None:

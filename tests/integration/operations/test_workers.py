@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from celeriac import states
-from celeriac.app import CeleriacApp
-from celeriac.services import services
+from celeriac.app.factory import CeleriacApp
+from celeriac.storage.services import services
 from tests.integration.operations.conftest import (
     ROOT,
     StartWorker,
@@ -72,24 +72,24 @@ def test_a_worker_says_what_it_is_and_is_at(
         60,
     )
 
-    [listed] = ask("worker", "list")
+    [listed] = ask("workers", "list")
     assert listed["pid"] == worker.process.pid
     assert listed["queues"] == ["default"]
     assert listed["concurrency"] == 2
     assert not listed["stopping"]
-    [running] = ask("worker", "active")
+    [running] = ask("workers", "active")
     assert (running["task_id"], running["type"]) == (staying.id, "stay")
     assert running["worker"] == listed["id"]
-    [stats] = ask("worker", "stats")
+    [stats] = ask("workers", "stats")
     assert (stats["processed"], stats["failed"]) == (2, 1)
-    assert ask("worker", "reserved") == []
-    assert ask("worker", "registered") == {
+    assert ask("workers", "reserved") == []
+    assert ask("workers", "registered") == {
         name: [listed["id"]] for name in ("fail", "note", "stay")
     }
 
     for command in ("list", "active", "stats", "registered"):
-        assert len(run("worker", command).splitlines()) > 1, command
-    assert staying.id in run("worker", "active")
+        assert len(run("workers", command).splitlines()) > 1, command
+    assert staying.id in run("workers", "active")
     assert staying.id in celery("inspect", "active")
     assert "1 node online" in celery("inspect", "ping")
 
@@ -97,8 +97,8 @@ def test_a_worker_says_what_it_is_and_is_at(
     assert wait_for_end(staying.id).state == states.SUCCESS
     assert record_of(failing.id).state == states.FAILURE
     assert worker.stop() == 0
-    assert ask("worker", "list") == []
-    assert "No worker has been heard of" in run("worker", "list")
+    assert ask("workers", "list") == []
+    assert "No worker was seen" in run("workers", "list")
 
 
 def test_a_worker_that_hands_its_tasks_back_takes_leave_too(

@@ -11,7 +11,15 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from tasks.contract import BaseModel, Catalogue, Queue, Retry, TaskContext, task
+from celeriac.contract import (
+    BaseModel,
+    Catalogue,
+    Retry,
+    TaskContext,
+    catalogue,
+    task,
+)
+from tasks.queues import DEFAULT
 
 
 class Note(BaseModel):
@@ -27,7 +35,7 @@ class Noted(BaseModel):
     line: str
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=1), retry=Retry(attempts=1))
+@task(queue=DEFAULT, time_limit=timedelta(minutes=1), retry=Retry(attempts=1))
 def note(payload: Note, context: TaskContext) -> Noted:
     """Write a line into a file."""
     with Path(payload.path).open("a") as file:
@@ -35,7 +43,7 @@ def note(payload: Note, context: TaskContext) -> Noted:
     return Noted(line=payload.line)
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=1), retry=Retry(attempts=1))
+@task(queue=DEFAULT, time_limit=timedelta(minutes=30), retry=Retry(attempts=1))
 def stay(payload: Note, context: TaskContext) -> Noted:
     """Run until a file exists."""
     while not Path(payload.path).exists():
@@ -43,36 +51,32 @@ def stay(payload: Note, context: TaskContext) -> Noted:
     return Noted(line=payload.line)
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=1), retry=Retry(attempts=1))
+@task(queue=DEFAULT, time_limit=timedelta(minutes=1), retry=Retry(attempts=1))
 def fail(payload: Note, context: TaskContext) -> Noted:
     """Fail."""
     raise RuntimeError(payload.line)
 
 
 TYPES = [note, stay, fail]
-CATALOGUE = Catalogue(TYPES)
+CATALOGUE = Catalogue(TYPES, catalogue().queues)
 
 
 def main(unknown: list[str]) -> None:
     """Run a worker of two processes on the default queue."""
     from celery.utils.nodenames import default_nodename
 
-    from celeriac.app import make_app
-    from celeriac.logs import configure
+    from celeriac.app.factory import make_app
+    from celeriac.app.logs import configure
     from celeriac.settings import settings
-    from worker.equipment import equip
 
     configure(settings().log_level)
-    known = Catalogue([each for each in TYPES if each.name not in unknown])
-    worker = equip(make_app(settings(), known)).Worker(
+    known = Catalogue([each for each in TYPES if each.name not in unknown], catalogue().queues)
+    worker = make_app(settings(), known).Worker(
         hostname=default_nodename("worker"),
         pool_cls="prefork",
         concurrency=2,
-        queues=[Queue.DEFAULT.queue_name],
+        queues=[DEFAULT.name],
         loglevel="INFO",
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
         quiet=True,
     )
     worker.start()

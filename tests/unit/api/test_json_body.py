@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.json_body import DEEPEST, MalformedJsonError, loads
+from celeriac.http.json_body import DEEPEST, MalformedJsonError, loads
 
 JSON = st.recursive(
     st.none()

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from api.problems import Problem, ProblemType
-from api.views import summarize, view, with_links
 from celeriac import states
+from celeriac.http.answers import shown
+from celeriac.http.problems import Problem, ProblemType
+from celeriac.http.views import summarize, view
 from celeriac.records import Failure, Progress, TaskRecord
 
 ARTIFACT = {
@@ -85,7 +86,7 @@ def test_artifacts_get_a_link_wherever_they_are() -> None:
     """
     other = {"name": "x", "key": "y"}
     richer = ARTIFACT | {"operation": "thumbnail"}
-    linked = with_links(
+    linked = shown(
         {"artifacts": [ARTIFACT], "best": {"of": ARTIFACT}, "richer": richer, "other": other}
     )
     url = "/files/tasks/1/1/%D0%96%201.png"
@@ -93,7 +94,7 @@ def test_artifacts_get_a_link_wherever_they_are() -> None:
     assert linked["best"]["of"]["url"] == url
     assert linked["richer"]["url"] == url
     assert linked["other"] == other
-    assert view(record(), None).result is None
+    assert view(record(), None)["result"] is None
 
 
 def test_a_problem_never_grows_with_what_the_caller_sent() -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from celeriac import clock, identifiers
-from celeriac.context import RunningContext
-from celeriac.records import Claimed, TaskRecord
-from celeriac.services import services
+from celeriac import clock
+from celeriac.app.context import RunningContext
+from celeriac.contract import Artifact, Cancelled, PermanentError, TaskContext
+from celeriac.records import Claimed, TaskRecord, identifiers
 from celeriac.settings import Settings
-from tasks.contract import Artifact, Cancelled, PermanentError, TaskContext
-from tasks.contract.testing import FakeContext
+from celeriac.storage.services import services
+from celeriac.testing.context import FakeContext
 
 LIMIT = timedelta(minutes=5)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.contract import Retry, RetryLater
+from celeriac.contract import RateLimited, Retry, RetryLater
 
 delays = st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=30))
 
@@ -63,8 +63,13 @@ def test_delays_are_spread() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"attempts": 0}, "counts the first try too: give 1 or more"),
-        ({"attempts": -1}, "counts the first try too: give 1 or more"),
+        ({"attempts": 0}, "counts the first attempt too: give 1 or more"),
+        ({"attempts": -1}, "counts the first attempt too: give 1 or more"),
+        ({"attempts": True}, r"attempts=True\) counts the first attempt too"),
+        ({"attempts": 2.5}, r"attempts=2.5\) counts the first attempt too"),
+        ({"attempts": "3"}, r"attempts='3'\) counts the first attempt too"),
+        ({"first_delay": 5}, r"first_delay=5\) is not a timedelta: write first_delay=timedelta"),
+        ({"max_delay": None}, r"max_delay=None\) is not a timedelta"),
         ({"first_delay": timedelta(seconds=-1)}, "0 <= first_delay <= max_delay"),
         (
             {"first_delay": timedelta(seconds=2), "max_delay": timedelta(seconds=1)},
@@ -74,7 +79,7 @@ def test_delays_are_spread() -> None:
 )
 def test_a_policy_that_makes_no_sense_is_refused(options: dict[str, object], message: str) -> None:
     """A wrong policy fails at import, saying what would be right."""
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         Retry(**options)  # type: ignore[arg-type]
 
 
@@ -82,6 +87,13 @@ def test_a_task_cannot_ask_for_the_past() -> None:
     """``RetryLater`` takes no negative delay."""
     with pytest.raises(ValueError, match="can't be negative"):
         RetryLater(after=timedelta(seconds=-1))
+
+
+@pytest.mark.parametrize("kind", [RetryLater, RateLimited])
+def test_a_delay_in_seconds_is_refused_by_name(kind: type[RetryLater]) -> None:
+    """A number has no unit; what to write stands in the task's failure."""
+    with pytest.raises(TypeError, match=rf"{kind.__name__}\(after=30\) is not a timedelta"):
+        kind(30)  # type: ignore[arg-type]
 
 
 def test_retry_later_says_why() -> None:

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 import pytest
 from celery.worker import state
 
-from celeriac.app import CeleriacApp, make_app
+from celeriac.app.factory import Celeriac, make_app
+from celeriac.contract import Catalogue, catalogue
 from celeriac.settings import Settings
-from tasks.contract import Catalogue
 from tests.unit.delivery.main_process import Main, Room
 from tests.unit.delivery.single_worker import SingleWorker
 
 
 @pytest.fixture
-def app(aws: Settings) -> Iterator[CeleriacApp]:
-    app = make_app(aws, Catalogue([]))
+def app(aws: Settings) -> Iterator[Celeriac]:
+    app = make_app(aws, Catalogue([], catalogue().queues))
 
     @app.task(name="double", shared=False)
     def double(number: int) -> int:
@@ -40,14 +40,14 @@ def app(aws: Settings) -> Iterator[CeleriacApp]:
 
 
 @pytest.fixture
-def worker(app: CeleriacApp) -> Iterator[SingleWorker]:
+def worker(app: Celeriac) -> Iterator[SingleWorker]:
     worker = SingleWorker(app)
     yield worker
     worker.empty()
 
 
 @pytest.fixture
-def main(app: CeleriacApp, worker: SingleWorker) -> Iterator[Main]:
+def main(app: Celeriac, worker: SingleWorker) -> Iterator[Main]:
     main = Main(app, worker, Room(num_processes=2))
     yield main
     main.claims.writers.finish()

@@ -14,14 +14,14 @@ from botocore.exceptions import EndpointConnectionError
 from celery.app.trace import trace_task_ret
 from celery.worker import state
 
-from celeriac.app import CeleriacApp
+from celeriac.app.factory import Celeriac
 from celeriac.records import TaskRecord
-from celeriac.services import services
+from celeriac.storage.services import services
+from celeriac.worker import child
+from celeriac.worker.claims import Claims
+from celeriac.worker.request import RecordedRequest
+from celeriac.worker.writers import Writers
 from tests.unit.delivery.single_worker import SingleWorker
-from worker import execution
-from worker.claims import Claims
-from worker.request import RecordedRequest
-from worker.writers import Writers
 
 
 class Loop:
@@ -41,7 +41,7 @@ class Loop:
         self._later.append(callback)
 
     def turn(self) -> None:
-        """Call back whatever has something to read, and what was put off."""
+        """Call back whatever has something to read, and all that was postponed."""
         later, self._later = self._later, []
         for callback in (*self._readers.values(), *later):
             callback()
@@ -66,7 +66,7 @@ class Room:
 class Main:
     """A worker's main process: requests it has given to its pool are in ``ran``."""
 
-    app: CeleriacApp
+    app: Celeriac
     worker: SingleWorker
     room: Room
     loop: Loop = field(default_factory=Loop)
@@ -104,7 +104,7 @@ class ImmediatePool:
 
     def apply_async(self, function: Callable[..., Any], args: Any, **_: Any) -> ImmediatePool:
         trace, name, task_id, request, *rest = args
-        assert function is execution.run
+        assert function is child.run
         assert trace is not None
         self.reported = function(trace_task_ret, name, task_id, dict(request), *rest)
         return self

@@ -14,11 +14,12 @@ from celery.app.trace import trace_task_ret
 from celery.exceptions import TaskRevokedError
 from kombu.transport.virtual import Message
 
-from celeriac.app import CeleriacApp
-from celeriac.services import services
+from celeriac.app.factory import Celeriac
+from celeriac.contract import Queue
+from celeriac.storage.services import services
 from celeriac.transport import Channel
-from tasks.contract import Queue
-from worker.request import RecordedRequest
+from celeriac.worker.request import RecordedRequest
+from tasks.queues import DEFAULT
 
 
 class SingleWorker:
@@ -27,12 +28,18 @@ class SingleWorker:
     The channel and the requests are a worker's own. ``outcomes`` are what the pool would report.
     """
 
-    def __init__(self, app: CeleriacApp, queue: Queue = Queue.DEFAULT) -> None:
+    def __init__(self, app: Celeriac, queue: Queue = DEFAULT) -> None:
         self.app = app
         self.queue = queue
         self.url = services().settings.queue_url(queue)
         self.channel: Channel = app.connection_for_read().channel()
         self._handles: list[str] = []
+
+    def take(self) -> RecordedRequest:
+        """Take the one message that must be visible."""
+        request = self.receive()
+        assert request is not None
+        return request
 
     def receive(self) -> RecordedRequest | None:
         """Take one message, if one is visible."""
@@ -46,7 +53,7 @@ class SingleWorker:
             return None
         raw: Any = messages["Messages"][0]
         self._handles.append(raw["ReceiptHandle"])
-        payload = self.channel._message_to_python(raw, self.queue.queue_name, self.url)
+        payload = self.channel._message_to_python(raw, self.queue.name, self.url)
         message: Message = self.channel.message_to_python(payload)
         self.channel.qos.append(message, message.delivery_tag)
         return RecordedRequest(
@@ -102,7 +109,7 @@ class SingleWorker:
             request.acknowledge()
 
     def show_all(self) -> None:
-        """Make visible what the worker has let go of, as the end of its visibility would."""
+        """Make the returned messages visible, as the end of their visibility would."""
         for handle in self._handles:
             if self.channel.held.get(handle) is None:
                 with suppress(ClientError):
@@ -116,7 +123,7 @@ class SingleWorker:
         return self._count("ApproximateNumberOfMessages")
 
     def hidden(self) -> int:
-        """How many messages are received and neither deleted nor given back."""
+        """How many messages are received and neither deleted nor returned."""
         return self._count("ApproximateNumberOfMessagesNotVisible")
 
     def _count(self, attribute: Any) -> int:

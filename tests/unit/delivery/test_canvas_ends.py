@@ -1,4 +1,4 @@
-"""Nobody waits for ever: whatever ends a task, those that wait for it hear of it."""
+"""Nobody waits forever: whatever ends a task, its waiters are told."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from celery.canvas import Signature
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.result import AsyncResult
 
-from celeriac import states, submission
-from celeriac.app import CeleriacApp
-from celeriac.backend import RecordBackend
-from celeriac.services import services
-from tasks.contract import Cancelled
-from tests.unit.delivery.single_worker import SingleWorker
-from tests.unit.delivery.test_outages_at_the_end import (
+from celeriac import states
+from celeriac.app.backend import RecordBackend
+from celeriac.app.factory import Celeriac
+from celeriac.contract import Cancelled
+from celeriac.operations import submission
+from celeriac.storage.services import services
+from celeriac.worker.consumer import Consumer
+from tests.unit.delivery.outages import (
     is_join,
     is_send,
     refused,
     state_of,
 )
-from worker.consumer import Consumer
+from tests.unit.delivery.single_worker import SingleWorker
 
 
 @pytest.fixture
-def signatures(app: CeleriacApp) -> dict[str, Signature]:
+def signatures(app: Celeriac) -> dict[str, Signature]:
     @app.task(name="cancelled", shared=False)
     def cancelled(*_: object) -> None:
         raise Cancelled
@@ -42,16 +43,15 @@ def step_of(result: AsyncResult[Any]) -> str:
     return str(step.id)
 
 
-def bury(app: CeleriacApp, worker: SingleWorker) -> None:
+def bury(app: Celeriac, worker: SingleWorker) -> None:
     """Take one message as the worker's consumer takes one whose type it doesn't know."""
     consumer = object.__new__(Consumer)
     consumer.app = app
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     consumer.on_unknown_task(None, request.message, KeyError(request.name))
 
 
-def unknown_member(app: CeleriacApp, body: Signature) -> AsyncResult[Any]:
+def unknown_member(app: Celeriac, body: Signature) -> AsyncResult[Any]:
     @app.task(name="not-known-here", shared=False)
     def not_known_here() -> None:
         """Registered, so that the test's own worker can receive it."""
@@ -60,7 +60,7 @@ def unknown_member(app: CeleriacApp, body: Signature) -> AsyncResult[Any]:
 
 
 def test_a_member_of_unknown_type_fails_its_chord(
-    app: CeleriacApp, worker: SingleWorker, signatures: dict[str, Signature]
+    app: Celeriac, worker: SingleWorker, signatures: dict[str, Signature]
 ) -> None:
     """Its message goes to the dead-letter queue, and the body isn't left waiting for it."""
     body = unknown_member(app, signatures["total"])
@@ -73,7 +73,7 @@ def test_a_member_of_unknown_type_fails_its_chord(
 
 @pytest.mark.parametrize("what", [is_join, lambda operation, _: operation == "GetItem"])
 def test_a_dead_letter_waits_until_its_chord_has_been_told(
-    app: CeleriacApp, worker: SingleWorker, signatures: dict[str, Signature], what: Any
+    app: Celeriac, worker: SingleWorker, signatures: dict[str, Signature], what: Any
 ) -> None:
     """AWS is out of reach when a member of unknown type is to be buried: it comes back."""
     body = unknown_member(app, signatures["total"])
@@ -119,7 +119,7 @@ def test_a_step_that_was_cancelled_while_it_ran_ends_its_chain_and_chord(
 
 
 def test_a_step_that_is_revoked_before_it_is_sent_ends_what_comes_after_it(
-    app: CeleriacApp, worker: SingleWorker, signatures: dict[str, Signature]
+    app: Celeriac, worker: SingleWorker, signatures: dict[str, Signature]
 ) -> None:
     """The step before it runs; the one after it isn't waited for."""
     double = signatures["double"]
@@ -139,8 +139,7 @@ def test_a_chord_hears_of_a_chain_even_if_the_join_could_not_be_written(
     """The chain has ended, its last step with it, and DynamoDB is out of reach just then."""
     first = signatures["fail" if how == "failing" else "cancelled"]
     body = chord([chain(first, signatures["double"])], signatures["total"]).delay()
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     with refused(is_join):
         worker.run(request)
 
@@ -182,10 +181,9 @@ def strikes_once(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_time_limit_that_strikes_during_the_join_fails_no_chord(
     worker: SingleWorker, signatures: dict[str, Signature], strikes_once: list[str]
 ) -> None:
-    """It was the last member's, which had done well: its message comes back, and joins again."""
+    """It was the last member's, which had succeeded: its message comes back, and joins again."""
     body = chord([signatures["double"].clone((1,))], signatures["total"]).delay()
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     worker.run(request)
     assert (strikes_once, services().records.get(body.id)) == ([request.id], None)
 
@@ -200,8 +198,7 @@ def test_a_time_limit_that_strikes_during_a_later_join_fails_no_chord_either(
 ) -> None:
     """The member has ended, and only the chord is still to be told."""
     body = chord([signatures["double"].clone((1,))], signatures["total"]).delay()
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     with refused(is_join):
         worker.run(request)
     for _ in range(2):
@@ -213,7 +210,7 @@ def test_a_time_limit_that_strikes_during_a_later_join_fails_no_chord_either(
 
 
 def test_what_a_time_limit_ends_in_a_member_fails_its_chord(
-    app: CeleriacApp, worker: SingleWorker, signatures: dict[str, Signature]
+    app: Celeriac, worker: SingleWorker, signatures: dict[str, Signature]
 ) -> None:
     """The member's own time limit is its failure, and so the chord's."""
 
@@ -229,7 +226,7 @@ def test_what_a_time_limit_ends_in_a_member_fails_its_chord(
 
 
 def test_errbacks_of_a_chord_survive_that_they_could_not_be_sent(
-    app: CeleriacApp, worker: SingleWorker, signatures: dict[str, Signature]
+    app: Celeriac, worker: SingleWorker, signatures: dict[str, Signature]
 ) -> None:
     """Its body fails, SQS is out of reach just then, and the message comes back for them."""
     heard: list[str] = []
@@ -239,8 +236,7 @@ def test_errbacks_of_a_chord_survive_that_they_could_not_be_sent(
         heard.append(task_id)
 
     body = chord([signatures["fail"]], signatures["total"].on_error(hears.s())).delay()
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     with refused(is_send):
         worker.run(request)
 

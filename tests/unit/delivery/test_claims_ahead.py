@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from celery.signals import before_task_publish
 
 from celeriac import clock, states
-from celeriac.services import services
+from celeriac.app.call_options import NEVER_SENT
+from celeriac.storage.services import services
+from celeriac.worker import drain
+from celeriac.worker.keeper import Keeper
+from celeriac.worker.request import RecordedRequest
 from tests.unit.delivery.main_process import (
     ImmediatePool,
     Main,
@@ -17,9 +23,6 @@ from tests.unit.delivery.main_process import (
     unreachable,
 )
 from tests.unit.delivery.single_worker import SingleWorker
-from worker import drain
-from worker.keeper import keeper
-from worker.request import RecordedRequest
 
 
 def test_as_many_as_there_are_processes_are_claimed_before_one_is_free(main: Main) -> None:
@@ -62,7 +65,7 @@ def test_a_redelivered_message_is_claimed_by_its_process(main: Main) -> None:
     main.app.tasks["double"].delay(1)
     first = main.worker.receive()
     assert first is not None
-    main.worker.channel.give_back([first.tag])
+    main.worker.channel.return_now([first.tag])
     again = main.worker.receive()
     assert again is not None
 
@@ -90,7 +93,7 @@ def test_a_claim_that_fails_is_left_to_the_process(
 def test_what_could_not_be_claimed_ahead_can_be_given_back(
     main: Main, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    """It waits for a process like any other: held for ever, it would take up room for ever."""
+    """It waits for a process like any other: held forever, it would take up room forever."""
     with monkeypatch.context() as outage:
         if why == "can't be reached":
             outage.setattr(services().records, "claim", unreachable)
@@ -99,7 +102,7 @@ def test_what_could_not_be_claimed_ahead_can_be_given_back(
         [request] = main.receive()
         main.loop.turn_until(lambda: main.ran)
 
-    request.give_back()
+    request.return_now()
     main.loop.turn_until(lambda: main.worker.visible() == 1)
 
     assert len(main.worker.channel.held) == 0
@@ -111,7 +114,7 @@ def test_what_a_process_was_given_is_not_given_back(main: Main) -> None:
     main.loop.turn_until(lambda: main.ran)
     request.execute_using_pool(ImmediatePool())
 
-    request.give_back()
+    request.return_now()
 
     assert main.worker.visible() == 0
     assert main.worker.channel.held.get(request.tag) is not None
@@ -157,12 +160,22 @@ def test_what_is_cancelled_while_it_waits_for_a_process_does_not_begin(
 def test_nobody_else_can_say_that_a_message_is_claimed(
     main: Main, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A header of that name, as any sender may write one, is not believed."""
-    main.app.tasks["double"].apply_async((1,), headers={"claimed": {"state": "STARTED"}})
-    request = worker.receive()
-    assert request is not None
+    """A header of that name, as any sender may write one, is not believed. Nor is any other of
+    those that a worker notes, or that would hide a method of the request."""
 
-    assert "claimed" not in request.request_dict
+    def write(headers: dict[str, Any], **_: Any) -> None:
+        headers |= {name: {"state": "STARTED"} for name in NEVER_SENT}
+
+    before_task_publish.connect(write)
+    try:
+        result = main.app.tasks["double"].delay(1)
+    finally:
+        before_task_publish.disconnect(write)
+    request = worker.take()
+
+    assert NEVER_SENT & request.request_dict.keys() == set()
+    worker.run(request)
+    assert result.result == 2
 
 
 def test_what_is_given_back_is_claimable_before_it_is_visible(main: Main) -> None:
@@ -175,7 +188,7 @@ def test_what_is_given_back_is_claimable_before_it_is_visible(main: Main) -> Non
         seen.append((main.worker.visible(), record_of(request).lease_owner))
 
     with before(services().records, "release", look):
-        request.give_back()
+        request.return_now()
         main.loop.turn_until(lambda: main.worker.visible() == 1)
 
     assert seen == [(0, request.owner)]
@@ -188,7 +201,7 @@ def test_what_is_given_back_while_its_claim_is_under_way_is_claimable_too(main: 
     goes_on = threading.Event()
     with before(services().records, "claim", lambda: goes_on.wait(5)):
         [request] = main.receive()
-        request.give_back()
+        request.return_now()
         assert main.worker.visible() == 0
         goes_on.set()
         main.loop.turn_until(lambda: main.worker.visible() == 1)
@@ -203,7 +216,7 @@ def test_what_was_given_back_does_not_begin(main: Main) -> None:
     """The pool had it in line already."""
     [request] = main.receive()
     main.loop.turn_until(lambda: main.ran)
-    request.give_back()
+    request.return_now()
 
     with pytest.raises(Exception, match=request.id):
         main.run(request)
@@ -230,7 +243,8 @@ def test_a_drain_hands_back_what_is_claimed_ahead(
     """Visible and claimable at once, not after its lease."""
     requests = main.receive(3)
     main.loop.turn_until(lambda: len(main.ran) == 2)
-    monkeypatch.setattr(type(keeper), "channel", property(lambda _: main.worker.channel))
+    monkeypatch.setattr(Keeper, "channel", property(lambda _: main.worker.channel))
+    monkeypatch.setattr(Keeper, "settings", property(lambda _: services().settings))
 
     drain._drain()
 

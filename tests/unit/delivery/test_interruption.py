@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from celeriac import interruption
-from tasks.contract import Cancelled
+from celeriac.app import interruption
+from celeriac.contract import Cancelled
 
 
 def count_for_long() -> None:
@@ -36,7 +36,7 @@ def switching_often() -> Iterator[None]:
 
 @pytest.mark.parametrize("error", [Cancelled, SoftTimeLimitExceeded])
 def test_the_task_that_is_meant_is_interrupted_and_no_other(error: type[BaseException]) -> None:
-    """Each of the threads is at a task of its own."""
+    """Each of the threads runs a task of its own."""
     end = threading.Event()
     with ThreadPoolExecutor(2) as threads:
         other = threads.submit(interruption.run, "other", end.wait, 10)
@@ -94,17 +94,32 @@ def test_whatever_the_moment_nothing_is_raised_but_inside() -> None:
     assert not any(interruption.interrupt(name, Cancelled) for name in names.values())
 
 
-CHILD = """
-from celeriac import interruption
-from tasks.contract import Cancelled
-interruption.install()
-print("fetching the input", flush=True)
-input()
-for task in ("this", "next"):
-    try:
-        interruption.run(task, print, task, "ran")
-    except Cancelled:
-        print(task, "was cancelled")
+PARENT = """
+import os
+import resource
+import sys
+
+from celeriac.app import interruption
+from celeriac.contract import Cancelled
+
+child_is_ready, parent_has_asked = os.pipe(), os.pipe()
+pid = os.fork()
+if pid:
+    os.read(child_is_ready[0], 1)
+    # As on a full disk: nothing can be written to any file.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    interruption.ask(pid, sys.argv[1])
+    os.write(parent_has_asked[1], b"x")
+    os.waitpid(pid, 0)
+else:
+    interruption.install()
+    os.write(child_is_ready[1], b"x")
+    os.read(parent_has_asked[0], 1)
+    for task in ("this", "next"):
+        try:
+            interruption.run(task, print, task, "ran")
+        except Cancelled:
+            print(task, "was cancelled")
 """
 
 
@@ -120,14 +135,6 @@ def test_a_child_that_is_asked_before_its_task_begins_ends_it_there(
     asked: str, printed: list[str]
 ) -> None:
     """The signal comes once, and may come while the task's input is being fetched."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    assert child.stdout.readline() == "fetching the input\n"
-
-    interruption.ask(child.pid, asked)
-
-    output, _ = child.communicate("\n", timeout=30)
-    assert output.splitlines() == printed
+    command = [sys.executable, "-c", PARENT, asked]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert ran.stdout.splitlines() == printed

@@ -16,14 +16,14 @@ import pytest
 from celery.worker import state
 
 from celeriac import states
-from celeriac.app import CeleriacApp
+from celeriac.app.factory import Celeriac
 from celeriac.records import LeaseLostError
-from celeriac.services import services
+from celeriac.storage.services import services
+from celeriac.worker import drain
+from celeriac.worker.cancellation import Cancellations
+from celeriac.worker.keeper import Keeper
+from celeriac.worker.request import RecordedRequest
 from tests.unit.delivery.single_worker import SingleWorker
-from worker import drain
-from worker.cancellation import Cancellations
-from worker.keeper import Keeper
-from worker.request import RecordedRequest
 
 
 @pytest.fixture
@@ -35,10 +35,9 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def request_(app: CeleriacApp, worker: SingleWorker) -> Iterator[RecordedRequest]:
+def request_(app: Celeriac, worker: SingleWorker) -> Iterator[RecordedRequest]:
     app.tasks["double"].delay(1)
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     yield request
     state.reset_state()
 
@@ -91,22 +90,21 @@ def test_a_child_that_died_by_itself_does_not_keep_the_others_from_being_handed_
     gone.wait()
     claimed_long_ago(request_, gone.pid)
 
-    drain._hand_back(request_)
+    drain._release(request_)
 
 
 def test_the_drain_of_the_threads_pool_does_not_kill_the_worker_itself(
-    app: CeleriacApp, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch
+    app: Celeriac, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its tasks run in this very process: their leases are handed back first."""
     killed: list[int] = []
     monkeypatch.setattr(os, "kill", lambda pid, _signal: killed.append(pid))
     result = app.tasks["double"].delay(1)
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     services().records.claim(result.id, 1, request.owner, 2**42)
     request.on_accepted(os.getpid(), 0)
 
-    drain._hand_back(request)
+    drain._release(request)
 
     record = services().records.get(result.id)
     assert record is not None

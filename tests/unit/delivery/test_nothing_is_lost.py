@@ -17,13 +17,13 @@ from celery.exceptions import SoftTimeLimitExceeded
 from celery.worker import state
 
 from celeriac import clock, states
-from celeriac.app import CeleriacApp
+from celeriac.app.factory import Celeriac
 from celeriac.records import TaskRecord
-from celeriac.services import services
+from celeriac.storage.services import services
 from celeriac.topology import MAX_RECEIVES
+from celeriac.worker.request import RecordedRequest
+from tests.unit.delivery.outages import is_record_write, refused
 from tests.unit.delivery.single_worker import SingleWorker
-from tests.unit.delivery.test_outages_at_the_end import is_record_write, refused
-from worker.request import RecordedRequest
 
 #: A task that expires this soon can still be claimed before.
 SOON = timedelta(seconds=0.5)
@@ -33,14 +33,12 @@ SOON = timedelta(seconds=0.5)
 def leave_nothing(worker: SingleWorker) -> Iterator[None]:
     yield
     state.reset_state()
-    worker.channel.give_back(list(worker.channel.held.snapshot()))
+    worker.channel.return_now(list(worker.channel.held.snapshot()))
     worker.show_all()
 
 
 def received(worker: SingleWorker) -> RecordedRequest:
-    request = worker.receive()
-    assert request is not None
-    return request
+    return worker.take()
 
 
 def record_of(task_id: str) -> TaskRecord:
@@ -59,7 +57,7 @@ def as_told(error: BaseException) -> ExceptionInfo:
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
 def test_a_task_that_may_not_be_claimed_stays_in_its_queue(
-    app: CeleriacApp, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch, code: str
+    app: Celeriac, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     """A policy that is wrong for a minute doesn't empty the queue."""
     result = app.tasks["double"].delay(4)
@@ -77,7 +75,7 @@ def test_a_task_that_may_not_be_claimed_stays_in_its_queue(
 
 
 def test_a_time_limit_that_strikes_before_the_claim_is_made_loses_nothing(
-    app: CeleriacApp, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch
+    app: Celeriac, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DynamoDB was too slow; the task's own code had not begun."""
     result = app.tasks["double"].delay(4)
@@ -94,9 +92,7 @@ def test_a_time_limit_that_strikes_before_the_claim_is_made_loses_nothing(
     assert result.get(timeout=1) == 8
 
 
-def test_no_task_is_acknowledged_before_it_has_ended(
-    app: CeleriacApp, worker: SingleWorker
-) -> None:
+def test_no_task_is_acknowledged_before_it_has_ended(app: Celeriac, worker: SingleWorker) -> None:
     """Not even one whose author asked for that."""
 
     @app.task(name="early", shared=False, acks_late=False)
@@ -113,7 +109,7 @@ def test_no_task_is_acknowledged_before_it_has_ended(
 
 
 def test_a_chord_whose_member_died_before_it_told_it_goes_on(
-    app: CeleriacApp, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch
+    app: Celeriac, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The member's SUCCESS is written, and its process was killed while it joined the results."""
     body = chord([app.tasks["double"].s(1)], app.tasks["total"].s()).delay()
@@ -140,7 +136,7 @@ def test_a_chord_whose_member_died_before_it_told_it_goes_on(
 
 @pytest.mark.parametrize("lease_left", [timedelta(minutes=1), timedelta(milliseconds=-1)])
 def test_what_has_begun_in_time_does_not_expire(
-    app: CeleriacApp, worker: SingleWorker, lease_left: timedelta
+    app: Celeriac, worker: SingleWorker, lease_left: timedelta
 ) -> None:
     """Delivered again, it stays while another worker has it, and runs if that one is lost."""
     result = app.tasks["double"].apply_async((4,), expires=datetime.now(UTC) + SOON)
@@ -159,7 +155,7 @@ def test_what_has_begun_in_time_does_not_expire(
         assert result.get(timeout=1) == 8
 
 
-def test_what_nobody_has_begun_expires(app: CeleriacApp, worker: SingleWorker) -> None:
+def test_what_nobody_has_begun_expires(app: Celeriac, worker: SingleWorker) -> None:
     """It ends as revoked, and its message is gone."""
     result = app.tasks["double"].apply_async((4,), expires=datetime.now(UTC) + SOON)
     time.sleep(SOON.total_seconds())  # as above
@@ -171,7 +167,7 @@ def test_what_nobody_has_begun_expires(app: CeleriacApp, worker: SingleWorker) -
 
 
 def test_a_hard_limit_leaves_the_message_of_a_task_that_was_taken_over(
-    app: CeleriacApp, worker: SingleWorker
+    app: Celeriac, worker: SingleWorker
 ) -> None:
     """The worker was frozen, and its timer fires before it knows that another has the task now."""
     result = app.tasks["double"].delay(4)
@@ -190,7 +186,7 @@ def test_a_hard_limit_leaves_the_message_of_a_task_that_was_taken_over(
     assert record_of(result.id).lease_owner == other.owner
 
 
-def test_an_outage_of_an_hour_makes_no_dead_letter(app: CeleriacApp, worker: SingleWorker) -> None:
+def test_an_outage_of_an_hour_makes_no_dead_letter(app: Celeriac, worker: SingleWorker) -> None:
     """SQS counts receives: the longer its record can't be reached, the rarer a message comes."""
     result = app.tasks["double"].delay(4)
     hidden_for: list[int] = []
@@ -216,7 +212,7 @@ def test_an_outage_of_an_hour_makes_no_dead_letter(app: CeleriacApp, worker: Sin
 
 
 def test_a_task_that_ends_its_process_can_be_claimed_at_once_and_counts(
-    app: CeleriacApp, worker: SingleWorker
+    app: Celeriac, worker: SingleWorker
 ) -> None:
     """``sys.exit()`` in a task is the loss of a worker, as a crash is."""
     result = app.tasks["double"].delay(4)
@@ -229,4 +225,5 @@ def test_a_task_that_ends_its_process_can_be_claimed_at_once_and_counts(
     assert worker.visible() == 1
     worker.run_all()
     assert result.get(timeout=1) == 8
-    assert record_of(result.id).lost == 1
+    record = record_of(result.id)
+    assert (record.crashes, record.attempts) == (1, 2)

@@ -2,85 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import pytest
-from billiard.einfo import ExceptionInfo
-from botocore.client import BaseClient
-from botocore.exceptions import EndpointConnectionError
 from celery import chain, chord
 
 from celeriac import clock, states
-from celeriac.app import CeleriacApp
+from celeriac.app.factory import Celeriac
+from celeriac.contract import Cancelled
 from celeriac.records import Failure
-from celeriac.records.updates import Updates
-from celeriac.services import services
-from tasks.contract import Cancelled
+from celeriac.storage.services import services
+from tests.unit.delivery.outages import (
+    is_join,
+    is_record_write,
+    is_send,
+    refused,
+    reported,
+    state_of,
+)
 from tests.unit.delivery.single_worker import SingleWorker
-
-Refuses = Callable[[str, Any], bool]
-
-
-@contextmanager
-def refused(which: Refuses) -> Iterator[None]:
-    """AWS can't be reached by calls of which this holds, by operation and parameters."""
-    make = BaseClient._make_api_call  # type: ignore[attr-defined]
-
-    def call(self: Any, operation: str, parameters: Any) -> Any:
-        if which(operation, parameters):
-            raise EndpointConnectionError(endpoint_url="https://aws.invalid")
-        return make(self, operation, parameters)
-
-    update = Updates.update_item
-
-    def update_item(self: Updates, parameters: Any) -> Any:
-        if which("UpdateItem", parameters):
-            raise EndpointConnectionError(endpoint_url="https://aws.invalid")
-        return update(self, parameters)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseClient, "_make_api_call", call)
-        patch.setattr(Updates, "update_item", update_item)
-        yield
-
-
-def is_join(operation: str, parameters: Any) -> bool:
-    return operation == "UpdateItem" and parameters["Key"]["sk"] == {"S": "join"}
-
-
-def is_send(operation: str, _: Any) -> bool:
-    return operation.startswith("SendMessage")
-
-
-def is_record_write(operation: str, parameters: Any) -> bool:
-    return operation == "UpdateItem" and parameters["Key"]["sk"] == {"S": "task"}
-
-
-def reported(error: Exception) -> ExceptionInfo:
-    """What the pool says of a child in which this was raised."""
-    with pytest.raises(type(error)) as raised:
-        raise error
-    return ExceptionInfo((raised.type, raised.value, raised.tb))
-
-
-def state_of(task_id: str) -> str:
-    record = services().records.get(task_id)
-    assert record is not None
-    return record.state
 
 
 def test_a_chord_hears_of_a_member_even_if_the_join_could_not_be_written(
-    app: CeleriacApp, worker: SingleWorker
+    app: Celeriac, worker: SingleWorker
 ) -> None:
     """The member's message comes back until its chord has been told."""
     result = chord([app.tasks["double"].s(1), app.tasks["double"].s(2)], app.tasks["total"].s())
     body = result.delay()
     with refused(is_join):
         for _ in range(2):
-            request = worker.receive()
-            assert request is not None
+            request = worker.take()
             worker.run(request)
 
     worker.show_all()
@@ -90,12 +39,11 @@ def test_a_chord_hears_of_a_member_even_if_the_join_could_not_be_written(
 
 
 def test_a_chord_survives_that_its_body_could_not_be_sent(
-    app: CeleriacApp, worker: SingleWorker
+    app: Celeriac, worker: SingleWorker
 ) -> None:
     """SQS out of reach for a moment isn't the chord's failure."""
     body = chord([app.tasks["double"].s(1)], app.tasks["total"].s()).delay()
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     with refused(is_send):
         worker.run(request)
 
@@ -106,12 +54,11 @@ def test_a_chord_survives_that_its_body_could_not_be_sent(
 
 
 def test_a_chord_survives_that_its_members_results_could_not_be_read(
-    app: CeleriacApp, worker: SingleWorker
+    app: Celeriac, worker: SingleWorker
 ) -> None:
     """DynamoDB out of reach during the join isn't the failure of any member."""
     body = chord([app.tasks["double"].s(1)], app.tasks["total"].s()).delay()
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     with refused(lambda operation, _: operation == "BatchGetItem"):
         worker.run(request)
 
@@ -122,12 +69,11 @@ def test_a_chord_survives_that_its_members_results_could_not_be_read(
 
 
 def test_a_chain_survives_that_its_next_step_could_not_be_sent(
-    app: CeleriacApp, worker: SingleWorker
+    app: Celeriac, worker: SingleWorker
 ) -> None:
     """The step runs again, and its successor is sent then."""
     result = chain(app.tasks["double"].s(1), app.tasks["double"].s()).delay()
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     with refused(is_send):
         worker.run(request)
 
@@ -141,15 +87,14 @@ def test_a_chain_survives_that_its_next_step_could_not_be_sent(
 
 
 def test_a_message_that_stands_for_a_later_one_comes_back_until_that_is_sent(
-    app: CeleriacApp, worker: SingleWorker
+    app: Celeriac, worker: SingleWorker
 ) -> None:
     """A worker died between a retry's record and its message, and SQS is out of reach then."""
     result = app.tasks["double"].delay(1)
     until = clock.now() + 60_000
     services().records.claim(result.id, 1, "dead", until)
     services().records.retry(result.id, "dead", clock.now(), Failure(type="X", message="x"))
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     with refused(is_send):
         worker.run(request)
 
@@ -161,12 +106,11 @@ def test_a_message_that_stands_for_a_later_one_comes_back_until_that_is_sent(
 
 @pytest.mark.parametrize("how", ["timed out", "terminated", "expired"])
 def test_what_the_main_process_cannot_write_down_is_not_kept_for_ever(
-    app: CeleriacApp, worker: SingleWorker, how: str
+    app: Celeriac, worker: SingleWorker, how: str
 ) -> None:
     """The message goes back to its queue: it was neither acknowledged nor is it held."""
     app.tasks["double"].apply_async((1,), expires=-1 if how == "expired" else None)
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     if how != "expired":
         request.on_accepted(0, 0)
     with refused(is_record_write):
@@ -183,13 +127,10 @@ def test_what_the_main_process_cannot_write_down_is_not_kept_for_ever(
     assert worker.visible() == 1
 
 
-def test_a_task_that_expired_in_the_queue_is_revoked(
-    app: CeleriacApp, worker: SingleWorker
-) -> None:
+def test_a_task_that_expired_in_the_queue_is_revoked(app: Celeriac, worker: SingleWorker) -> None:
     """Nobody has claimed it, and its record ends all the same."""
     result = app.tasks["double"].apply_async((1,), expires=-1)
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
 
     assert request.revoked()
 
@@ -198,7 +139,7 @@ def test_a_task_that_expired_in_the_queue_is_revoked(
 
 
 def test_a_task_without_memory_fails_and_its_worker_goes_on(
-    app: CeleriacApp, worker: SingleWorker
+    app: Celeriac, worker: SingleWorker
 ) -> None:
     """Celery would end the main process, and with it all that its other children are at."""
 
@@ -213,15 +154,14 @@ def test_a_task_without_memory_fails_and_its_worker_goes_on(
     assert worker.visible() + worker.hidden() == 0
 
     app.tasks["greedy"].delay()
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     request.on_accepted(0, 0)
     request.on_failure(reported(MemoryError()))
     assert len(worker.channel.held) == 0
 
 
 def test_a_cancelled_task_is_revoked_even_if_its_artifacts_cannot_be_removed(
-    app: CeleriacApp, worker: SingleWorker
+    app: Celeriac, worker: SingleWorker
 ) -> None:
     """S3 is out of reach: they stay until they expire, and no failure is made of it."""
 
@@ -230,8 +170,7 @@ def test_a_cancelled_task_is_revoked_even_if_its_artifacts_cannot_be_removed(
         raise Cancelled
 
     result = app.tasks["cancelled"].delay()
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     with refused(lambda operation, _: operation == "ListObjectsV2"):
         worker.run(request)
 

@@ -9,7 +9,7 @@ import pytest
 from celery.worker import state
 
 from celeriac import states
-from celeriac.services import services
+from celeriac.storage.services import services
 from tests.unit.delivery.main_process import (
     Main,
     before,

@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 from kombu.transport.virtual import Message
 
-from celeriac.app import CeleriacApp
-from celeriac.services import services
+from celeriac.app.factory import Celeriac
+from celeriac.contract import Queue, catalogue
+from celeriac.storage.services import services
 from celeriac.transport import Channel
 from celeriac.transport.requests import Answer
-from tasks.contract import Queue
+from tasks.queues import FILES
+
+QUEUES = catalogue().queues
+
 
 LONG = timedelta(seconds=20)
 
@@ -89,7 +93,7 @@ class Sqs:
 class Consumer:
     """Holds messages of all queues, and ends them when the test says so."""
 
-    def __init__(self, app: CeleriacApp, room: int) -> None:
+    def __init__(self, app: Celeriac, room: int) -> None:
         self.app = app
         self.sqs = Sqs()
         self.loop = Loop()
@@ -99,14 +103,12 @@ class Consumer:
         self.held: list[Message] = []
         self.ended: Counter[str] = Counter()
         self.channel.basic_qos(0, room, False)
-        for queue in Queue:
-            self.channel.basic_consume(
-                queue.queue_name, False, self.held.append, f"tag-{queue.queue_name}"
-            )
+        for queue in QUEUES:
+            self.channel.basic_consume(queue.name, False, self.held.append, f"tag-{queue.name}")
 
     def send(self, queue: Queue, count: int = 1) -> None:
         for number in range(count):
-            self.app.tasks["double"].apply_async((number,), queue=queue.queue_name)
+            self.app.tasks["double"].apply_async((number,), queue=queue.name)
 
     def receive(self) -> None:
         """Take what there is and has room."""
@@ -121,7 +123,7 @@ class Consumer:
 
 
 @pytest.fixture
-def consumer(app: CeleriacApp) -> Iterator[Consumer]:
+def consumer(app: Celeriac) -> Iterator[Consumer]:
     consumer = Consumer(app, room=1)
     yield consumer
     # Leave no message to the next test.
@@ -134,23 +136,23 @@ def consumer(app: CeleriacApp) -> Iterator[Consumer]:
 
 def test_with_room_for_one_the_queues_take_turns(consumer: Consumer) -> None:
     """None is held that there is no room for, and no queue is passed over."""
-    for queue in Queue:
+    for queue in QUEUES:
         consumer.send(queue, 3)
 
-    for _ in range(2 * len(Queue)):
+    for _ in range(2 * len(QUEUES)):
         consumer.receive()
         assert len(consumer.held) == 1
         consumer.end_one()
 
-    assert consumer.ended == {queue.queue_name: 2 for queue in Queue}
+    assert consumer.ended == {queue.name: 2 for queue in QUEUES}
 
 
 def test_an_idle_worker_waits_at_every_queue(consumer: Consumer) -> None:
     """Even with room for one: a message is taken wherever it comes, without a turn."""
     consumer.receive()
 
-    assert [each.wait for each in consumer.sqs.under_way] == [LONG] * len(Queue)
-    for queue in Queue:
+    assert [each.wait for each in consumer.sqs.under_way] == [LONG] * len(QUEUES)
+    for queue in QUEUES:
         consumer.send(queue)
         consumer.receive()
         assert len(consumer.held) == 1
@@ -159,7 +161,7 @@ def test_an_idle_worker_waits_at_every_queue(consumer: Consumer) -> None:
 
 def test_a_queue_that_gives_nothing_takes_no_turns(consumer: Consumer) -> None:
     """The one that has messages is polled as if it were the only one."""
-    busy, *_ = Queue
+    busy, *_ = QUEUES
     consumer.send(busy, 5)
 
     for _ in range(5):
@@ -167,33 +169,33 @@ def test_a_queue_that_gives_nothing_takes_no_turns(consumer: Consumer) -> None:
         assert len(consumer.held) == 1
         consumer.end_one()
 
-    assert consumer.ended == {busy.queue_name: 5}
+    assert consumer.ended == {busy.name: 5}
 
 
 def test_a_queue_that_fails_holds_up_no_other(consumer: Consumer) -> None:
-    """While it is polled in vain, the others have their turns."""
-    broken, *others = Queue
+    """While its polls fail, the others have their turns."""
+    broken, *others = QUEUES
     consumer.sqs.fails.add(services().settings.queue_url(broken))
     for queue in others:
         consumer.send(queue)
 
     for _ in others:
         consumer.loop.turn()
-        for _ in Queue:
+        for _ in QUEUES:
             consumer.sqs.answer()
         assert len(consumer.held) == 1
         consumer.end_one()
 
-    assert consumer.ended == {queue.queue_name: 1 for queue in others}
+    assert consumer.ended == {queue.name: 1 for queue in others}
 
 
-def test_with_room_for_all_each_queue_is_asked_for_its_share(app: CeleriacApp) -> None:
+def test_with_room_for_all_each_queue_is_asked_for_its_share(app: Celeriac) -> None:
     """Side by side, for as many as there is room for together."""
-    consumer = Consumer(app, room=2 * len(Queue) + 1)
+    consumer = Consumer(app, room=2 * len(QUEUES) + 1)
     consumer.loop.turn()
 
-    assert [each.messages for each in consumer.sqs.under_way] == [2] * len(Queue)
-    assert [each.wait for each in consumer.sqs.under_way] == [LONG] * len(Queue)
+    assert [each.messages for each in consumer.sqs.under_way] == [2] * len(QUEUES)
+    assert [each.wait for each in consumer.sqs.under_way] == [LONG] * len(QUEUES)
 
 
 def test_a_channel_at_rest_receives_nothing(consumer: Consumer) -> None:
@@ -201,7 +203,7 @@ def test_a_channel_at_rest_receives_nothing(consumer: Consumer) -> None:
     consumer.receive()
     assert consumer.sqs.under_way
     consumer.channel.rest(True)
-    consumer.send(Queue.FILES, 2)
+    consumer.send(FILES, 2)
 
     consumer.receive()
     consumer.channel.wake()

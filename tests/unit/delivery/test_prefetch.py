@@ -6,24 +6,22 @@ from types import SimpleNamespace
 import pytest
 from celery.worker import state
 
-from celeriac.app import CeleriacApp
+from celeriac.app.factory import Celeriac
+from celeriac.worker.prefetch import MOST_AHEAD, PrefetchStep, prefetch_count
 from tests.unit.delivery.single_worker import SingleWorker
-from worker.prefetch import MOST_AHEAD, PrefetchStep, prefetch_count
 
 
 @pytest.mark.parametrize("busy", [False, True])
 def test_an_idle_worker_polls_again_after_it_has_given_back_what_did_not_begin(
-    app: CeleriacApp, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch, busy: bool
+    app: Celeriac, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch, busy: bool
 ) -> None:
     """A process died with the message in its pipe: no acknowledgement will wake the channel."""
     for number in range(2 if busy else 1):
         app.tasks["double"].delay(number)
     if busy:
-        running = worker.receive()
-        assert running is not None
+        running = worker.take()
         running.on_accepted(0, 0)
-    waiting = worker.receive()
-    assert waiting is not None
+    waiting = worker.take()
     state.task_reserved(waiting)
     woken: list[bool] = []
     consumer = SimpleNamespace(
@@ -32,12 +30,12 @@ def test_an_idle_worker_polls_again_after_it_has_given_back_what_did_not_begin(
         task_consumer=SimpleNamespace(channel=SimpleNamespace(wake=lambda: woken.append(True))),
     )
     later = time.monotonic() + 3
-    monkeypatch.setattr("worker.prefetch.monotonic", lambda: later)
+    monkeypatch.setattr("celeriac.worker.prefetch.monotonic", lambda: later)
 
     for _ in range(2):
         PrefetchStep(consumer).act(consumer)
 
-    assert waiting.given_back
+    assert waiting.returned
     # Again and again: the room may come only when the lease of what went back is given up.
     assert woken == ([] if busy else [True, True])
     state.reset_state()

@@ -9,15 +9,23 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from celeriac import clock, services
-from celeriac.app import CeleriacApp, make_app
+from celeriac import clock
+from celeriac.app.factory import Celeriac, make_app
+from celeriac.contract import Catalogue, catalogue
 from celeriac.settings import Settings
-from celeriac.workers import Worker
-from tasks.contract import Catalogue
+from celeriac.storage import services
+from celeriac.storage.heartbeats import Worker
+from celeriac.worker import protection
+from celeriac.worker.protection import (
+    IDLE,
+    LIFETIME,
+    RENEWAL,
+    REST,
+    RETRY,
+    Protection,
+    surplus,
+)
 from tests.ecs import Ecs
-from worker import surplus as surplus_module
-from worker.protection import IDLE, LIFETIME, RENEWAL, REST, RETRY, Protection
-from worker.surplus import surplus
 
 PROTECT = {"ProtectionEnabled": True, "ExpiresInMinutes": LIFETIME // timedelta(minutes=1)}
 LET_GO = {"ProtectionEnabled": False}
@@ -135,7 +143,7 @@ def test_a_worker_that_is_refused_and_to_go_leaves(world: World) -> None:
 
 
 def test_a_worker_that_is_refused_anew_stays_protected(world: World) -> None:
-    """What ECS has granted before lasts for what has begun, and is given back after that."""
+    """What ECS has granted before lasts for what has begun, and is released after that."""
     protection = world.worker()
     world.goes_on(protection, SECOND, busy=True)
     world.agent.refusal = "DEPLOYMENT_BLOCKED"
@@ -168,6 +176,49 @@ def test_an_agent_that_fails_is_asked_again(world: World) -> None:
     assert world.agent.asked == [PROTECT, PROTECT, LET_GO, LET_GO]
 
 
+@pytest.mark.parametrize("reason", ["DEPLOYMENT_BLOCKED", "TASK_NOT_VALID", ""])
+def test_a_refusal_is_read_from_a_200(world: World, reason: str) -> None:
+    """ECS's agent has no status for it; whatever its reason, the worker asks again in a minute."""
+    protection = world.worker()
+    world.agent.refusal = reason
+
+    world.goes_on(protection, RETRY + 2 * SECOND, busy=True)
+
+    assert world.agent.asked == [PROTECT, PROTECT]
+    world.goes_on(protection, IDLE + SECOND, busy=False)
+    assert world.agent.asked == [PROTECT, PROTECT]
+
+
+@pytest.mark.parametrize("body", [{"error": {"Code": "X"}}, {"requestID": "1"}, {}, [], None, "ok"])
+def test_an_answer_that_grants_nothing_protects_nobody(world: World, body: object) -> None:
+    """A 200 that neither grants nor refuses is a fault of the agent: it is asked again."""
+    protection = world.worker()
+    world.agent.body = {"unknown": None} if body is None else body
+    for _ in range(2):
+        with pytest.raises(OSError, match="answered 200 with"):
+            world.goes_on(protection, SECOND, busy=True)
+    world.agent.body = None
+
+    world.goes_on(protection, SECOND, busy=True)
+    world.goes_on(protection, IDLE + SECOND, busy=False)
+
+    assert world.agent.asked == [PROTECT, PROTECT, PROTECT, LET_GO]
+
+
+def test_a_worker_that_ecs_keeps_protected_asks_again(world: World) -> None:
+    """While protected it can't be stopped: a refusal to end that is a fault, asked about again."""
+    protection = world.worker()
+    world.goes_on(protection, SECOND, busy=True)
+    world.agent.refusal = "TASK_NOT_VALID"
+    with pytest.raises(OSError, match="TASK_NOT_VALID"):
+        world.goes_on(protection, IDLE + SECOND, busy=False)
+    world.agent.refusal = None
+
+    world.goes_on(protection, 2 * SECOND, busy=False)
+
+    assert world.agent.asked == [PROTECT, LET_GO, LET_GO]
+
+
 def test_outside_ecs_nobody_is_asked(world: World) -> None:
     """Nor does a worker ever rest."""
     protection = Protection(None, lambda: True, lambda: 0)
@@ -177,7 +228,7 @@ def test_outside_ecs_nobody_is_asked(world: World) -> None:
     assert not protection.rests()
 
 
-# -- whether some are to go
+# -- whether some are surplus
 
 
 @pytest.fixture
@@ -185,9 +236,9 @@ def ecs(aws: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     """The cluster's service of the queue that the worker consumes."""
     monkeypatch.setenv("CELERIAC_CLUSTER_NAME", "workers")
     services.reset()
-    app: CeleriacApp = make_app(aws, Catalogue([]))
+    app: Celeriac = make_app(aws, Catalogue([], catalogue().queues))
     app.amqp.queues.select(["files"])
-    monkeypatch.setattr(surplus_module, "current_app", app)
+    monkeypatch.setattr(protection, "current_app", app)
     with Stubber(services.services().ecs) as stubber:
         yield stubber
         stubber.assert_no_pending_responses()

@@ -9,14 +9,14 @@ from celery.canvas import Signature
 from celery.result import AsyncResult
 
 from celeriac import states
-from celeriac.app import CeleriacApp
-from celeriac.services import services
+from celeriac.app.factory import Celeriac
+from celeriac.storage.services import services
+from tests.unit.delivery.outages import is_record_write, is_send, refused
 from tests.unit.delivery.single_worker import SingleWorker
-from tests.unit.delivery.test_outages_at_the_end import is_record_write, is_send, refused
 
 
 @pytest.fixture
-def replaced(app: CeleriacApp) -> Any:
+def replaced(app: Celeriac) -> Any:
     @app.task(name="flaky", bind=True, shared=False)
     def flaky(self: Task, x: int) -> int:
         if self.request.retries == 0:
@@ -38,14 +38,12 @@ def test_what_replaces_a_task_can_be_retried(replaced: Any, worker: SingleWorker
 
 
 def test_what_replaces_a_task_is_what_is_sent_again(
-    replaced: Any, app: CeleriacApp, worker: SingleWorker
+    replaced: Any, app: Celeriac, worker: SingleWorker
 ) -> None:
     """The repair of a lost message sends the task that is due, with its own arguments."""
-    first = worker.receive()
-    assert first is not None
+    first = worker.take()
     worker.run(first)
-    lost = worker.receive()
-    assert lost is not None
+    lost = worker.take()
     lost.acknowledge()
 
     record = services().records.get(replaced.id)
@@ -57,11 +55,10 @@ def test_what_replaces_a_task_is_what_is_sent_again(
 
 
 def test_a_second_delivery_of_a_replaced_task_claims_nothing(
-    replaced: Any, worker: SingleWorker, app: CeleriacApp
+    replaced: Any, worker: SingleWorker, app: Celeriac
 ) -> None:
     """What it was is over: only what replaces it is waited for, tried from the first time on."""
-    first = worker.receive()
-    assert first is not None
+    first = worker.take()
     worker.run(first)
 
     worker.begin(first)
@@ -76,7 +73,7 @@ def test_a_second_delivery_of_a_replaced_task_claims_nothing(
 class Canvas:
     """A task that is replaced by a canvas of several, and how often it has run."""
 
-    def __init__(self, app: CeleriacApp, make: Callable[[], Signature]) -> None:
+    def __init__(self, app: Celeriac, make: Callable[[], Signature]) -> None:
         self.runs = 0
 
         @app.task(name="replaced", bind=True, shared=False)
@@ -88,7 +85,7 @@ class Canvas:
 
 
 @pytest.fixture(params=["chain", "group", "chord"])
-def canvas(app: CeleriacApp, request: pytest.FixtureRequest) -> Canvas:
+def canvas(app: Celeriac, request: pytest.FixtureRequest) -> Canvas:
     add, total = app.tasks["add"], app.tasks["total"]
     several: dict[str, Callable[[], Signature]] = {
         "chain": lambda: chain(add.s(1, 1), add.s(2), add.s(3)),
@@ -99,16 +96,14 @@ def canvas(app: CeleriacApp, request: pytest.FixtureRequest) -> Canvas:
 
 
 def run_first(worker: SingleWorker) -> None:
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     worker.run(request)
 
 
 def test_a_task_that_a_canvas_replaced_runs_once(canvas: Canvas, worker: SingleWorker) -> None:
     """Its message is delivered a second time, while the last part, which is to have its id, waits
     for the others."""
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     worker.begin(request)
 
     worker.run(request)
@@ -119,7 +114,7 @@ def test_a_task_that_a_canvas_replaced_runs_once(canvas: Canvas, worker: SingleW
 
 
 def test_a_task_that_awaits_a_canvas_is_not_sent_again(
-    canvas: Canvas, worker: SingleWorker, app: CeleriacApp
+    canvas: Canvas, worker: SingleWorker, app: Celeriac
 ) -> None:
     """The canvas may take longer than the repair of lost messages waits."""
     run_first(worker)
@@ -167,13 +162,12 @@ def test_a_canvas_goes_on_if_nobody_noted_that_it_is_awaited(
 
 
 def test_what_a_canvas_sends_under_its_id_is_what_is_sent_again(
-    canvas: Canvas, worker: SingleWorker, app: CeleriacApp
+    canvas: Canvas, worker: SingleWorker, app: Celeriac
 ) -> None:
     """Its last part is an ordinary task: the repair of a lost message sends that."""
     run_first(worker)
     for _ in range(50):
-        request = worker.receive()
-        assert request is not None
+        request = worker.take()
         if request.id == canvas.result.id:
             break
         worker.run(request)

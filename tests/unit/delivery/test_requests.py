@@ -109,7 +109,7 @@ def test_calls_leave_no_timers_with_the_event_loop(hub: Hub, sqs: SqsRequests) -
 def test_a_call_that_is_never_answered_is_given_up_in_time(
     queue: Queue, hub: Hub, sqs: SqsRequests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While others are answered, and have curl set its timer anew."""
+    """While others are answered, and have curl set its timer again."""
     monkeypatch.setattr(requests, "ANSWER_TIMEOUT", timedelta(seconds=0.3))
     queue.speaks.clear()
     answers: list[Answer] = []
@@ -124,7 +124,7 @@ def test_a_call_that_is_never_answered_is_given_up_in_time(
 
 
 def test_a_client_that_is_closed_does_nothing_more(hub: Hub, sqs: SqsRequests) -> None:
-    """The loop closes it when the worker connects anew; what was on its way still comes by."""
+    """The loop closes it when the worker reconnects; what was on its way still comes by."""
     answers: list[Any] = []
     sqs.call("ReceiveMessage", {"QueueUrl": "q"}, answers.append, wait=timedelta(seconds=5))
     curl = curl_of(hub)

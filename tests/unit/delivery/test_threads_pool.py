@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from time import monotonic
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,23 +13,20 @@ from celery.exceptions import Reject
 from celery.worker import state
 
 from celeriac import states
-from celeriac.app import CeleriacApp
-from celeriac.services import services
+from celeriac.app.factory import Celeriac
+from celeriac.storage.services import services
+from celeriac.worker import drain
+from celeriac.worker.request import RecordedRequest
+from celeriac.worker.threads import Limits, ThreadPool
 from tests.integration.processes import wait_for
 from tests.unit.delivery.single_worker import SingleWorker
-from worker import drain
-from worker.limits import Limits
-from worker.pools import ChoosePool
-from worker.request import RecordedRequest
 
 
 @pytest.fixture
-def pool(app: CeleriacApp, monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskPool]:
+def pool(app: Celeriac, monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskPool]:
     # Where a thread of the pool finds its task. The test's own thread has a current app.
     monkeypatch.setattr("celery._state.default_app", app)
-    worker = SimpleNamespace(pool_cls=TaskPool)
-    ChoosePool(worker)
-    pool: TaskPool = worker.pool_cls(limit=1)
+    pool = ThreadPool(limit=1)
     pool.start()
     yield pool
     pool.stop()
@@ -39,8 +35,7 @@ def pool(app: CeleriacApp, monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskPool
 
 def take(worker: SingleWorker, pool: TaskPool) -> RecordedRequest:
     """Receive a task and give it to the pool, as Celery's consumer does."""
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     state.task_reserved(request)
     request.execute_using_pool(pool)
     return request
@@ -49,7 +44,7 @@ def take(worker: SingleWorker, pool: TaskPool) -> RecordedRequest:
 class Line:
     """Tasks given to a pool of one thread: the first runs until told to end, others wait."""
 
-    def __init__(self, app: CeleriacApp, worker: SingleWorker, pool: TaskPool) -> None:
+    def __init__(self, app: Celeriac, worker: SingleWorker, pool: TaskPool) -> None:
         self.goes_on = threading.Event()
         self.ran: list[int] = []
         self.worker = worker
@@ -78,7 +73,7 @@ class Line:
 
 
 @pytest.fixture
-def line(app: CeleriacApp, worker: SingleWorker, pool: TaskPool) -> Iterator[Line]:
+def line(app: Celeriac, worker: SingleWorker, pool: TaskPool) -> Iterator[Line]:
     line = Line(app, worker, pool)
     yield line
     line.goes_on.set()
@@ -87,7 +82,7 @@ def line(app: CeleriacApp, worker: SingleWorker, pool: TaskPool) -> Iterator[Lin
 def test_what_was_given_back_does_not_begin(line: Line, pool: TaskPool) -> None:
     """Another worker may have it by now; here it would run without being held."""
     for request in line.others:
-        request.give_back()
+        request.return_now()
     line.end()
     pool.stop()
 
@@ -99,7 +94,7 @@ def test_what_was_given_back_does_not_begin(line: Line, pool: TaskPool) -> None:
 def test_what_has_begun_is_not_given_back(line: Line) -> None:
     """Its thread has it, whether it has said so or not."""
     line.first.time_start = None
-    line.first.give_back()
+    line.first.return_now()
 
     assert line.worker.visible() == 0
     assert line.worker.channel.held.get(line.first.tag) is not None
@@ -109,7 +104,7 @@ def test_a_worker_that_stops_gives_back_what_no_thread_has_begun_with(
     line: Line, pool: TaskPool
 ) -> None:
     """All but what runs; none of it begins afterwards."""
-    drain._give_back_waiting(line.worker.channel)
+    drain._return_waiting(line.worker.channel)
     assert line.worker.visible() == 2
     line.end()
     pool.stop()
@@ -141,7 +136,7 @@ def test_what_is_raised_outside_a_tasks_own_code_reaches_its_request(pool: TaskP
 
 @pytest.mark.parametrize("limit", ["soft_time_limit", "time_limit"])
 def test_a_task_is_interrupted_at_its_limit(
-    app: CeleriacApp, worker: SingleWorker, pool: TaskPool, limit: str
+    app: Celeriac, worker: SingleWorker, pool: TaskPool, limit: str
 ) -> None:
     """Whichever it has: a thread can't be killed, so a hard limit is the same as a soft one."""
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from kombu.asynchronous import Hub
 
-from worker.timers import SweepStep
+from celeriac.worker.timers import SweepStep
 
 
 def test_cancelled_timers_go_and_the_others_fire_in_their_order(

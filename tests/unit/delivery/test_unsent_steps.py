@@ -8,14 +8,14 @@ from celery.canvas import Signature
 from celery.result import AsyncResult
 
 from celeriac import states
-from celeriac.app import CeleriacApp
-from celeriac.services import services
+from celeriac.app.factory import Celeriac
+from celeriac.storage.services import services
 from tests.unit.delivery.single_worker import SingleWorker
 
 
 @pytest.mark.parametrize("shape", ["chain", "chord"])
 def test_what_fails_with_a_task_is_its_tenants(
-    app: CeleriacApp, worker: SingleWorker, shape: str
+    app: Celeriac, worker: SingleWorker, shape: str
 ) -> None:
     """A step that is never sent, because the one before it failed, has its record where its tenant
     finds it, and nobody else."""
@@ -33,12 +33,11 @@ def test_what_fails_with_a_task_is_its_tenants(
 
 
 @pytest.mark.parametrize("how", ["by a later delivery", "in the main process"])
-def test_a_chords_body_is_its_tenants(app: CeleriacApp, worker: SingleWorker, how: str) -> None:
-    """Whoever sends it: also where no attempt holds the last member's task any more."""
+def test_a_chords_body_is_its_tenants(app: Celeriac, worker: SingleWorker, how: str) -> None:
+    """It is sent also where no attempt holds the last member's task any more."""
     double, total = app.tasks["double"], app.tasks["total"]
     result = sent_by_acme(app, chord([double.s(1)], total.s()))
-    request = worker.receive()
-    assert request is not None
+    request = worker.take()
     services().records.claim(request.id, 1, request.owner, 2**42)
     services().records.finish(request.id, request.owner, states.SUCCESS, result='={"result": 2}')
     if how == "by a later delivery":
@@ -51,9 +50,10 @@ def test_a_chords_body_is_its_tenants(app: CeleriacApp, worker: SingleWorker, ho
     assert record.tenant == "acme"
 
 
-def sent_by_acme(app: CeleriacApp, canvas: Signature) -> AsyncResult[Any]:
-    tenant, app.conf.celeriac_tenant = app.conf.celeriac_tenant, "acme"
+def sent_by_acme(app: Celeriac, canvas: Signature) -> AsyncResult[Any]:
+    before = app.settings
+    app._settings = before.model_copy(update={"tenant": "acme"})
     try:
         return canvas.delay()
     finally:
-        app.conf.celeriac_tenant = tenant
+        app._settings = before

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import pytest
 from celery import _state
 
-from celeriac import clock, services
-from celeriac.app import CeleriacApp, make_app
-from celeriac.records import DynamoRecords, MemoryRecords, RecordStore
+from celeriac import clock
+from celeriac.app.factory import Celeriac, make_app
+from celeriac.records import DynamoRecords, RecordStore
 from celeriac.settings import Settings
+from celeriac.storage import services
+from celeriac.testing import MemoryRecords
+from tests.unit.engine.interleaving import TYPES
 from tests.unit.engine.support import Timer, World
-from tests.unit.engine.theatre import TYPES
 
 
 @pytest.fixture
@@ -51,8 +53,8 @@ def staged_timer(monkeypatch: pytest.MonkeyPatch) -> Timer:
 
 
 @pytest.fixture
-def staged_app(aws: Settings, staged_timer: Timer) -> Iterator[CeleriacApp]:
-    """An app whose messages go to a queue on stage: see ``theatre``."""
+def staged_app(aws: Settings, staged_timer: Timer) -> Iterator[Celeriac]:
+    """An app whose messages go to a queue of the test: see ``interleaving``."""
     before = _state._get_current_app()
     app = make_app(aws, TYPES)
     app.conf.broker_transport = "memory"

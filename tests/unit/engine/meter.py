@@ -1,4 +1,4 @@
-"""What AWS would bill: requests, and DynamoDB's write units.
+"""What AWS would bill: requests, and DynamoDB's units of writes and reads.
 
 moto's own figures are rough, so units are computed from the items, as
 docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html and
@@ -22,6 +22,7 @@ from moto.core.botocore_stubber import BotocoreStubber
 from celeriac.topology import TABLE, IndexShape
 
 UNIT = 1024
+READ_UNIT = 4096
 WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
 KEYS = (TABLE.partition_key, TABLE.sort_key)
 
@@ -69,6 +70,20 @@ def index_units(index: IndexShape, before: Item, after: Item) -> int:
     return table_units(old, {}) + table_units({}, new)
 
 
+def read_units(operation: str, parameters: Item, answer: Item) -> float:
+    """A read of nothing is one unit too; one that may be stale is half."""
+    if operation == "GetItem":
+        consistent, found = parameters.get("ConsistentRead"), [answer.get("Item", {})]
+    elif operation == "BatchGetItem":
+        [(table, wanted)] = parameters["RequestItems"].items()
+        consistent, found = wanted.get("ConsistentRead"), answer["Responses"].get(table, [])
+        found = found + [{}] * (len(wanted["Keys"]) - len(found))
+    else:
+        return 0
+    units = sum(max(1, math.ceil(item_size(each) / READ_UNIT)) for each in found)
+    return units if consistent else units / 2
+
+
 def _entry(index: IndexShape, item: Item) -> Item:
     if not {index.partition_key, index.sort_key} <= item.keys():
         return {}
@@ -78,10 +93,14 @@ def _entry(index: IndexShape, item: Item) -> Item:
 
 @dataclass
 class Bill:
-    """Requests by service and operation; write units of the table and of each index."""
+    """Requests by service and operation; write units of the table and of each index.
+
+    ``reads`` are the units of items that were read by their keys.
+    """
 
     requests: Counter[str] = field(default_factory=Counter)
     units: Counter[str] = field(default_factory=Counter)
+    reads: float = 0
     largest_item: int = 0
 
 
@@ -95,9 +114,14 @@ def metered() -> Iterator[Bill]:
     def count(stubber: BotocoreStubber, event_name: str, request: Any, **named: Any) -> Any:
         _, service, operation = event_name.split(".")
         bill.requests[f"{service}:{operation}"] += 1
-        if service != "dynamodb" or operation not in WRITES:
+        if service != "dynamodb":
             return handle(stubber, event_name, request, **named)
         parameters = json.loads(request.body)
+        if operation not in WRITES:
+            answer = handle(stubber, event_name, request, **named)
+            assert answer is not None
+            bill.reads += read_units(operation, parameters, json.loads(answer.content))
+            return answer
         table = parameters["TableName"]
         key = parameters.get("Key") or {key: parameters["Item"][key] for key in KEYS}
 

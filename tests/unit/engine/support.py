@@ -13,9 +13,9 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.models import botocore_stubber
 
-from celeriac import identifiers
 from celeriac.clock import Millis, millis
-from celeriac.records import MemoryRecords, RecordStore, TaskRecord
+from celeriac.records import RecordStore, TaskRecord, identifiers
+from celeriac.testing import MemoryRecords
 
 T = TypeVar("T")
 

@@ -13,16 +13,16 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac import identifiers
-from celeriac.artifacts import (
+from celeriac.records import identifiers
+from celeriac.settings import Settings
+from celeriac.storage.artifacts import (
     ArtifactKeyError,
     ArtifactNotFoundError,
     Artifacts,
     is_key,
     safe_content_type,
 )
-from celeriac.services import services
-from celeriac.settings import Settings
+from celeriac.storage.services import services
 
 MINUTE = timedelta(minutes=1)
 

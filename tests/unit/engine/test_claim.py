@@ -15,7 +15,8 @@ from celeriac.records import (
     RecordStore,
     TaskRecord,
 )
-from celeriac.services import services
+from celeriac.records.record import WITH_ITS_WORKER
+from celeriac.storage.services import services
 from tests.unit.engine.stages import (
     RUNNING,
     TERMINAL,
@@ -67,7 +68,7 @@ def test_a_message_of_another_attempt_claims_nothing(
 
 @stages(*TERMINAL)
 def test_a_task_that_is_over_is_never_claimed(world: World, stage: Stage, timer: Timer) -> None:
-    """However long ago it ended, and whoever asks."""
+    """However long ago it ended, for any claimer."""
     before = stage(world)
     timer.advance(timedelta(days=1))
 
@@ -104,7 +105,8 @@ def test_a_lease_that_has_passed_is_taken_over(world: World, stage: Stage, timer
     record = claimed(world, before.task_id, 1, B)
 
     assert (record.state, record.lease_owner, record.attempt) == (states.STARTED, B, 1)
-    assert record.lost == 1
+    assert (record.crashes, record.lost, record.loss) == (0, 1, WITH_ITS_WORKER)
+    assert record.attempts == 2
     assert record.progress is None
 
 
@@ -135,9 +137,11 @@ def test_a_process_that_dies_at_a_task_claimed_ahead_counts(world: World) -> Non
     """Its main process has seen it die at it."""
     task_id = pending(world).task_id
     world.records.claim(task_id, 1, A, START + 60_000, ahead=True)
-    world.records.release(task_id, A, lost=True)
+    world.records.release(task_id, A, crash="signal 9 (SIGKILL)")
 
-    assert claimed(world, task_id, 1, B).lost == 1
+    record = claimed(world, task_id, 1, B)
+    assert (record.crashes, record.lost, record.loss) == (1, 0, "signal 9 (SIGKILL)")
+    assert (record.attempt, record.attempts) == (1, 2)
 
 
 @stages(*RUNNING)

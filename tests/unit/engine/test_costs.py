@@ -14,38 +14,59 @@ import pytest
 from celery import _state
 from celery.app.trace import build_tracer
 
-from celeriac import services, states
-from celeriac.app import CeleriacApp, make_app
+from celeriac import states
+from celeriac.app.factory import Celeriac, make_app
+from celeriac.cdk.prices import TaskCost
+from celeriac.contract import (
+    BaseModel,
+    Catalogue,
+    Retry,
+    TaskContext,
+    task,
+)
+from celeriac.operations.submission import submit
 from celeriac.records import DynamoRecords, Failure, Progress
 from celeriac.settings import Settings
-from celeriac.submission import submit
-from celeriac.values import INLINE_LIMIT
-from tasks.contract import BaseModel, Catalogue, Queue, Retry, TaskContext, task
+from celeriac.storage import services
+from celeriac.storage.values import INLINE_LIMIT
+from tasks.queues import DEFAULT
 from tests.unit.engine.meter import UNIT, Bill, metered
 from tests.unit.engine.support import START, Timer, new_record
+
+
+class Text(BaseModel):
+    """A text of any length."""
+
+    text: str
 
 
 class Nothing(BaseModel):
     """No fields."""
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=1))
+@task(queue=DEFAULT, time_limit=timedelta(minutes=1))
 def do_nothing(payload: Nothing, context: TaskContext) -> Nothing:
     """Do nothing."""
     return payload
 
 
-@task(queue=Queue.DEFAULT, time_limit=timedelta(minutes=1), retry=Retry(attempts=1))
+@task(queue=DEFAULT, time_limit=timedelta(minutes=1), retry=Retry(attempts=1))
 def fail(payload: Nothing, context: TaskContext) -> Nothing:
     """Fail."""
     raise RuntimeError("on purpose")
 
 
-TYPES = Catalogue([do_nothing, fail])
+@task(queue=DEFAULT, time_limit=timedelta(minutes=1))
+def echo(payload: Text, context: TaskContext) -> Text:
+    """Give the text back."""
+    return payload
+
+
+TYPES = Catalogue([do_nothing, fail, echo])
 
 
 @pytest.fixture(scope="module")
-def app(aws: Settings) -> Iterator[CeleriacApp]:
+def app(aws: Settings) -> Iterator[Celeriac]:
     before = _state._get_current_app()
     yield make_app(aws, TYPES)
     _state._set_current_app(before)
@@ -53,7 +74,7 @@ def app(aws: Settings) -> Iterator[CeleriacApp]:
 
 def receive(settings: Settings) -> dict[str, object]:
     """The next message, as kombu's JSON."""
-    url = settings.queue_url(Queue.DEFAULT)
+    url = settings.queue_url(DEFAULT)
     sqs = services.services().sqs
     [message] = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=0)["Messages"]
     sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
@@ -61,7 +82,7 @@ def receive(settings: Settings) -> dict[str, object]:
     return body
 
 
-def work(app: CeleriacApp, message: dict[str, object]) -> None:
+def work(app: Celeriac, message: dict[str, object]) -> None:
     """Run a message as a child process of the worker does."""
     headers = message["headers"]
     assert isinstance(headers, dict)
@@ -73,10 +94,12 @@ def work(app: CeleriacApp, message: dict[str, object]) -> None:
     trace(headers["id"], args, kwargs, request | {"owner": "ip-10-0-1-23.ec2.internal.17.ab12cd/1"})
 
 
-def life(app: CeleriacApp, settings: Settings, name: str, **options: str) -> Bill:
+def life(
+    app: Celeriac, settings: Settings, name: str, payload: object = None, **options: str
+) -> Bill:
     """The bill of one task, from its submission to its end."""
     with metered() as submitting:
-        record = submit(name, {}, app=app, types=TYPES, **options).record  # type: ignore[arg-type]
+        record = submit(name, payload or {}, app=app, **options).record  # type: ignore[arg-type]
     message = receive(settings)
     with metered() as working:
         work(app, message)
@@ -86,11 +109,12 @@ def life(app: CeleriacApp, settings: Settings, name: str, **options: str) -> Bil
     return Bill(
         submitting.requests + working.requests,
         submitting.units + working.units,
+        submitting.reads + working.reads,
         max(submitting.largest_item, working.largest_item),
     )
 
 
-def test_a_no_op_task_keeps_to_the_budget(app: CeleriacApp, aws: Settings) -> None:
+def test_a_no_op_task_keeps_to_the_budget(app: Celeriac, aws: Settings) -> None:
     """One send, three writes of one unit, one index write, and not a single read."""
     life(app, aws, "do-nothing")  # a process's first send may ask for more
 
@@ -100,7 +124,33 @@ def test_a_no_op_task_keeps_to_the_budget(app: CeleriacApp, aws: Settings) -> No
     assert +bill.units == {"table": 3, "listing": 1}
 
 
-def test_an_idempotency_key_costs_one_read(app: CeleriacApp, aws: Settings) -> None:
+@pytest.mark.parametrize("length", [50, 200, 800, 1_100, 5_000, 30_000, 40_000])
+def test_the_price_list_counts_what_a_task_writes(
+    app: Celeriac, aws: Settings, length: int
+) -> None:
+    """Payload and result are in the record, in items of their own or in S3, by their size.
+
+    None is read: the payload comes with the message too.
+    """
+    life(app, aws, "do-nothing")
+
+    bill = life(app, aws, "echo", {"text": "x" * length})
+
+    price = TaskCost(payload=length, result=length)
+    assert bill.units["table"] == price.table_writes
+    assert bill.units["listing"] == price.writes - price.table_writes
+    assert bill.requests["s3:PutObject"] == price.objects
+    assert bill.reads == bill.requests["s3:GetObject"] == 0
+
+
+def test_two_hundred_characters_take_six_writes(app: Celeriac, aws: Settings) -> None:
+    """Three of the record, one of the listing, one each of payload and result."""
+    bill = life(app, aws, "echo", {"text": "x" * 200})
+
+    assert +bill.units == {"table": 5, "listing": 1}
+
+
+def test_an_idempotency_key_costs_one_read(app: Celeriac, aws: Settings) -> None:
     """It is looked up first, so that a repetition doesn't store its input again."""
     bill = life(app, aws, "do-nothing", idempotency_key="key-of-the-budget")
 
@@ -108,7 +158,7 @@ def test_an_idempotency_key_costs_one_read(app: CeleriacApp, aws: Settings) -> N
     assert +bill.units == {"table": 3, "listing": 1}
 
 
-def test_a_failure_costs_one_more_index_write(app: CeleriacApp, aws: Settings) -> None:
+def test_a_failure_costs_one_more_index_write(app: Celeriac, aws: Settings) -> None:
     """The failures' index is sparse: only a task that fails enters it."""
     bill = life(app, aws, "fail")
 
@@ -116,9 +166,9 @@ def test_a_failure_costs_one_more_index_write(app: CeleriacApp, aws: Settings) -
     assert bill.units["failures"] == 1
 
 
-def test_a_message_is_one_billed_request(app: CeleriacApp, aws: Settings) -> None:
+def test_a_message_is_one_billed_request(app: Celeriac, aws: Settings) -> None:
     """SQS bills each 64 KiB: a no-op's message is far below."""
-    submit("do-nothing", {}, app=app, types=TYPES)
+    submit("do-nothing", {}, app=app)
 
     assert len(json.dumps(receive(aws))) < 4096
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac import clock
-from celeriac.identifiers import derived_task_id, new_task_id
+from celeriac.records.identifiers import derived_task_id, new_task_id
 from tests.unit.engine.support import START, Timer
 
 

@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 
-from celeriac import keys as keys_module
-from celeriac.keys import ApiKey, KeyNotFoundError, Keys, Scope, TenantNameError, generate
-from celeriac.services import services
 from celeriac.settings import Settings
+from celeriac.storage import keys as keys_module
+from celeriac.storage.keys import (
+    ApiKey,
+    KeyNotFoundError,
+    Keys,
+    Scope,
+    TenantNameError,
+    generate,
+)
+from celeriac.storage.services import services
 from tests.unit.engine.meter import metered
 
 CACHE = timedelta(seconds=60)
@@ -60,7 +67,7 @@ def test_a_key_is_found_by_its_secret(keys: Keys) -> None:
 
 
 def test_the_secret_is_not_stored(keys: Keys, aws: Settings) -> None:
-    """Whoever reads the table learns no key."""
+    """A reader of the table learns no key."""
     secret, key = register(keys)
     stored = everything_stored(aws)
 
@@ -140,8 +147,25 @@ def test_a_found_key_is_trusted_for_a_while(aws: Settings, time: list[float]) ->
         assert bill.requests["dynamodb:GetItem"] == 2
 
 
-def test_an_unknown_key_is_not_remembered(aws: Settings, time: list[float]) -> None:
-    """A key made a moment later works, and guesses fill no memory."""
+def test_a_wrong_key_is_asked_for_every_few_seconds(aws: Settings, time: list[float]) -> None:
+    """However often it comes; another process's new key works after so long at most."""
+    cached = Keys(services().dynamodb, aws.table_name, cached_for=CACHE)
+    secret = generate()
+    with metered() as bill:
+        for _ in range(10):
+            assert cached.find(secret) is None
+        assert bill.requests == {"dynamodb:GetItem": 1}
+    Keys(services().dynamodb, aws.table_name).register(
+        secret, name="late", tenant="shop", scopes=[Scope.READ]
+    )
+
+    time[0] += keys_module.UNKNOWN_FOR.total_seconds()
+
+    assert cached.find(secret) is not None
+
+
+def test_a_key_made_by_this_process_works_at_once(aws: Settings, time: list[float]) -> None:
+    """Even if it was wrong a moment ago."""
     cached = Keys(services().dynamodb, aws.table_name, cached_for=CACHE)
     secret = generate()
     assert cached.find(secret) is None
@@ -149,7 +173,37 @@ def test_an_unknown_key_is_not_remembered(aws: Settings, time: list[float]) -> N
     cached.register(secret, name="late", tenant="shop", scopes=[Scope.READ])
 
     assert cached.find(secret) is not None
-    assert len(cached._cache) == 1
+
+
+def test_guesses_fill_no_memory(aws: Settings, time: list[float], monkeypatch: Any) -> None:
+    """Of wrong keys the latest are remembered, so many at most."""
+    monkeypatch.setattr(keys_module, "MOST_UNKNOWN", 10)
+    cached = Keys(services().dynamodb, aws.table_name, cached_for=CACHE)
+    guesses = [generate() for _ in range(50)]
+    for guess in guesses:
+        cached.find(guess)
+    assert len(cached._unknown._found_at) == 10
+    assert len(cached._cache) == 0
+
+    with metered() as bill:
+        assert [cached.find(guess) for guess in guesses[-10:]] == [None] * 10
+        assert bill.requests == {}
+
+
+def test_without_a_cache_every_key_is_looked_up(keys: Keys) -> None:
+    """Wrong ones too: the command line sees at once what another has made."""
+    secret = generate()
+    with metered() as bill:
+        assert keys.find(secret) is None
+        assert keys.find(secret) is None
+        assert bill.requests == {"dynamodb:GetItem": 2}
+
+
+def test_what_does_not_begin_as_keys_do_is_not_looked_up(keys: Keys) -> None:
+    """A token, or another service's key."""
+    with metered() as bill:
+        assert keys.find("eyJhbGciOiJub25lIn0") is None
+        assert bill.requests == {}
 
 
 def test_a_revocation_is_seen_when_the_cache_has_passed(aws: Settings, time: list[float]) -> None:

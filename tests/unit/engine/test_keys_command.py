@@ -1,4 +1,4 @@
-"""``python -m celeriac keys``: make, list and revoke API keys."""
+"""``celeriac keys``: make, list and revoke API keys."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from celeriac.__main__ import main
-from celeriac.keys import Scope
-from celeriac.services import reset, services
+from celeriac.cli.main import main
 from celeriac.settings import Settings
+from celeriac.storage.keys import Scope
+from celeriac.storage.services import reset, services
 from tests.unit.engine.support import out_of_reach
 
 Run = Callable[..., tuple[int, str, str]]
@@ -32,7 +32,7 @@ def run(aws: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 
 def test_a_key_is_shown_once(run: Run) -> None:
-    """Alone on standard output, so that it can be piped; what else there is to say, beside it."""
+    """Alone on standard output, so that it can be piped; the rest goes to standard error."""
     code, secret, beside = run("create", "ci", "--tenant", "shop", "--scope", "read")
 
     key = services().keys.find(secret.strip())
@@ -81,18 +81,20 @@ def test_a_key_is_revoked(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error"),
+    ("arguments", "exit_code", "error"),
     [
-        (("revoke", "0123456789ab"), "There is no API key '0123456789ab'."),
-        (("revoke", ""), "There is no API key ''."),
-        (("create", "x", "--tenant", "A/b"), "A tenant can't be called 'A/b'."),
+        (("revoke", "0123456789ab"), 1, "There is no API key '0123456789ab'."),
+        (("revoke", ""), 1, "There is no API key ''."),
+        (("create", "x", "--tenant", "A/b"), 2, "A tenant can't be called 'A/b'."),
     ],
 )
-def test_a_wrong_argument_is_one_line(run: Run, arguments: tuple[str, ...], error: str) -> None:
-    """Said on standard error, with exit code 1 and no traceback."""
+def test_a_wrong_argument_is_one_line(
+    run: Run, arguments: tuple[str, ...], exit_code: int, error: str
+) -> None:
+    """It is on standard error, without a traceback. Code 2 means wrong use, 1 a failure."""
     code, said, beside = run(*arguments)
 
-    assert (code, said) == (1, "")
+    assert (code, said) == (exit_code, "")
     assert beside.startswith(error)
     assert beside.count("\n") == 1
 
@@ -115,7 +117,7 @@ def test_a_wrong_setting_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) 
     finally:
         reset()
 
-    assert (code, said) == (1, "")
+    assert (code, said) == (2, "")
     assert beside.startswith("CELERIAC_LISTING_SHARDS: ")
     assert beside.count("\n") == 1
 
@@ -129,6 +131,6 @@ def test_a_missing_table_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) 
     finally:
         reset()
 
-    assert (code, said) == (1, "")
+    assert (code, said) == (2, "")
     assert "ResourceNotFoundException" in beside
     assert beside.count("\n") == 1

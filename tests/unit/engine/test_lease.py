@@ -110,16 +110,17 @@ def test_a_cancelled_task_is_not_tried_again(world: World, timer: Timer) -> None
     assert world.records.get(task_id) == record
 
 
-@pytest.mark.parametrize("lost", [False, True])
-def test_a_task_that_is_handed_back_is_claimable_at_once(world: World, *, lost: bool) -> None:
+@pytest.mark.parametrize("crash", [None, "signal 11 (SIGSEGV)"])
+def test_a_task_that_is_handed_back_is_claimable_at_once(world: World, crash: str | None) -> None:
     """A worker that drains loses nothing; a process that died counts against the task."""
     before = started(world)
 
-    world.records.release(before.task_id, A, lost=lost)
+    world.records.release(before.task_id, A, crash=crash)
     record = claimed(world, before.task_id, 1, B)
 
-    assert record.lost == int(lost)
+    assert (record.crashes, record.lost, record.loss) == (int(crash is not None), 0, crash)
     assert (record.lease_owner, record.attempt) == (B, 1)
+    assert record.attempts == 1 + record.crashes
 
 
 def test_a_cancelled_task_that_is_handed_back_ends(world: World) -> None:
@@ -148,6 +149,18 @@ def test_a_task_is_handed_on_to_what_replaces_it(world: World) -> None:
     assert stale == ClaimLost(LostClaim.STALE, sent)
     record = claimed(world, before.task_id, 2, B)
     assert (record.type, record.lost, record.retries) == ("sow", 0, 0)
+
+
+def test_what_replaces_a_task_has_all_its_own_attempts_and_no_more(world: World) -> None:
+    """Refusals of a service, which don't count for the replaced task, are none of the new one's."""
+    before = started(world)
+    refused = Failure(type="RateLimited", message="too many")
+    world.records.retry(before.task_id, A, START, refused, limited=True)
+    claimed(world, before.task_id, 2, A)
+
+    handed_on = world.records.hand_on(before.task_id, A)
+
+    assert (handed_on.retries, handed_on.limited, handed_on.counted) == (0, 0, 0)
 
 
 def test_a_task_that_awaits_a_canvas_is_its_last_parts(world: World) -> None:

@@ -10,18 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac import identifiers, states
+from celeriac import states
 from celeriac.records import (
     DynamoRecords,
     Failure,
     Filter,
-    MemoryRecords,
     RecordStore,
     TaskRecord,
+    identifiers,
     list_tasks,
 )
 from celeriac.records.listing import EFFORT, BadCursorError, decode_cursor, encode_cursor
-from celeriac.services import services
+from celeriac.storage.services import services
+from celeriac.testing import MemoryRecords
 from tests.unit.engine.support import START, new_record
 
 EVERYTHING = Filter()
@@ -52,9 +53,7 @@ class Listing:
     def page(
         self, filter: Filter = EVERYTHING, *, limit: int = 100, cursor: str | None = None
     ) -> tuple[list[TaskRecord], str | None]:
-        page = list_tasks(
-            self.store, self.tenant, filter, limit=limit, cursor=cursor, shards=self.shards
-        )
+        page = list_tasks(self.store, self.tenant, filter, limit=limit, cursor=cursor)
         return page.records, page.next_cursor
 
     def walk(self, filter: Filter = EVERYTHING, *, limit: int) -> list[list[TaskRecord]]:

@@ -12,7 +12,7 @@ from celeriac.records import (
     RecordStore,
 )
 from celeriac.records.record import LONGEST_MESSAGE, LONGEST_PROGRESS
-from celeriac.services import services
+from celeriac.storage.services import services
 from tests.unit.engine.stages import (
     RUNNING,
     TERMINAL,

@@ -16,13 +16,13 @@ from celeriac.records import (
     DynamoRecords,
     Failure,
     Filter,
-    MemoryRecords,
     Progress,
     RecordStore,
     list_tasks,
 )
-from celeriac.services import services
 from celeriac.settings import Settings
+from celeriac.storage.services import services
+from celeriac.testing import MemoryRecords
 from tests.unit.engine.support import START, Timer, new_record
 
 SHARDS = 2
@@ -52,6 +52,7 @@ calls: st.SearchStrategy[tuple[str, Call]] = st.one_of(
         )
     ),
     st.just(("cancel", lambda store, task_id, _: store.cancel(task_id))),
+    st.just(("mail events", lambda store, task_id, _: store.note_mail_events(task_id))),
     st.builds(
         lambda attempt, owner: (
             f"claim {attempt} {owner}",
@@ -108,12 +109,12 @@ calls: st.SearchStrategy[tuple[str, Call]] = st.one_of(
         st.sampled_from([None, "=2"]),
     ),
     st.builds(
-        lambda owner, lost: (
-            f"release {owner} {lost}",
-            lambda store, task_id, _: store.release(task_id, owner, lost=lost),
+        lambda owner, crash: (
+            f"release {owner} {crash}",
+            lambda store, task_id, _: store.release(task_id, owner, crash=crash),
         ),
         OWNERS,
-        st.booleans(),
+        st.sampled_from([None, "exit code 3"]),
     ),
     st.builds(
         lambda owner, state: (
@@ -141,7 +142,7 @@ def answer(store: RecordStore, call: Call, task_id: str, now: int) -> Any:
     except Exception as error:  # noqa: BLE001 - refusals have to agree, too
         said = (type(error), vars(error))
     pages = [
-        list_tasks(store, task_id, Filter(status=status), limit=10, shards=SHARDS)
+        list_tasks(store, task_id, Filter(status=status), limit=10)
         for status in (None, states.FAILURE)
     ]
     return said, pages

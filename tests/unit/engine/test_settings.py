@@ -1,4 +1,4 @@
-"""The settings of a deployment: documented, passed on as they are, refused where they are wrong."""
+"""The settings of a deployment: documented, passed on unchanged, refused if they are wrong."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from celeriac.settings import PREFIX, Settings, explain
-from tasks.contract import Queue
+from celeriac.contract.variables import PREFIX
+from celeriac.settings import Settings, explain
+from tasks.queues import FILES
 
 REAL: dict[str, Any] = {"environment": "prod", "mail_from": "post@shop.net"}
 
@@ -25,7 +26,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_each_setting_is_documented(name: str) -> None:
-    """What it means, in a sentence."""
+    """Its description is a sentence."""
     description = Settings.model_fields[name].description
 
     assert description
@@ -33,7 +34,7 @@ def test_each_setting_is_documented(name: str) -> None:
 
 
 def read_back(settings: Settings) -> Settings:
-    """What another process makes of the variables."""
+    """The settings that another process reads from the variables."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.to_environment(secrets=True).items():
             patch.setenv(name, value)
@@ -64,14 +65,14 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_siz
     )
 )
 def test_another_process_reads_the_same_settings(changed: dict[str, Any]) -> None:
-    """``to_environment`` says each in a way that reading gives back, quotes and all."""
+    """``to_environment`` writes each value so that reading it returns the same, quotes included."""
     settings = Settings(**changed)
 
     assert read_back(settings) == settings
 
 
 def test_each_variable_has_the_prefix() -> None:
-    """So that nothing else in an environment is taken for a setting."""
+    """No other variable of an environment is read as a setting."""
     assert all(name.startswith(PREFIX) and name.isupper() for name in Settings().to_environment())
 
 
@@ -97,7 +98,7 @@ def test_each_variable_has_the_prefix() -> None:
 def test_a_wrong_value_is_named_by_its_variable(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one line, and without the value: it may be a secret."""
+    """The error is one line, without the value, which may be a secret."""
     monkeypatch.setenv(variable, value)
 
     with pytest.raises(ValidationError) as refused:
@@ -109,7 +110,7 @@ def test_a_wrong_value_is_named_by_its_variable(
 
 
 def test_each_wrong_value_is_named() -> None:
-    """All at once: nobody likes to find them one by one."""
+    """One error names all of them."""
     with pytest.raises(ValidationError) as refused:
         Settings(tenant="A", listing_shards=0)
 
@@ -127,24 +128,25 @@ def test_each_wrong_value_is_named() -> None:
     ],
 )
 def test_a_deployment_refuses_placeholders(changed: dict[str, Any]) -> None:
-    """A bad deployment fails before its first message, naming the variables."""
+    """A wrong deployment fails before its first message, and names the variables."""
     [name] = changed
 
     with pytest.raises(ValidationError) as refused:
         Settings(**REAL | changed)
 
-    assert f"{PREFIX}{name.upper()} still hold placeholder values" in explain(refused.value)
+    said = f"Placeholder values are left in {PREFIX}{name.upper()}. "
+    assert explain(refused.value).startswith(said)
 
 
-def test_a_laptop_takes_placeholders() -> None:
-    """The defaults are made for it."""
+def test_a_local_process_takes_placeholders() -> None:
+    """The defaults are for local use."""
     assert not Settings().deployed
     assert Settings(**REAL).deployed
 
 
 def test_queues_have_urls() -> None:
-    """The prefix, then the queue's name; its dead letters beside it."""
+    """The prefix, then the queue's name, then the suffix of a dead-letter queue."""
     settings = Settings(queue_url_prefix="https://sqs/1/prod-")
 
-    assert settings.queue_url(Queue.FILES) == "https://sqs/1/prod-files"
-    assert settings.dead_letter_url(Queue.FILES) == "https://sqs/1/prod-files-dead-letter"
+    assert settings.queue_url(FILES) == "https://sqs/1/prod-files"
+    assert settings.dead_letter_url(FILES) == "https://sqs/1/prod-files-dead-letter"

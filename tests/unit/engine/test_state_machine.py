@@ -21,25 +21,25 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from celeriac import services
-from celeriac.app import CeleriacApp
+from celeriac.app.factory import Celeriac
+from celeriac.contract import Cancelled
 from celeriac.errors import UnavailableError
+from celeriac.operations.submission import Submission
 from celeriac.records import (
     DynamoRecords,
     LeaseLostError,
-    MemoryRecords,
     RecordStore,
     TaskRecord,
 )
 from celeriac.settings import Settings
-from celeriac.submission import Submission
-from tasks.contract import Cancelled
-from tests.unit.engine.stage import VISIBILITY, Act, Actor, Cue
+from celeriac.storage import services
+from celeriac.testing import MemoryRecords
+from tests.unit.engine.interleaving import ATTEMPTS, System
+from tests.unit.engine.pausing import VISIBILITY, PausedCall, Step, TaskStep
 from tests.unit.engine.support import Timer
-from tests.unit.engine.theatre import ATTEMPTS, Theatre
 
-CUES = st.sampled_from([*[Cue.GO] * 6, Cue.REFUSED, Cue.UNHEARD, Cue.CRASH])
-ACTS = st.sampled_from([*[Act.RAISE] * 5, *Act, Cue.CRASH])
+CUES = st.sampled_from([*[Step.GO] * 6, Step.REFUSED, Step.UNHEARD, Step.CRASH])
+ACTS = st.sampled_from([*[TaskStep.RAISE] * 5, *TaskStep, Step.CRASH])
 
 #: What may happen, when, and how likely it is.
 EVENTS: list[tuple[Event, Callable[[Engine], object], int]] = []
@@ -58,17 +58,17 @@ def event(
 
 
 class Engine(RuleBasedStateMachine):
-    """Callers, workers and AWS, one cue at a time."""
+    """Callers, workers and AWS, one step at a time."""
 
-    app: CeleriacApp
+    app: Celeriac
     timer: Timer
 
     def __init__(self) -> None:
         super().__init__()
-        self.theatre = Theatre(self.app, self.timer, self.new_store())
-        self.queue = self.theatre.queue
+        self.system = System(self.app, self.timer, self.new_store())
+        self.queue = self.system.queue
         self.run = uuid.uuid4().hex
-        self.callers: list[tuple[str, Actor]] = []
+        self.callers: list[tuple[str, PausedCall]] = []
         #: In the order of submission: Hypothesis wants each run to be repeatable.
         self.submitted: dict[str, None] = {}
         self.accepted: set[str] = set()
@@ -91,7 +91,7 @@ class Engine(RuleBasedStateMachine):
     def submits(self, data: st.DataObject) -> None:
         """A caller submits; two with one key submit the same task, at once or one after another."""
         key = data.draw(st.sampled_from("ab"), "key")
-        task_id, caller = self.theatre.caller(f"{self.run}-{key}")
+        task_id, caller = self.system.caller(f"{self.run}-{key}")
         self.submitted[task_id] = None
         self.callers.append((task_id, caller))
         self._hear()
@@ -99,7 +99,7 @@ class Engine(RuleBasedStateMachine):
     @event(8, lambda self: self.callers)
     def caller_goes_on(self, data: st.DataObject) -> None:
         _, caller = data.draw(st.sampled_from(self.callers), "caller")
-        caller.cue(data.draw(CUES, f"cue at {caller.at}"))
+        caller.resume(data.draw(CUES, f"step at {caller.at}"))
         self._hear()
 
     def _hear(self) -> None:
@@ -110,7 +110,7 @@ class Engine(RuleBasedStateMachine):
                 continue
             if isinstance(caller.outcome, Submission):
                 assert caller.outcome.record.task_id == task_id
-                assert self.theatre.record(task_id), "accepted, and there is no record of it"
+                assert self.system.record(task_id), "accepted, and there is no record of it"
                 self.accepted.add(task_id)
             else:
                 assert isinstance(caller.outcome, UnavailableError), caller.outcome
@@ -118,64 +118,64 @@ class Engine(RuleBasedStateMachine):
     @event(1, lambda self: self.seen)
     def cancels(self, data: st.DataObject) -> None:
         task_id = data.draw(st.sampled_from(list(self.seen)), "task")
-        self.theatre.witness.cancel(task_id)
+        self.system.witness.cancel(task_id)
 
     # -- workers
 
     @event(6, lambda self: self.queue.visible)
     def receives(self, data: st.DataObject) -> None:
-        self.theatre.receive(data.draw(st.sampled_from(self.queue.visible), "message"))
+        self.system.receive(data.draw(st.sampled_from(self.queue.visible), "message"))
 
     @event(2, lambda self: self.queue.messages or self.queue.deleted)
     def receives_twice(self, data: st.DataObject) -> None:
         """At least once: SQS delivers what it hides, and even what was deleted."""
         messages = self.queue.messages + self.queue.deleted
         message = data.draw(st.sampled_from(messages), "message")
-        self.theatre.receive(replace(message) if message in self.queue.deleted else message)
+        self.system.receive(replace(message) if message in self.queue.deleted else message)
 
-    @event(14, lambda self: self.theatre.deliveries)
+    @event(14, lambda self: self.system.deliveries)
     def worker_goes_on(self, data: st.DataObject) -> None:
-        delivery = data.draw(st.sampled_from(self.theatre.deliveries), "delivery")
-        cues = ACTS if delivery.at == "act" else CUES
-        delivery.cue(data.draw(cues, f"cue at {delivery.at}"))
-        self.theatre.settle(delivery)
+        delivery = data.draw(st.sampled_from(self.system.deliveries), "delivery")
+        steps = ACTS if delivery.at == "task_step" else CUES
+        delivery.resume(data.draw(steps, f"step at {delivery.at}"))
+        self.system.settle(delivery)
 
-    @event(2, lambda self: self.theatre.deliveries)
+    @event(2, lambda self: self.system.deliveries)
     def worker_ends_well(self, data: st.DataObject) -> None:
-        """The usual case, which single cues would seldom reach."""
-        self.theatre.play_out(data.draw(st.sampled_from(self.theatre.deliveries), "delivery"))
+        """The usual case, which single steps would seldom reach."""
+        self.system.play_out(data.draw(st.sampled_from(self.system.deliveries), "delivery"))
 
-    @event(3, lambda self: self.theatre.unacknowledged)
+    @event(3, lambda self: self.system.unacknowledged)
     def acknowledges(self, data: st.DataObject) -> None:
         """In a batch, a moment later: a worker that is killed before loses it."""
-        message = data.draw(st.sampled_from(self.theatre.unacknowledged), "message")
+        message = data.draw(st.sampled_from(self.system.unacknowledged), "message")
         if data.draw(st.booleans(), "arrives"):
-            self.theatre.acknowledge(message)
+            self.system.acknowledge(message)
         else:
-            self.theatre.unacknowledged.remove(message)
+            self.system.unacknowledged.remove(message)
 
-    @event(3, lambda self: self.theatre.deliveries)
+    @event(3, lambda self: self.system.deliveries)
     def keeper_renews(self, data: st.DataObject) -> None:
-        """As ``worker.keeper``: visibility and lease; and what the record says of the caller."""
-        delivery = data.draw(st.sampled_from(self.theatre.deliveries), "delivery")
+        """Like ``celeriac.worker.keeper``: visibility, lease, and what the caller asked for."""
+        delivery = data.draw(st.sampled_from(self.system.deliveries), "delivery")
         self.queue.hide(delivery.message, VISIBILITY)
         try:
-            record = self.theatre.witness.renew(
+            record = self.system.witness.renew(
                 delivery.message.task_id, delivery.owner, delivery.message.hidden_until
             )
         except LeaseLostError:
             if delivery.at != "claim":
                 delivery.crash()
         else:
-            if record.cancel_requested_at is not None and delivery.at == "act":
-                delivery.cue(Cancelled())
-        self.theatre.settle(delivery)
+            if record.cancel_requested_at is not None and delivery.at == "task_step":
+                delivery.resume(Cancelled())
+        self.system.settle(delivery)
 
-    @event(1, lambda self: self.theatre.deliveries)
+    @event(1, lambda self: self.system.deliveries)
     def child_is_killed(self, data: st.DataObject) -> None:
         """By the kernel, or by a worker that drains."""
-        delivery = data.draw(st.sampled_from(self.theatre.deliveries), "delivery")
-        self.theatre.hand_back(delivery, lost=data.draw(st.booleans(), "lost"))
+        delivery = data.draw(st.sampled_from(self.system.deliveries), "delivery")
+        self.system.hand_back(delivery, lost=data.draw(st.booleans(), "lost"))
 
     @event(2)
     def time_passes(self, data: st.DataObject) -> None:
@@ -186,14 +186,14 @@ class Engine(RuleBasedStateMachine):
 
     @invariant()
     def at_most_one_holds_a_live_lease(self) -> None:
-        assert self.theatre.witness.violations == []
+        assert self.system.witness.violations == []
         for task_id in self.seen:
-            assert len(self.theatre.witness.holders(task_id)) <= 1
+            assert len(self.system.witness.holders(task_id)) <= 1
 
     @invariant()
     def ends_are_final(self) -> None:
         for task_id in self.submitted:
-            record = self.theatre.record(task_id)
+            record = self.system.record(task_id)
             before = self.seen.get(task_id)
             if before is not None and before.terminal:
                 assert record == before
@@ -210,28 +210,28 @@ class Engine(RuleBasedStateMachine):
         try:
             self._quiesce()
         finally:
-            self.theatre.close()
+            self.system.close()
             for _, caller in self.callers:
                 caller.crash()
 
     def _quiesce(self) -> None:
         for _, caller in list(self.callers):
             while not caller.done:
-                caller.cue(Cue.GO)
+                caller.resume(Step.GO)
         self._hear()
-        self.theatre.deliver_everything()
+        self.system.deliver_everything()
         self.ends_are_final()
-        left = [record for record in map(self.theatre.record, self.submitted) if record]
+        left = [record for record in map(self.system.record, self.submitted) if record]
         unfinished = [record for record in left if not record.terminal]
         assert not {record.task_id for record in unfinished} & self.accepted
         # Never accepted: the caller died, or was told to try again. Its repetition, or cleanup,
         # sends what is there.
         for record in unfinished:
             self.app.resend(record)
-        self.theatre.deliver_everything()
+        self.system.deliver_everything()
         self.ends_are_final()
         for task_id in self.submitted:
-            found = self.theatre.record(task_id)
+            found = self.system.record(task_id)
             assert found is None or found.terminal
 
 
@@ -246,7 +246,7 @@ class EngineOnDynamo(Engine):
 Event = Callable[[Engine, st.DataObject], None]
 
 
-def run(machine: type[Engine], app: CeleriacApp, timer: Timer, examples: int, steps: int) -> None:
+def run(machine: type[Engine], app: Celeriac, timer: Timer, examples: int, steps: int) -> None:
     machine.app, machine.timer = app, timer
     run_state_machine_as_test(
         machine,
@@ -259,13 +259,13 @@ def run(machine: type[Engine], app: CeleriacApp, timer: Timer, examples: int, st
     )
 
 
-def test_the_engine_survives_everything(staged_app: CeleriacApp, staged_timer: Timer) -> None:
+def test_the_engine_survives_everything(staged_app: Celeriac, staged_timer: Timer) -> None:
     """On records in memory: many runs."""
     run(Engine, staged_app, staged_timer, examples=80, steps=50)
 
 
 def test_the_engine_survives_everything_on_dynamodb(
-    aws: Settings, staged_app: CeleriacApp, staged_timer: Timer
+    aws: Settings, staged_app: Celeriac, staged_timer: Timer
 ) -> None:
     """On DynamoDB: few runs, since each write takes its time."""
     run(EngineOnDynamo, staged_app, staged_timer, examples=5, steps=40)

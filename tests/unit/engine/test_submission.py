@@ -13,28 +13,29 @@ from botocore.exceptions import EndpointConnectionError
 from celery import _state
 from pydantic import ValidationError
 
-from celeriac import clock, identifiers, states, submission
-from celeriac.app import CeleriacApp, make_app
-from celeriac.calls import LARGEST_IN_MESSAGE
+from celeriac import clock, states
+from celeriac.app.factory import Celeriac, make_app
+from celeriac.contract import (
+    BaseModel,
+    Catalogue,
+    Field,
+    TaskContext,
+    UnknownTaskTypeError,
+    task,
+)
 from celeriac.errors import (
     IdempotencyConflictError,
     NotFoundError,
     NotOverError,
     UnavailableError,
 )
-from celeriac.records import Cancellation, Claimed, ClaimLost, LostClaim, TaskRecord
-from celeriac.services import services
+from celeriac.operations import submission
+from celeriac.operations.submission import Submission, submit
+from celeriac.records import Cancellation, Claimed, ClaimLost, LostClaim, TaskRecord, identifiers
 from celeriac.settings import Settings
-from celeriac.submission import Submission, submit
-from tasks.contract import (
-    BaseModel,
-    Catalogue,
-    Field,
-    Queue,
-    TaskContext,
-    UnknownTaskTypeError,
-    task,
-)
+from celeriac.storage.services import services
+from celeriac.transport.call import LARGEST_IN_MESSAGE
+from tasks.queues import FILES
 from tests.unit.engine.support import out_of_reach
 
 TENANT = "shop"
@@ -45,13 +46,13 @@ class Bed(BaseModel):
     note: str = ""
 
 
-@task(queue=Queue.FILES, time_limit=timedelta(minutes=1), aliases=("spade",))
+@task(queue=FILES, time_limit=timedelta(minutes=1), aliases=("spade",))
 def dig(payload: Bed, context: TaskContext) -> Bed:
     """Dig a bed."""
     return payload
 
 
-@task(queue=Queue.FILES, time_limit=timedelta(minutes=1))
+@task(queue=FILES, time_limit=timedelta(minutes=1))
 def sow(payload: Bed, context: TaskContext) -> Bed:
     """Sow a bed."""
     return payload
@@ -61,7 +62,7 @@ class Lot(BaseModel):
     number: int = Field(default_factory=itertools.count().__next__)
 
 
-@task(queue=Queue.FILES, time_limit=timedelta(minutes=1))
+@task(queue=FILES, time_limit=timedelta(minutes=1))
 def draw(payload: Lot, context: TaskContext) -> Lot:
     """Draw a lot."""
     return payload
@@ -71,7 +72,7 @@ TYPES = Catalogue([dig, sow, draw])
 
 
 @pytest.fixture(scope="module")
-def app(aws: Settings) -> Iterator[CeleriacApp]:
+def app(aws: Settings) -> Iterator[Celeriac]:
     before = _state._get_current_app()
     yield make_app(aws, TYPES)
     _state._set_current_app(before)
@@ -84,14 +85,14 @@ def key() -> str:
 
 
 @pytest.fixture(autouse=True)
-def quick(at_once: None, app: CeleriacApp, aws: Settings) -> None:
+def quick(at_once: None, app: Celeriac, aws: Settings) -> None:
     """No pauses, and a queue that holds nothing yet."""
     sent(aws)
 
 
 def sent(settings: Settings) -> list[dict[str, Any]]:
     """The messages in the queue, taken from it: their headers, and ``args``."""
-    url, sqs = settings.queue_url(Queue.FILES), services().sqs
+    url, sqs = settings.queue_url(FILES), services().sqs
     found: list[dict[str, Any]] = []
     while messages := sqs.receive_message(
         QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0
@@ -105,12 +106,11 @@ def sent(settings: Settings) -> list[dict[str, Any]]:
     return found
 
 
-def submit_dig(app: CeleriacApp, payload: Any = None, **options: Any) -> Submission:
+def submit_dig(app: Celeriac, payload: Any = None, **options: Any) -> Submission:
     return submit(
         options.pop("type_name", "dig"),
         {"rows": 3} if payload is None else payload,
         app=app,
-        types=TYPES,
         **{"tenant": TENANT} | options,
     )
 
@@ -128,7 +128,7 @@ def claim(task_id: str, owner: str = "worker/1") -> Claimed | ClaimLost:
 # -- accepted
 
 
-def test_an_accepted_task_has_a_record_and_a_message(app: CeleriacApp, aws: Settings) -> None:
+def test_an_accepted_task_has_a_record_and_a_message(app: Celeriac, aws: Settings) -> None:
     """They tell of the same task, type, tenant and payload."""
     accepted = submit_dig(app, tags=["spring"])
 
@@ -143,19 +143,19 @@ def test_an_accepted_task_has_a_record_and_a_message(app: CeleriacApp, aws: Sett
     assert message["args"] == [{"rows": 3, "note": ""}]
 
 
-def test_a_model_is_a_payload_too(app: CeleriacApp) -> None:
+def test_a_model_is_a_payload_too(app: Celeriac) -> None:
     """Python callers pass what the task type declares."""
     accepted = submit_dig(app, Bed(rows=5))
 
     assert submission.payload_of(accepted.record) == {"rows": 5, "note": ""}
 
 
-def test_an_alias_submits_the_type_of_today(app: CeleriacApp) -> None:
+def test_an_alias_submits_the_type_of_today(app: Celeriac) -> None:
     """Callers that know the old name go on working."""
     assert submit_dig(app, type_name="spade").record.type == "dig"
 
 
-def test_a_task_expires_after_its_time_to_live(app: CeleriacApp, aws: Settings) -> None:
+def test_a_task_expires_after_its_time_to_live(app: Celeriac, aws: Settings) -> None:
     """Counted from when it may start: a delay comes on top."""
     now = submit_dig(app).record
     later = submit_dig(app, delay=timedelta(minutes=10)).record
@@ -167,7 +167,7 @@ def test_a_task_expires_after_its_time_to_live(app: CeleriacApp, aws: Settings) 
 
 
 @pytest.mark.parametrize("extra", [-200, 0, 200, 300_000])
-def test_a_large_payload_travels_by_reference(app: CeleriacApp, aws: Settings, extra: int) -> None:
+def test_a_large_payload_travels_by_reference(app: Celeriac, aws: Settings, extra: int) -> None:
     """Messages stay within what SQS bills as one request; the record keeps every payload."""
     payload = {"rows": 1, "note": "x" * (LARGEST_IN_MESSAGE + extra)}
 
@@ -183,7 +183,7 @@ def test_a_large_payload_travels_by_reference(app: CeleriacApp, aws: Settings, e
 # -- refused
 
 
-def test_an_unknown_type_is_refused(app: CeleriacApp, aws: Settings) -> None:
+def test_an_unknown_type_is_refused(app: Celeriac, aws: Settings) -> None:
     """Before anything is written."""
     with pytest.raises(UnknownTaskTypeError, match="Did you mean dig"):
         submit_dig(app, type_name="digg")
@@ -191,7 +191,7 @@ def test_an_unknown_type_is_refused(app: CeleriacApp, aws: Settings) -> None:
     assert sent(aws) == []
 
 
-def test_an_invalid_payload_is_refused(app: CeleriacApp, aws: Settings) -> None:
+def test_an_invalid_payload_is_refused(app: Celeriac, aws: Settings) -> None:
     """With pydantic's own error, which says where."""
     with pytest.raises(ValidationError, match="rows"):
         submit_dig(app, {"rows": "many"})
@@ -199,15 +199,17 @@ def test_an_invalid_payload_is_refused(app: CeleriacApp, aws: Settings) -> None:
     assert sent(aws) == []
 
 
-def test_an_empty_catalogue_is_not_taken_for_none(app: CeleriacApp) -> None:
+def test_an_empty_catalogue_is_not_taken_for_none(app: Celeriac) -> None:
     """A caller's catalogue holds, even where it holds nothing."""
+    empty = Celeriac("empty", settings=app.settings, catalogue=Catalogue([]), set_as_current=False)
+
     with pytest.raises(UnknownTaskTypeError):
-        submit("long-running", {}, app=app, types=Catalogue([]))
+        submit("long-running", {}, app=empty)
 
 
 @pytest.mark.parametrize("keyed", [False, True])
 def test_without_sqs_nothing_is_accepted(
-    app: CeleriacApp, aws: Settings, key: str, *, keyed: bool
+    app: Celeriac, aws: Settings, key: str, *, keyed: bool
 ) -> None:
     """The record is taken back, and the caller told to come again; then it works."""
     options = {"idempotency_key": key} if keyed else {}
@@ -234,7 +236,7 @@ def test_without_sqs_nothing_is_accepted(
 
 @pytest.mark.parametrize("keyed", [False, True])
 def test_without_dynamodb_nothing_is_sent(
-    app: CeleriacApp, aws: Settings, key: str, *, keyed: bool
+    app: Celeriac, aws: Settings, key: str, *, keyed: bool
 ) -> None:
     """No message goes out without a record."""
     options = {"idempotency_key": key} if keyed else {}
@@ -244,7 +246,7 @@ def test_without_dynamodb_nothing_is_sent(
     assert sent(aws) == []
 
 
-def test_without_s3_no_large_payload_is_accepted(app: CeleriacApp, aws: Settings) -> None:
+def test_without_s3_no_large_payload_is_accepted(app: Celeriac, aws: Settings) -> None:
     """What can't be kept isn't accepted."""
     with out_of_reach("s3"), pytest.raises(UnavailableError, match="S3"):
         submit_dig(app, {"rows": 1, "note": "x" * 100_000})
@@ -252,7 +254,7 @@ def test_without_s3_no_large_payload_is_accepted(app: CeleriacApp, aws: Settings
     assert sent(aws) == []
 
 
-def test_with_both_down_the_error_is_ours(app: CeleriacApp, aws: Settings, key: str) -> None:
+def test_with_both_down_the_error_is_ours(app: Celeriac, aws: Settings, key: str) -> None:
     """DynamoDB fails between the record and its taking back: still 'try again', and repaired."""
     store = services().records
 
@@ -272,7 +274,7 @@ def test_with_both_down_the_error_is_ours(app: CeleriacApp, aws: Settings, key: 
 
 
 def test_a_message_whose_answer_was_lost_leads_nowhere(
-    app: CeleriacApp, aws: Settings, key: str
+    app: Celeriac, aws: Settings, key: str
 ) -> None:
     """SQS took it, and said nothing: the caller is refused, and the message finds no record."""
     with out_of_reach("sqs", carries_out=True), pytest.raises(UnavailableError):
@@ -284,9 +286,7 @@ def test_a_message_whose_answer_was_lost_leads_nowhere(
     assert answer == ClaimLost(LostClaim.ABSENT, None)
 
 
-def test_a_message_that_a_worker_has_already_claimed_is_accepted(
-    app: CeleriacApp, key: str
-) -> None:
+def test_a_message_that_a_worker_has_already_claimed_is_accepted(app: Celeriac, key: str) -> None:
     """SQS took it, said nothing, and a worker was quick: the task runs, and so it is accepted."""
     store = services().records
     discard = store.discard
@@ -305,7 +305,7 @@ def test_a_message_that_a_worker_has_already_claimed_is_accepted(
 # -- idempotency
 
 
-def test_the_same_key_and_body_is_the_same_task(app: CeleriacApp, aws: Settings, key: str) -> None:
+def test_the_same_key_and_body_is_the_same_task(app: Celeriac, aws: Settings, key: str) -> None:
     """However often; and equal bodies may be written differently."""
     first = submit_dig(app, {"rows": 3, "note": "x"}, idempotency_key=key)
     again = submit_dig(app, {"note": "x", "rows": "3"}, idempotency_key=key)
@@ -314,7 +314,7 @@ def test_the_same_key_and_body_is_the_same_task(app: CeleriacApp, aws: Settings,
     assert (first.replayed, again.replayed) == (False, True)
 
 
-def test_a_default_that_differs_each_time_is_no_other_body(app: CeleriacApp, key: str) -> None:
+def test_a_default_that_differs_each_time_is_no_other_body(app: Celeriac, key: str) -> None:
     """A request that leaves a field out is the same request when it leaves it out again."""
     first = submit_dig(app, {}, type_name="draw", idempotency_key=key)
     again = submit_dig(app, {}, type_name="draw", idempotency_key=key)
@@ -327,7 +327,7 @@ def test_a_default_that_differs_each_time_is_no_other_body(app: CeleriacApp, key
     "changed", [{"payload": {"rows": 4}}, {"payload": {"rows": 3, "note": "x"}}, {"tags": ["x"]}]
 )
 def test_the_same_key_and_another_body_is_a_conflict(
-    app: CeleriacApp, key: str, changed: dict[str, Any]
+    app: Celeriac, key: str, changed: dict[str, Any]
 ) -> None:
     """The first task stays as it was."""
     first = submit_dig(app, idempotency_key=key)
@@ -338,7 +338,7 @@ def test_the_same_key_and_another_body_is_a_conflict(
     assert record_of(first.record.task_id) == first.record
 
 
-def test_a_key_belongs_to_tenant_and_type(app: CeleriacApp, key: str) -> None:
+def test_a_key_belongs_to_tenant_and_type(app: Celeriac, key: str) -> None:
     """Another tenant's key of the same text is another key."""
     made = {
         submit_dig(app, idempotency_key=key, **options).record.task_id
@@ -348,14 +348,14 @@ def test_a_key_belongs_to_tenant_and_type(app: CeleriacApp, key: str) -> None:
     assert len(made) == 3
 
 
-def test_an_alias_is_the_same_type_to_a_key(app: CeleriacApp, key: str) -> None:
+def test_an_alias_is_the_same_type_to_a_key(app: Celeriac, key: str) -> None:
     """A caller that learns the new name doesn't submit twice."""
     old = submit_dig(app, idempotency_key=key, type_name="spade")
 
     assert submit_dig(app, idempotency_key=key).record.task_id == old.record.task_id
 
 
-def test_a_repetition_repairs_a_lost_send(app: CeleriacApp, aws: Settings, key: str) -> None:
+def test_a_repetition_repairs_a_lost_send(app: Celeriac, aws: Settings, key: str) -> None:
     """The first process died between its two writes: the repeated key sends the message."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "publish_new", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -372,7 +372,7 @@ def test_a_repetition_repairs_a_lost_send(app: CeleriacApp, aws: Settings, key: 
 
 
 def test_a_repetition_does_not_send_what_runs_or_has_ended(
-    app: CeleriacApp, aws: Settings, key: str
+    app: Celeriac, aws: Settings, key: str
 ) -> None:
     """Its message has arrived: another would go round until the lease ends."""
     first = submit_dig(app, idempotency_key=key)
@@ -388,7 +388,7 @@ def test_a_repetition_does_not_send_what_runs_or_has_ended(
 
 
 def test_a_repetition_of_what_is_taken_back_is_refused(
-    app: CeleriacApp, aws: Settings, key: str
+    app: Celeriac, aws: Settings, key: str
 ) -> None:
     """The first sender fails and takes its record back while the second has just read it."""
     store = services().records
@@ -409,9 +409,7 @@ def test_a_repetition_of_what_is_taken_back_is_refused(
     assert sent(aws) == []
 
 
-def test_a_repetition_while_sqs_is_down_is_refused(
-    app: CeleriacApp, aws: Settings, key: str
-) -> None:
+def test_a_repetition_while_sqs_is_down_is_refused(app: Celeriac, aws: Settings, key: str) -> None:
     """The first one's task stays: it was accepted."""
     first = submit_dig(app, idempotency_key=key)
 
@@ -424,7 +422,7 @@ def test_a_repetition_while_sqs_is_down_is_refused(
 # -- find, cancel, retry
 
 
-def test_another_tenants_task_is_not_found(app: CeleriacApp) -> None:
+def test_another_tenants_task_is_not_found(app: Celeriac) -> None:
     """Not found, not cancelled, not tried again: as if it weren't there."""
     task_id = submit_dig(app).record.task_id
 
@@ -436,7 +434,7 @@ def test_another_tenants_task_is_not_found(app: CeleriacApp) -> None:
     assert submission.find(task_id, TENANT).state == states.PENDING
 
 
-def test_a_task_is_cancelled_by_its_tenant(app: CeleriacApp) -> None:
+def test_a_task_is_cancelled_by_its_tenant(app: Celeriac) -> None:
     """At once, with no worker alive."""
     task_id = submit_dig(app).record.task_id
 
@@ -445,17 +443,15 @@ def test_a_task_is_cancelled_by_its_tenant(app: CeleriacApp) -> None:
     assert (outcome, record.state) == (Cancellation.ENDED, states.REVOKED)
 
 
-def test_a_task_that_has_ended_is_tried_again(app: CeleriacApp, aws: Settings) -> None:
+def test_a_task_that_has_ended_is_tried_again(app: Celeriac, aws: Settings) -> None:
     """As a new task with the same payload and tags, that says what it repeats."""
     first = submit_dig(app, {"rows": 7}, tags=["spring"]).record
     with pytest.raises(NotOverError):
-        submission.retry(first.task_id, TENANT, app=app, types=TYPES)
+        submission.retry(first.task_id, TENANT, app=app)
     submission.cancel(first.task_id, TENANT)
 
-    again = submission.retry(first.task_id, TENANT, app=app, types=TYPES).record
-    edited = submission.retry(
-        first.task_id, TENANT, payload={"rows": 8}, app=app, types=TYPES
-    ).record
+    again = submission.retry(first.task_id, TENANT, app=app).record
+    edited = submission.retry(first.task_id, TENANT, payload={"rows": 8}, app=app).record
 
     assert again.task_id != first.task_id
     assert (again.retry_of, again.tags) == (first.task_id, ("spring",))
@@ -464,7 +460,7 @@ def test_a_task_that_has_ended_is_tried_again(app: CeleriacApp, aws: Settings) -
 
 
 @pytest.mark.parametrize("attempt", [submission.find, submission.cancel])
-def test_an_outage_is_told(app: CeleriacApp, attempt: Any) -> None:
+def test_an_outage_is_told(app: Celeriac, attempt: Any) -> None:
     """As an error of ours, that a caller can answer with 503."""
     task_id = submit_dig(app).record.task_id
 

@@ -1,4 +1,4 @@
-"""Inputs and results are kept in the record, beside it, or in S3, by their size."""
+"""Inputs and results are kept in the record, next to it, or in S3, by their size."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from celeriac import identifiers
-from celeriac.artifacts import Artifacts
-from celeriac.records.items import marshal, partition
-from celeriac.services import services
+from celeriac.marshalling import marshal
+from celeriac.records import identifiers
+from celeriac.records.items import partition
 from celeriac.settings import Settings
-from celeriac.values import (
+from celeriac.storage.artifacts import Artifacts
+from celeriac.storage.services import services
+from celeriac.storage.values import (
     INLINE_LIMIT,
     ITEM_LIMIT,
     LARGEST,
     AwsValues,
-    MemoryValues,
     ValueMissingError,
     ValueStore,
     ValueTooLargeError,
 )
+from celeriac.testing import MemoryValues
 from tests.unit.engine.meter import metered
 from tests.unit.engine.support import START
 
@@ -74,7 +75,7 @@ def test_what_is_put_is_what_is_got(values: ValueStore, task_id: str, text: str)
 def test_the_size_decides_where(
     aws: Settings, task_id: str, size: int, kind: str, requests: dict[str, int]
 ) -> None:
-    """At each boundary, in bytes: in the record itself, in an item beside it, in S3."""
+    """At each boundary, in bytes: in the record itself, in an item next to it, in S3."""
     text = "ü" * (size // 2) + "x" * (size % 2)
 
     with metered() as bill:

@@ -9,207 +9,213 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from celeriac import states
-from celeriac.app import CeleriacApp
-from celeriac.backend import RecordBackend
-from celeriac.records import MemoryRecords, TaskRecord
-from celeriac.services import services
-from tasks.contract import Cancelled
-from tests.unit.engine.stage import VISIBILITY, Act, Cue, Delivery
+from celeriac.app.backend import RecordBackend
+from celeriac.app.factory import Celeriac
+from celeriac.contract import Cancelled
+from celeriac.records import TaskRecord
+from celeriac.storage.services import services
+from celeriac.testing import MemoryRecords
+from tests.unit.engine.interleaving import System
+from tests.unit.engine.pausing import VISIBILITY, Delivery, Step, TaskStep
 from tests.unit.engine.support import Timer
-from tests.unit.engine.theatre import Theatre
 
 
 @pytest.fixture
-def theatre(staged_app: CeleriacApp, staged_timer: Timer) -> Iterator[Theatre]:
-    theatre = Theatre(staged_app, staged_timer, MemoryRecords(clock=staged_timer))
-    yield theatre
-    theatre.close()
+def system(staged_app: Celeriac, staged_timer: Timer) -> Iterator[System]:
+    system = System(staged_app, staged_timer, MemoryRecords(clock=staged_timer))
+    yield system
+    system.close()
 
 
 @pytest.fixture
-def task_id(theatre: Theatre) -> str:
+def task_id(system: System) -> str:
     """A task that was accepted, and whose message waits."""
-    task_id, caller = theatre.caller("key")
+    task_id, caller = system.caller("key")
     while not caller.done:
-        caller.cue(Cue.GO)
-    assert len(theatre.queue.visible) == 1
+        caller.resume(Step.GO)
+    assert len(system.queue.visible) == 1
     return task_id
 
 
-def received(theatre: Theatre) -> Delivery:
-    return theatre.receive(theatre.queue.visible[0])
+def received(system: System) -> Delivery:
+    return system.receive(system.queue.visible[0])
 
 
-def started(theatre: Theatre) -> Delivery:
-    delivery = received(theatre)
-    delivery.cue(Cue.GO)
-    assert delivery.at == "act"
+def started(system: System) -> Delivery:
+    delivery = received(system)
+    delivery.resume(Step.GO)
+    assert delivery.at == "task_step"
     return delivery
 
 
-def go_on(theatre: Theatre, delivery: Delivery, *cues: Cue | Act | Cancelled) -> None:
-    for cue in cues:
-        delivery.cue(cue)
-    theatre.settle(delivery)
+def go_on(system: System, delivery: Delivery, *steps: Step | TaskStep | Cancelled) -> None:
+    for step in steps:
+        delivery.resume(step)
+    system.settle(delivery)
 
 
-def record_of(theatre: Theatre, task_id: str) -> TaskRecord:
-    record = theatre.record(task_id)
+def record_of(system: System, task_id: str) -> TaskRecord:
+    record = system.record(task_id)
     assert record is not None
     return record
 
 
-def test_a_task_is_done_once(theatre: Theatre, task_id: str) -> None:
+def test_a_task_is_done_once(system: System, task_id: str) -> None:
     """Without faults: claimed, run, stored, acknowledged."""
-    theatre.deliver_everything()
+    system.deliver_everything()
 
-    record = record_of(theatre, task_id)
+    record = record_of(system, task_id)
     assert (record.state, record.attempt, record.lost) == (states.SUCCESS, 1, 0)
     assert record.version == 3, "three writes in all"
-    assert theatre.queue.messages == []
+    assert system.queue.messages == []
 
 
-@pytest.mark.parametrize("fault", [Cue.REFUSED, Cue.UNHEARD])
-def test_a_claim_that_fails_leaves_the_message(theatre: Theatre, task_id: str, fault: Cue) -> None:
+@pytest.mark.parametrize("fault", [Step.REFUSED, Step.UNHEARD])
+def test_a_claim_that_fails_leaves_the_message(system: System, task_id: str, fault: Step) -> None:
     """DynamoDB is down: the message comes back some seconds later."""
-    delivery = received(theatre)
-    go_on(theatre, delivery, fault)
+    delivery = received(system)
+    go_on(system, delivery, fault)
 
     assert delivery.done
-    assert theatre.unacknowledged == []
-    left = delivery.message.hidden_until - theatre.timer.now
+    assert system.unacknowledged == []
+    left = delivery.message.hidden_until - system.timer.now
     assert 0 < left < VISIBILITY.total_seconds() * 1000
 
 
-@pytest.mark.parametrize("fault", [Cue.REFUSED, Cue.UNHEARD])
+@pytest.mark.parametrize("fault", [Step.REFUSED, Step.UNHEARD])
 def test_a_result_that_cannot_be_stored_leaves_the_message(
-    theatre: Theatre, task_id: str, fault: Cue
+    system: System, task_id: str, fault: Step
 ) -> None:
     """Rather run again than acknowledged and lost; if it was stored after all, it ran once."""
-    go_on(theatre, started(theatre), Act.RETURN, fault)
-    assert theatre.unacknowledged == []
+    go_on(system, started(system), TaskStep.RETURN, fault)
+    assert system.unacknowledged == []
 
-    theatre.deliver_everything()
+    system.deliver_everything()
 
-    record = record_of(theatre, task_id)
-    assert (record.state, record.lost) == (states.SUCCESS, int(fault is Cue.REFUSED))
+    record = record_of(system, task_id)
+    assert (record.state, record.lost) == (states.SUCCESS, int(fault is Step.REFUSED))
 
 
-def test_a_retry_whose_message_is_not_sent_comes_back(theatre: Theatre, task_id: str) -> None:
+def test_a_retry_whose_message_is_not_sent_comes_back(system: System, task_id: str) -> None:
     """The record waits for attempt 2, message 1 comes back and has message 2 sent."""
-    go_on(theatre, started(theatre), Act.RAISE, Cue.GO, Cue.REFUSED)
-    assert record_of(theatre, task_id).state == states.RETRY
-    assert theatre.unacknowledged == []
+    go_on(system, started(system), TaskStep.RAISE, Step.GO, Step.REFUSED)
+    assert record_of(system, task_id).state == states.RETRY
+    assert system.unacknowledged == []
 
-    theatre.deliver_everything()
+    system.deliver_everything()
 
-    record = record_of(theatre, task_id)
+    record = record_of(system, task_id)
     assert (record.state, record.attempt, record.resent) == (states.SUCCESS, 2, 1)
 
 
-@pytest.mark.parametrize("cues", [[Cue.REFUSED], [Cue.UNHEARD], [Cue.GO, Cue.REFUSED]])
+@pytest.mark.parametrize("steps", [[Step.REFUSED], [Step.UNHEARD], [Step.GO, Step.REFUSED]])
 def test_a_retry_is_not_forgotten_while_aws_is_down(
-    theatre: Theatre, task_id: str, cues: list[Cue]
+    system: System, task_id: str, steps: list[Step]
 ) -> None:
     """Message 1 is the only trace of attempt 2 until message 2 is sent: it must stay."""
-    go_on(theatre, started(theatre), Act.RAISE, Cue.GO, Cue.REFUSED)
-    go_on(theatre, received(theatre), Cue.GO, *cues)
+    go_on(system, started(system), TaskStep.RAISE, Step.GO, Step.REFUSED)
+    go_on(system, received(system), Step.GO, *steps)
 
-    assert theatre.unacknowledged == []
+    assert system.unacknowledged == []
 
-    theatre.deliver_everything()
-    assert record_of(theatre, task_id).state == states.SUCCESS
+    system.deliver_everything()
+    assert record_of(system, task_id).state == states.SUCCESS
 
 
-@pytest.mark.parametrize("act", [Act.RETURN, Act.GIVE_UP, Act.RAISE, Act.REPORT, Cancelled()])
+@pytest.mark.parametrize(
+    "task_step", [TaskStep.RETURN, TaskStep.GIVE_UP, TaskStep.RAISE, TaskStep.REPORT, Cancelled()]
+)
 def test_a_worker_that_lost_its_task_leaves_the_message(
-    theatre: Theatre, task_id: str, act: Act | Cancelled
+    system: System, task_id: str, task_step: TaskStep | Cancelled
 ) -> None:
     """It is the other worker's now: should that one die, the message has to come back."""
-    frozen = started(theatre)
-    theatre.timer.advance(VISIBILITY)
-    other = started(theatre)
+    frozen = started(system)
+    system.timer.advance(VISIBILITY)
+    other = started(system)
     hidden_until = other.message.hidden_until
 
-    go_on(theatre, frozen, act)
+    go_on(system, frozen, task_step)
     while not frozen.done:
-        go_on(theatre, frozen, Cue.GO)
+        go_on(system, frozen, Step.GO)
 
-    assert frozen.message not in theatre.unacknowledged
-    assert other.message in theatre.queue.messages
-    assert record_of(theatre, task_id).lease_owner == other.owner
+    assert frozen.message not in system.unacknowledged
+    assert other.message in system.queue.messages
+    assert record_of(system, task_id).lease_owner == other.owner
     assert other.message.hidden_until == hidden_until
 
 
 def test_a_task_that_is_held_elsewhere_comes_back_after_the_lease(
-    theatre: Theatre, task_id: str
+    system: System, task_id: str
 ) -> None:
     """A duplicate waits out the lease of the first, and no longer."""
-    first = started(theatre)
-    theatre.timer.advance(timedelta(seconds=20))
-    second = theatre.receive(first.message)
-    go_on(theatre, second, Cue.GO)
+    first = started(system)
+    system.timer.advance(timedelta(seconds=20))
+    second = system.receive(first.message)
+    go_on(system, second, Step.GO)
 
     assert second.done
-    lease = record_of(theatre, task_id).lease_until
+    lease = record_of(system, task_id).lease_until
     assert lease is not None
     assert lease < first.message.hidden_until <= lease + 5000
 
 
-def test_a_cancelled_task_is_not_tried_again(theatre: Theatre, task_id: str) -> None:
+def test_a_cancelled_task_is_not_tried_again(system: System, task_id: str) -> None:
     """It fails before it has seen its caller's wish: REVOKED, with the policy's attempts left."""
-    delivery = started(theatre)
-    theatre.witness.cancel(task_id)
-    go_on(theatre, delivery, Act.RAISE, Cue.GO)
-    theatre.deliver_everything()
+    delivery = started(system)
+    system.witness.cancel(task_id)
+    go_on(system, delivery, TaskStep.RAISE, Step.GO)
+    system.deliver_everything()
 
-    record = record_of(theatre, task_id)
+    record = record_of(system, task_id)
     assert (record.state, record.attempt) == (states.REVOKED, 1)
 
 
-def test_a_task_that_kills_its_workers_is_given_up(theatre: Theatre, task_id: str) -> None:
+def test_a_task_that_kills_its_workers_is_given_up(system: System, task_id: str) -> None:
     """After the third death nobody runs it again: FAILURE, and the message is dead-lettered."""
     for _ in range(3):
-        theatre.hand_back(started(theatre), lost=True)
-    theatre.deliver_everything()
+        system.hand_back(started(system), lost=True)
+    system.deliver_everything()
 
-    record = record_of(theatre, task_id)
+    record = record_of(system, task_id)
     assert record.state == states.FAILURE
     assert record.failure is not None
     assert record.failure.type == "worker-lost"
 
 
-def test_draining_workers_are_not_held_against_a_task(theatre: Theatre, task_id: str) -> None:
+def test_draining_workers_are_not_held_against_a_task(system: System, task_id: str) -> None:
     """Handed back any number of times, it still runs."""
     for _ in range(5):
-        theatre.hand_back(started(theatre), lost=False)
-    theatre.deliver_everything()
+        system.hand_back(started(system), lost=False)
+    system.deliver_everything()
 
-    record = record_of(theatre, task_id)
+    record = record_of(system, task_id)
     assert (record.state, record.lost) == (states.SUCCESS, 0)
 
 
-def test_attempts_run_out(theatre: Theatre, task_id: str) -> None:
+def test_attempts_run_out(system: System, task_id: str) -> None:
     """The policy's last attempt fails for good, with the error of that attempt."""
     for _ in range(3):
-        theatre.timer.advance(timedelta(minutes=10))
-        delivery = started(theatre)
-        go_on(theatre, delivery, Act.RAISE)
+        system.timer.advance(timedelta(minutes=10))
+        delivery = started(system)
+        go_on(system, delivery, TaskStep.RAISE)
         while not delivery.done:
-            go_on(theatre, delivery, Cue.GO)
-        for message in list(theatre.unacknowledged):
-            theatre.acknowledge(message)
+            go_on(system, delivery, Step.GO)
+        for message in list(system.unacknowledged):
+            system.acknowledge(message)
 
-    record = record_of(theatre, task_id)
+    record = record_of(system, task_id)
     assert (record.state, record.attempt) == (states.FAILURE, 3)
     assert record.failure is not None
     assert (record.failure.type, record.failure.message) == ("RuntimeError", "a root in the way")
-    assert theatre.queue.messages == []
+    assert system.queue.messages == []
 
 
-@pytest.mark.parametrize("act", [Act.RETURN, Act.GIVE_UP, Cancelled()])
+@pytest.mark.parametrize("task_step", [TaskStep.RETURN, TaskStep.GIVE_UP, Cancelled()])
 def test_a_chord_hears_of_an_end_though_aws_was_down(
-    theatre: Theatre, task_id: str, act: Act | Cancelled, monkeypatch: pytest.MonkeyPatch
+    system: System,
+    task_id: str,
+    task_step: TaskStep | Cancelled,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The member has ended, and joining its chord fails: the message comes back and joins again."""
     told: list[str] = []
@@ -222,14 +228,14 @@ def test_a_chord_hears_of_an_end_though_aws_was_down(
 
     monkeypatch.setattr(services().groups, "join", join)
     monkeypatch.setattr(RecordBackend, "restore_group", lambda *_, **__: [task_id, "other"])
-    message = theatre.queue.visible[0]
+    message = system.queue.visible[0]
     message.headers["group"] = "group"
-    message.body[2]["chord"] = theatre.app.signature("play", args=({},)) | {"chord_size": 2}
+    message.body[2]["chord"] = system.app.signature("play", args=({},)) | {"chord_size": 2}
 
-    go_on(theatre, started(theatre), act, Cue.GO)
+    go_on(system, started(system), task_step, Step.GO)
     assert told == [task_id]
-    assert theatre.unacknowledged == []
+    assert system.unacknowledged == []
 
-    theatre.deliver_everything()
+    system.deliver_everything()
     assert told == [task_id, task_id]
-    assert record_of(theatre, task_id).attempt == 1
+    assert record_of(system, task_id).attempt == 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from celeriac import clock
-from celeriac.records.items import unmarshal
-from celeriac.services import services
+from celeriac.marshalling import unmarshal
 from celeriac.settings import Settings
-from celeriac.workers import SILENT_AFTER, ReservedTask, RunningTask, Worker, Workers
+from celeriac.storage.heartbeats import SILENT_AFTER, ReservedTask, RunningTask, Worker, Workers
+from celeriac.storage.services import services
 
 NOW = 1_800_000_000_000
 BUSY = Worker(

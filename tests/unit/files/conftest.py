@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.contract.testing import FakeContext
+from celeriac.testing.context import FakeContext
 from tasks.files.metadata import FileMetadata
 from tasks.process_file import ProcessedFile, ProcessFile, process_file
 

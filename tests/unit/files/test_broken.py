@@ -19,10 +19,12 @@ from PIL import Image
 from pypdf import PdfWriter
 from pypdf.generic import NameObject, StreamObject
 
-from tasks.contract import PermanentError, Queue
+from celeriac.contract import PermanentError
 from tasks.files import limits
-from tasks.files.faults import Fault
+from tasks.generate_report import GenerateReport
 from tasks.process_file import ProcessFile, process_file
+from tasks.queues import FILES
+from tasks.shared.faults import Fault
 
 from .conftest import FIXTURES, Run
 
@@ -253,7 +255,7 @@ BROKEN: dict[str, tuple[str, bytes | str, dict[str, Any], Fault]] = {
         VALIDATE,
         Fault.DECOMPRESSION_BOMB,
     ),
-    "an honest image of 100 megapixels": (
+    "a genuine image of 100 megapixels": (
         "a.png",
         png(10_000, 10_000, (b"IDAT", random.Random(2).randbytes(200_000))),
         VALIDATE,
@@ -414,7 +416,7 @@ BROKEN: dict[str, tuple[str, bytes | str, dict[str, Any], Fault]] = {
         "a.tiff",
         fixture("pages.tiff"),
         {"compress": True},
-        Fault.ANIMATED_IMAGE,
+        Fault.SEVERAL_PAGES,
     ),
     "a table to a picture": (
         "a.csv",
@@ -478,22 +480,40 @@ def test_a_bad_file_fails_with_its_type(process: Process, name: str) -> None:
     ],
 )
 def test_a_bad_table_names_the_line(process: Process, name: str, content: str, said: str) -> None:
-    """Whoever has to mend it needs the line's number, as an editor counts."""
+    """The detail has the line's number as an editor counts it, for the caller to correct."""
     with pytest.raises(PermanentError, match=said):
         process(name, content, validate=True)
 
 
 def test_a_wrong_encoding_is_named(process: Process) -> None:
-    """One that Python doesn't know, and one that the text isn't in."""
-    for encoding in ("klingon", "ascii"):
-        with pytest.raises(PermanentError, match=encoding) as raised:
-            process("a.txt", "шесть", encoding=encoding, validate=True)
-        assert raised.value.type == "unknown-encoding"
+    """A text that isn't in the encoding that its sender names."""
+    with pytest.raises(PermanentError, match="ascii") as raised:
+        process("a.txt", "шесть", encoding="ascii", validate=True)
+    assert raised.value.type == "unknown-encoding"
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [*("klingon", "zlib_codec", "rot13", "hex", "idna", "unicode_escape", "undefined"), "utf-8\0"],
+)
+def test_what_is_no_encoding_of_text_is_refused_before_it_is_queued(encoding: str) -> None:
+    """Python's codecs also compress, scramble and escape, which no text file is."""
+    with pytest.raises(ValueError, match="no encoding of text"):
+        ProcessFile.model_validate({"file_key": "k", "encoding": encoding})
+    with pytest.raises(ValueError, match="no encoding of text"):
+        GenerateReport.model_validate(
+            {
+                "user_id": 1,
+                "report_type": "sales",
+                "file_key": "k",
+                "parameters": {"encoding": encoding},
+            }
+        )
 
 
 @pytest.mark.parametrize("names", ["ab", "aa"])
 def test_an_overlapping_zip_is_a_bomb(process: Process, names: str) -> None:
-    """Entries that share their bytes unfold to more than the archive has."""
+    """Entries that share their bytes unpack to more than the archive has."""
     with pytest.raises(PermanentError) as raised:
         process("a.zip", zip_of_overlaps(names), validate=True)
 
@@ -540,10 +560,10 @@ def test_what_is_asked_survives_the_journey() -> None:
     asked = {"validate": {"max_pages": 3}, "convert": {"format": "webp"}, "thumbnail": True}
     payload = ProcessFile.model_validate({"file_key": "files/1/a.png", "operations": asked})
 
-    told = json.loads(payload.model_dump_json())
+    written = json.loads(payload.model_dump_json())
 
-    assert told["operations"]["validate"]["max_pages"] == 3
-    assert ProcessFile.model_validate(told) == payload
+    assert written["operations"]["validate"]["max_pages"] == 3
+    assert ProcessFile.model_validate(written) == payload
 
 
 @pytest.mark.parametrize(
@@ -564,5 +584,5 @@ def test_a_wrong_request_is_refused_before_it_is_queued(operations: dict[str, An
 def test_it_is_declared_on_its_queue() -> None:
     """The name, the queue, and a limit that lets 50 megapixels and two million rows pass."""
     assert process_file.name == "process-file"
-    assert process_file.queue is Queue.FILES
+    assert process_file.queue == FILES
     assert process_file.time_limit == timedelta(minutes=10)

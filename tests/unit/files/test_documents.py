@@ -11,7 +11,7 @@ import pytest
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import NameObject, StreamObject
 
-from tasks.contract import PermanentError
+from celeriac.contract import PermanentError
 
 from .conftest import FIXTURES, Run
 
@@ -124,7 +124,7 @@ def test_metadata_of_text(process: Process, content: bytes, encoding: str, lines
 def test_hostile_markup_is_only_ever_a_download(
     process: Process, name: str, content: str, kind: str
 ) -> None:
-    """It is told what it is, and what is made of it is an archive that no browser opens."""
+    """It is recognised, and its output is an archive that no browser opens."""
     run = process(name, content, validate=True, extract_metadata=True, compress=True)
 
     assert run.metadata.content_type == kind

@@ -173,7 +173,7 @@ def test_a_thumbnail_is_never_larger_than_its_image(process: Process) -> None:
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP", "AVIF"])
 def test_compression_lowers_quality(process: Process, format: str) -> None:
-    """Fewer bytes, the same size and nearly the same picture; the share saved is told."""
+    """Fewer bytes, the same size and nearly the same picture; the result has the share saved."""
     content = photograph(format, quality=98)
     run = process(f"a.{format.lower()}", content, compress={"quality": 40})
 

@@ -3,8 +3,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import signal
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +11,6 @@ from xml.etree import ElementTree as ET
 
 import duckdb
 import pytest
-
-from tasks.files import duck
 
 from .conftest import FIXTURES, Run
 
@@ -241,48 +237,3 @@ def test_a_table_is_packed_by_gzip(process: Process) -> None:
     assert first.content == second.content
     assert gzip.decompress(first.content) == (FIXTURES / "people.csv").read_bytes()
     assert first.result.artifacts[0].content_type == "application/gzip"
-
-
-def test_a_long_query_ends_when_a_signal_says_so(tmp_path: Path) -> None:
-    """A time limit or a cancellation comes out as itself, and at once."""
-
-    class TimeIsUpError(Exception):
-        pass
-
-    def ring(*_: object) -> None:
-        raise TimeIsUpError
-
-    endless = "SELECT sum(hash(a * b)) FROM range(10000000) x(a), range(10000000) y(b)"
-    before = signal.signal(signal.SIGALRM, ring)
-    started = time.monotonic()
-    try:
-        with duck.connected(tmp_path) as database:
-            signal.setitimer(signal.ITIMER_REAL, 0.3)
-            with pytest.raises(TimeIsUpError):
-                duck.interruptible(database, lambda: database.execute(endless).fetchall())
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-    assert time.monotonic() - started < 5
-
-
-def test_a_table_reaches_no_other_file(tmp_path: Path) -> None:
-    """The database that reads callers' files opens only what lies beside them."""
-    work = tmp_path / "work"
-    work.mkdir()
-    (tmp_path / "other.csv").write_text("a\n1\n")
-    (work / "own.csv").write_text("a\n1\n")
-
-    with duck.connected(work) as database:
-        assert database.execute(f"FROM read_csv('{work}/own.csv')").fetchall() == [(1,)]
-        for refused in (
-            f"FROM read_csv('{tmp_path}/other.csv')",
-            f"FROM read_csv('{work}/../other.csv')",
-            f"COPY (SELECT 1) TO '{tmp_path}/new.csv'",
-            "INSTALL httpfs",
-            "SET memory_limit = '100GB'",
-            "SET enable_external_access = true",
-        ):
-            with pytest.raises(duckdb.Error, match=r"Permission|locked|Cannot"):
-                database.execute(refused)

@@ -18,9 +18,9 @@ from moto.core.common_types import TYPE_RESPONSE
 from moto.ses.models import ses_backends
 from moto.sesv2.responses import SESV2Response
 
-from celeriac.mail import backend
 from celeriac.settings import settings
-from tasks.contract.testing import FakeContext
+from celeriac.testing.context import FakeContext
+from tasks.mail.choice import backend
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 SENDER = "post@shop.net"

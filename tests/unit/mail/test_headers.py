@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from celeriac.mail import Mail, Receipt
-from celeriac.mail.message import message_id
-from tasks.contract import PermanentError
-from tasks.contract.testing import FakeContext
+from celeriac.contract import PermanentError
+from celeriac.testing.context import FakeContext
+from tasks.mail.backend import Mail, Receipt
+from tasks.mail.message import message_id
 from tasks.send_email import SendEmail, one_line, send_email
 
 from .conftest import parse
@@ -91,7 +91,7 @@ def test_no_input_adds_a_header_or_a_recipient(
 ) -> None:
     """Whatever a caller writes anywhere, it is refused or stays where it was written."""
     outbox = Outbox()
-    monkeypatch.setattr("celeriac.mail.backend", lambda: outbox)
+    monkeypatch.setattr("tasks.mail.choice.backend", lambda: outbox)
     address = {"email": "a@mail.net", "cc": ["c@mail.net"], "reply_to": "r@mail.net"}
     plain = {
         **address,

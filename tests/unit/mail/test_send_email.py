@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,18 +11,20 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from pydantic import ValidationError
 
-from celeriac.mail import (
+from celeriac.contract import Cancelled, PermanentError, RateLimited, RetryLater
+from celeriac.settings import settings
+from celeriac.testing.context import FakeContext
+from tasks.mail.backend import (
     Mail,
     MailRejectedError,
     MailTemporaryError,
+    MailThrottledError,
     OutcomeUnknownError,
     Receipt,
-    backend,
 )
-from celeriac.settings import settings
-from tasks.contract import Cancelled, PermanentError, Queue, RetryLater
-from tasks.contract.testing import FakeContext
-from tasks.send_email import SendEmail, send_email
+from tasks.mail.choice import backend
+from tasks.queues import EMAIL
+from tasks.send_email import SendEmail, one_line, send_email
 
 from .conftest import SENDER, Ses
 
@@ -48,7 +52,7 @@ class Faulty:
 def faulty(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Faulty]:
     def install(*faults: Exception) -> Faulty:
         instead = Faulty(*faults)
-        monkeypatch.setattr("celeriac.mail.backend", lambda: instead)
+        monkeypatch.setattr("tasks.mail.choice.backend", lambda: instead)
         return instead
 
     return install
@@ -191,6 +195,14 @@ def test_a_template_gives_subject_text_and_html(ses: Ses, context: FakeContext) 
             "invalid-subject",
             "one line",
         ),
+        (
+            {
+                "template": "notification",
+                "variables": {"heading": "=?a" * 300_000, "paragraphs": ["x"]},
+            },
+            "invalid-subject",
+            "900,000 characters; 500 are allowed",
+        ),
     ],
 )
 def test_a_template_that_cannot_be_used_fails_for_good(
@@ -219,6 +231,16 @@ def test_a_template_that_cannot_be_used_fails_for_good(
         {"subject": "bell \a"},
         {"subject": "line\u2028separator"},
         {"subject": "=?utf-8?q?Hi=0D=0ABcc:_b@mail.net?="},
+        {"subject": "invoice\u202efdp.exe"},
+        {"subject": "a\u2066b\u2069"},
+        {"from_name": "Shop\u202a"},
+        {"attachments": [{"key": "k", "name": "invoice\u202efdp.exe"}]},
+        {"email": "=?utf-8?q?a?=@mail.net"},
+        {"cc": ["=?utf-8?q?a?=@mail.net"]},
+        {"email": "a" * 65 + "@mail.net"},
+        {"reply_to": "a" * 65 + "@mail.net"},
+        {"email": "Jane <jane@mail.net>"},
+        {"email": "a@" + "m" * 300 + ".net"},
         {"subject": ""},
         {"subject": None},
         {"subject": "x" * 501},
@@ -244,6 +266,34 @@ def test_a_wrong_payload_is_refused_before_it_is_a_task(payload: dict[str, Any])
         SendEmail(**{**TUTORIAL, **payload})
 
 
+def test_a_template_may_be_named_as_the_tutorial_does(ses: Ses, context: FakeContext) -> None:
+    """``template_name`` is the template, so that no mail goes out without it."""
+    variables = {"name": "Zoë", "product": "Shop", "action_url": "https://shop.net/start"}
+    mail = {"email": "a@mail.net", "template_name": "welcome", "variables": variables}
+
+    send_email(SendEmail.model_validate(mail), context)
+
+    assert ses.mails[0]["Subject"] == "Welcome to Shop, Zoë"
+
+
+def test_a_text_next_to_a_template_is_refused_with_the_templates() -> None:
+    """The caller learns which templates there are before anything is queued."""
+    with pytest.raises(ValidationError, match="notification, report-ready, welcome"):
+        SendEmail.model_validate({**TUTORIAL, "template_name": "welcome"})
+
+
+@pytest.mark.parametrize("beginning", ["=?a", "=?", "?=", "\u202e", "a@"])
+@pytest.mark.parametrize("field", ["subject", "from_name", "email"])
+def test_a_hostile_header_costs_no_time(field: str, beginning: str) -> None:
+    """Length comes before content, and no check of a header takes more than linear time."""
+    started = time.monotonic()
+    with pytest.raises(ValidationError):
+        SendEmail(**{**TUTORIAL, field: beginning * 1_000_000})
+    with suppress(ValueError):
+        one_line(beginning * 1_000_000)
+    assert time.monotonic() - started < 2
+
+
 def test_a_domain_may_be_international(ses: Ses, context: FakeContext) -> None:
     """A domain in any script becomes its ASCII form, the only one SES takes."""
     assert send(context, email="info@почта.рф").recipients == ["info@xn--80a1acny.xn--p1ai"]
@@ -257,7 +307,7 @@ def test_a_recipient_given_twice_gets_one_mail(ses: Ses, context: FakeContext) -
 
 
 def test_suppressed_recipients_are_left_out_and_named(ses: Ses, context: FakeContext) -> None:
-    """Who is on the account's list gets nothing and stands in no header; the others get theirs."""
+    """A listed recipient gets no mail and is in no header; the others get theirs."""
     ses.suppressed = {"gone@mail.net"}
 
     result = send(context, cc=["gone@mail.net", "here+1@mail.net"])
@@ -331,7 +381,17 @@ def test_a_transient_fault_asks_for_another_attempt(
 
     assert timedelta(0) <= retry.value.after <= send_email.retry.first_delay
     assert send_email.retry.attempts == 6
-    assert send_email.queue is Queue.EMAIL
+    assert send_email.queue == EMAIL
+
+
+def test_throttling_uses_up_no_attempt(faulty: Callable[..., Faulty], context: FakeContext) -> None:
+    """SES's rate is the account's, so a burst of mails waits for it and none of them fails."""
+    faulty(MailThrottledError("SES throttles this account: Maximum sending rate exceeded."))
+
+    with pytest.raises(RateLimited, match="Maximum sending rate") as retry:
+        send(context)
+
+    assert timedelta(0) <= retry.value.after <= send_email.retry.first_delay
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 4])
@@ -341,7 +401,7 @@ def test_a_mail_that_was_sent_is_not_sent_again(
     after: Callable[..., FakeContext],
     attempt: int,
 ) -> None:
-    """A worker that dies after sending leaves a note; whoever comes next answers from it.
+    """A worker that dies after sending leaves a note; the next attempt returns its result.
 
     Attempt 1 again is a takeover: the dead worker's lease ran out, and its attempt went on.
     """

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -16,15 +17,16 @@ from botocore.exceptions import (
 from botocore.stub import Stubber
 from moto.server import ThreadedMotoServer
 
-from celeriac.mail import (
+from celeriac.settings import Settings
+from tasks.mail.backend import (
     Mail,
     MailRejectedError,
     MailTemporaryError,
+    MailThrottledError,
     OutcomeUnknownError,
-    backend_for,
 )
-from celeriac.mail.ses import SesBackend
-from celeriac.settings import Settings
+from tasks.mail.choice import backend_for
+from tasks.mail.ses import SesBackend
 
 from .conftest import SENDER, Ses
 
@@ -33,8 +35,17 @@ MAIL = Mail(
     recipients=("a@mail.net",),
     raw=b"From: post@shop.net\r\nSubject: Hi\r\n\r\nHi\r\n",
     message_id="<1@shop.net>",
-    task_id="0189 strange/id",
+    task_id="0189-a_task",
 )
+
+
+#: The request that sends it.
+SENT: dict[str, Any] = {
+    "FromEmailAddress": SENDER,
+    "Destination": {"ToAddresses": ["a@mail.net"]},
+    "Content": {"Raw": {"Data": MAIL.raw}},
+    "EmailTags": [{"Name": "celeriac-task-id", "Value": "0189-a_task"}],
+}
 
 
 @pytest.fixture
@@ -52,27 +63,58 @@ def test_ses_is_the_backend_unless_smtp_is_set() -> None:
 def test_the_request_names_envelope_and_task(stubbed: tuple[SesBackend, Stubber]) -> None:
     """SES gets the raw mail, the envelope, and the task's id as a tag that its events repeat."""
     backend, stubber = stubbed
-    stubber.add_response(
-        "send_email",
-        {"MessageId": "0100-ses"},
-        {
-            "FromEmailAddress": SENDER,
-            "Destination": {"ToAddresses": ["a@mail.net"]},
-            "Content": {"Raw": {"Data": MAIL.raw}},
-            "EmailTags": [{"Name": "celeriac-task-id", "Value": "0189-strange-id"}],
-        },
-    )
+    stubber.add_response("send_email", {"MessageId": "0100-ses"}, SENT)
 
     assert backend.send(MAIL).message_id == "0100-ses"
+
+
+def test_the_request_names_the_deployments_configuration_set() -> None:
+    """Its events reach the deployment's topic; those of the identity's own set may not."""
+    client = boto3.client("sesv2", config=SesBackend.config())
+    with Stubber(client) as stubber:
+        stubber.add_response(
+            "send_email",
+            {"MessageId": "0100-ses"},
+            {**SENT, "ConfigurationSetName": "celeriac-shop"},
+        )
+
+        SesBackend(client, configuration_set="celeriac-shop").send(MAIL)
+
+
+def test_the_setting_names_the_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``mail_configuration_set``, which a deployment fills in."""
+    sent: list[dict[str, Any]] = []
+
+    def call(_: object, operation: str, request: dict[str, Any]) -> dict[str, str]:
+        sent.append(request)
+        return {"MessageId": "0100-ses"}
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", call)
+
+    backend_for(Settings(mail_configuration_set="celeriac-shop")).send(MAIL)
+
+    assert [each["ConfigurationSetName"] for each in sent] == ["celeriac-shop"]
+
+
+@pytest.mark.parametrize("task_id", ["nightly:7", "nightly.7", "7" * 257])
+def test_an_id_that_can_be_no_tag_makes_none(
+    stubbed: tuple[SesBackend, Stubber], task_id: str
+) -> None:
+    """Changed into one it might be the id of another task, which would get this mail's events."""
+    backend, stubber = stubbed
+    without = {name: value for name, value in SENT.items() if name != "EmailTags"}
+    stubber.add_response("send_email", {"MessageId": "0100-ses"}, without)
+
+    backend.send(replace(MAIL, task_id=task_id))
 
 
 @pytest.mark.parametrize(
     ("code", "status", "error", "type"),
     [
-        ("TooManyRequestsException", 429, MailTemporaryError, None),
-        ("ThrottlingException", 400, MailTemporaryError, None),
-        ("LimitExceededException", 400, MailTemporaryError, None),
-        ("SomethingNew", 429, MailTemporaryError, None),
+        ("TooManyRequestsException", 429, MailThrottledError, None),
+        ("ThrottlingException", 400, MailThrottledError, None),
+        ("LimitExceededException", 400, MailThrottledError, None),
+        ("SomethingNew", 429, MailThrottledError, None),
         ("InternalFailure", 500, OutcomeUnknownError, None),
         ("ServiceUnavailable", 503, OutcomeUnknownError, None),
         ("MessageRejected", 400, MailRejectedError, "mail-rejected"),
@@ -158,7 +200,7 @@ def test_a_busy_suppression_list_does_not_hold_up_the_mail(
 def test_a_missing_permission_on_the_suppression_list_is_not_hidden(
     stubbed: tuple[SesBackend, Stubber],
 ) -> None:
-    """A deployment that forgot the permission hears of it."""
+    """A deployment without the permission gets the error."""
     backend, stubber = stubbed
     stubber.add_client_error("get_suppressed_destination", "AccessDeniedException", "no", 403)
 
@@ -166,7 +208,7 @@ def test_a_missing_permission_on_the_suppression_list_is_not_hidden(
         backend.suppressed(["a@mail.net"])
 
 
-def test_on_a_laptop_the_mail_can_be_read_at_motos_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locally_the_mail_can_be_read_at_motos_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """moto's server stands in for SES: nobody is suppressed, and it keeps the mail whole."""
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()

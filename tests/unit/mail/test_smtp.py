@@ -22,17 +22,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from celeriac.mail import (
+from celeriac.settings import Settings, settings
+from celeriac.testing.context import FakeContext
+from tasks.mail.backend import (
     Mail,
     MailError,
     MailRejectedError,
     MailTemporaryError,
     OutcomeUnknownError,
-    backend_for,
 )
-from celeriac.mail.smtp import SmtpBackend
-from celeriac.settings import Settings, settings
-from tasks.contract.testing import FakeContext
+from tasks.mail.choice import backend_for
+from tasks.mail.smtp import SmtpBackend
 from tasks.send_email import SendEmail, send_email
 
 from .conftest import SENDER, parse
@@ -49,7 +49,7 @@ MAIL = Mail(
 
 @dataclass
 class Inbox:
-    """The server's handler: keeps mails, or answers as told. ``answers`` is by RCPT address, or
+    """The server's handler: keeps mails, or gives set answers. ``answers`` is by RCPT address, or
     ``MAIL`` and ``DATA`` for those steps."""
 
     mails: list[Envelope] = field(default_factory=list)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from celeriac.mail import TemplateFault, UnknownTemplateError, render, templates
-from celeriac.mail.templates import DIRECTORY
+from tasks.mail.names import DIRECTORY, templates
+from tasks.mail.templates import TemplateFault, UnknownTemplateError, render
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -108,7 +108,7 @@ def test_optional_variables_may_be_left_out() -> None:
 
 
 def test_an_unknown_template_is_answered_with_near_names() -> None:
-    """A slip of the pen is told what would have been right; shared parts aren't templates."""
+    """The error for a misspelt name suggests the right one; shared parts aren't templates."""
     with pytest.raises(UnknownTemplateError, match="welcome"):
         render("welcom", {})
     with pytest.raises(UnknownTemplateError):
@@ -117,7 +117,7 @@ def test_an_unknown_template_is_answered_with_near_names() -> None:
 
 def test_the_sandbox_keeps_templates_from_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even a template that is edited carelessly can't reach Python's insides."""
-    from celeriac.mail.templates import _environment
+    from tasks.mail.templates import _environment
 
     template = _environment().from_string("{{ ''.__class__.__mro__ }}")
 
@@ -126,6 +126,6 @@ def test_the_sandbox_keeps_templates_from_python(monkeypatch: pytest.MonkeyPatch
 
 
 def test_templates_lie_where_users_write_tasks() -> None:
-    """Adding a template is adding a directory beside the tasks."""
+    """Adding a template is adding a directory next to the tasks."""
     assert DIRECTORY.parts[-3:] == ("tasks", "templates", "email")
     assert all((DIRECTORY / name / "body.html").is_file() for name in templates())

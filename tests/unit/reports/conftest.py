@@ -13,7 +13,7 @@ import openpyxl
 import pypdf
 import pytest
 
-from tasks.contract.testing import FakeContext
+from celeriac.testing.context import FakeContext
 from tasks.generate_report import GeneratedReport, GenerateReport, generate_report
 
 Rows = Sequence[Mapping[str, Any]]

@@ -16,7 +16,7 @@ FUNNEL = ["visit", "signup", "visit", "purchase"]
 
 
 def journeys(seed: int) -> list[dict[str, str]]:
-    """Users who come back irregularly, some of them known since before the period."""
+    """Users with irregular visits, some of them known since before the period."""
     rng = random.Random(seed)
     rows = []
     for user in range(150):
@@ -127,7 +127,7 @@ def test_a_funnel_wants_its_steps_in_order(make: Make) -> None:
 
 
 def test_one_event_serves_one_step(make: Make) -> None:
-    """A funnel of the same event twice counts who did it again, not everyone twice."""
+    """A funnel of the same event twice counts repeated events, not every user twice."""
     rows = [
         {"user": "once", "date": "2024-01-01", "event": "buy"},
         {"user": "again", "date": "2024-01-01", "event": "buy"},

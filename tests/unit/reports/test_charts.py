@@ -10,7 +10,7 @@ import pytest
 
 from tasks.reports.charts import drawing
 from tasks.reports.document import Chart, Series, Value
-from tasks.reports.formats import Formats
+from tasks.reports.locale import Formats
 from tasks.reports.parameters import Granularity, Language
 from tasks.reports.period import Span
 

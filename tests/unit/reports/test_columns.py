@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.contract import PermanentError
+from celeriac.contract import PermanentError
 from tasks.reports.columns import ROLES, Role
 from tasks.reports.parameters import ReportType
 

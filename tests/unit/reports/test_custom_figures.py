@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tasks.contract import PermanentError
+from celeriac.contract import PermanentError
 
 from .conftest import Make, Rows
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from tasks.contract import PermanentError
+from celeriac.contract import PermanentError
 
 from .conftest import Make
 

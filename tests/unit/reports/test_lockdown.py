@@ -1,4 +1,4 @@
-"""Once a file is loaded, its database can reach nothing else."""
+"""The database of a report reaches its file's directory and nothing else."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from types import FrameType
 import duckdb
 import pytest
 
-from tasks.reports.database import MEMORY
-from tasks.reports.dataset import opened
+from tasks.reports.dataset import MEMORY, opened
 from tasks.reports.parameters import Parameters
 
 FORBIDDEN = [
     "SELECT * FROM read_csv('/etc/passwd')",
-    "SELECT * FROM '{workdir}/data.csv'",
+    "SELECT * FROM '{workdir}/other.csv'",
     "COPY data TO '{workdir}/out.csv'",
     "ATTACH '{workdir}/other.db'",
     "INSTALL httpfs",
@@ -29,10 +28,12 @@ FORBIDDEN = [
 
 @pytest.mark.parametrize("sql", FORBIDDEN)
 def test_the_database_of_a_report_is_shut(tmp_path: Path, sql: str) -> None:
-    """No file, no extension and no setting can be reached, even by SQL of our own."""
-    path = tmp_path / "data.csv"
+    """No other file, no extension and no setting can be reached, even by SQL of our own."""
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    path = tmp_path / "fetched" / "data.csv"
+    path.parent.mkdir()
     path.write_text("a,b\n1,2\n")
-    with opened(path, Parameters(), tmp_path) as loader:
+    with opened(path, Parameters()) as loader:
         data = loader.load([0])
         with pytest.raises(duckdb.Error):
             data.execute(sql.format(workdir=tmp_path))
@@ -43,7 +44,7 @@ def test_memory_and_threads_are_bounded(tmp_path: Path) -> None:
     """The database takes one core and its share of the worker's memory."""
     path = tmp_path / "data.csv"
     path.write_text("a,b\n1,2\n")
-    with opened(path, Parameters(), tmp_path) as loader:
+    with opened(path, Parameters()) as loader:
         found: dict[str, str] = dict(
             loader.load([0]).execute(
                 "SELECT name, value FROM duckdb_settings() "
@@ -58,7 +59,7 @@ class TimeIsUp(Exception):
 
 
 def test_the_end_of_a_tasks_time_reaches_it_in_the_middle_of_a_query(tmp_path: Path) -> None:
-    """A signal ends a query that would take for ever, and the task sees what the handler raised."""
+    """A signal ends an endless query, and the task sees what the handler raised."""
 
     def ring(number: int, frame: FrameType | None) -> None:
         raise TimeIsUp
@@ -67,7 +68,7 @@ def test_the_end_of_a_tasks_time_reaches_it_in_the_middle_of_a_query(tmp_path: P
     path.write_text("a,b\n1,2\n")
     before = signal.signal(signal.SIGALRM, ring)
     try:
-        with opened(path, Parameters(), tmp_path) as loader:
+        with opened(path, Parameters()) as loader:
             data = loader.load([0])
             signal.setitimer(signal.ITIMER_REAL, 0.2)
             with pytest.raises(TimeIsUp):

@@ -10,7 +10,7 @@ import duckdb
 import openpyxl
 import pytest
 
-from tasks.contract import PermanentError
+from celeriac.contract import PermanentError
 
 from .conftest import Make, write_csv
 

@@ -1,0 +1,1 @@
+"""Celery, with a record before each message: the app, its tasks and its result backend."""

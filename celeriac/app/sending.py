@@ -1,0 +1,432 @@
+"""Sending: every Celery task has a record, written before its message goes out.
+
+``send_task`` is the one gate through which Celery sends: ``delay``, ``apply_async``, each step of
+a canvas and each retry come through it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import replace
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
+
+from celery import Celery
+from celery.result import AsyncResult
+from dateutil.parser import isoparse
+
+from celeriac import clock, states
+from celeriac.app import call_options, canvas_parts, encoding, telemetry
+from celeriac.app.adoption import adopt
+from celeriac.app.task import SCHEMA_VERSION
+from celeriac.contract import Catalogue, RateLimited
+from celeriac.errors import UnavailableError, unavailable
+from celeriac.records import Failure, RecordExistsError, TaskRecord, identifiers
+from celeriac.settings import Settings
+from celeriac.storage.services import services
+from celeriac.transport import outbox
+from celeriac.transport.call import LARGEST_IN_MESSAGE, Call
+from celeriac.transport.message import HEADER
+
+# One message is on its way: it needs no batch of its own.
+_publishing: ContextVar[bool] = ContextVar("publishing", default=False)
+
+# Whose task it is that has ended, and has others sent or ended.
+_tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
+
+# The options of send_task that are about this sending, not about the task.
+_TRANSIENT_OPTIONS = (
+    "producer",
+    "connection",
+    "router",
+    "result_cls",
+    "publisher",
+    "add_to_parent",
+    "reply_to",
+    "task_type",
+    "route_name",
+    "headers",
+    "declare",
+    "queue",
+    "delivery_info",
+)
+
+
+@contextmanager
+def on_behalf_of(request: Any) -> Iterator[None]:
+    """What is sent or ended inside is of this request's tenant, in the main process too."""
+    token = _tenant.set(_tenant_of(request) or _tenant.get())
+    try:
+        yield
+    finally:
+        _tenant.reset(token)
+
+
+class CeleriacApp(Celery):
+    """Celery, with a record before each message."""
+
+    @property
+    @abstractmethod
+    def catalogue(self) -> Catalogue:
+        """The task types that it runs, and the queues there are."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> Settings:
+        """What it runs under."""
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Inside, messages are collected; they go out together, ten to a call.
+
+        Raises:
+            UnavailableError: SQS didn't take some of them; their records are gone again.
+        """
+        body_error: Exception | None = None
+        try:
+            with outbox.collected():
+                try:
+                    yield
+                except Exception as error:
+                    body_error = error
+                    raise
+        except outbox.UnsentError as error:
+            # A worker may have claimed one whose answer alone was lost: then it stays.
+            with unavailable("DynamoDB"):
+                gone = [each for each in error.task_ids if services().records.discard(each)]
+            if body_error is not None:
+                raise body_error from error
+            if gone:
+                raise UnavailableError("SQS") from error
+
+    @contextmanager
+    def producer_or_acquire(self, producer: Any = None) -> Iterator[Any]:
+        """As Celery's. What a canvas sends through one producer goes out in batches."""
+        alone = producer is not None or _publishing.get() or outbox.current() is not None
+        with (
+            nullcontext() if alone else self.collecting(),
+            super().producer_or_acquire(producer) as acquired,
+        ):
+            yield acquired
+
+    def send_task(
+        self,
+        name: str,
+        args: Any = None,
+        kwargs: Any = None,
+        countdown: float | None = None,
+        eta: datetime | str | None = None,
+        task_id: str | None = None,
+        retries: int = 0,
+        **options: Any,
+    ) -> AsyncResult[Any]:
+        """Write the record, then send the message. Takes what Celery's ``send_task`` takes.
+
+        A delay is SQS's to keep: ``countdown`` and ``eta`` never reach a worker's memory.
+
+        Raises:
+            UnknownQueueError: there is no such queue.
+            OptionRefusedError: an option can't hold on SQS; the message says what to do.
+            TaskIdError: a task can't have this id.
+            CallNotJsonError: no JSON can hold the arguments. It is kombu's ``EncodeError`` too.
+            UnavailableError: the record or the message could not be written; neither is.
+        """
+        options = call_options.checked(name, task_id, options)
+        countdown = call_options.delay_of(options, countdown)
+        queue = _queue_name(options.get("queue"))
+        if queue is not None:
+            self.amqp.queues[queue]
+        task_id = task_id or identifiers.new_task_id()
+        due_at = _due_at(countdown, eta, self.timezone)
+        delay = timedelta(milliseconds=(due_at or 0) - clock.now())
+        call_options.refuse_attributes_of_schedules(options, delay)
+        kept = {
+            option: value
+            for option, value in options.items()
+            if option not in _TRANSIENT_OPTIONS and value not in (None, (), [], {})
+        }
+        call = Call(tuple(args or ()), dict(kwargs or {}), kept)
+        if retries:
+            _keep_group(options, self.current_worker_task)
+            return self.publish(self._next_attempt(task_id, call, due_at), call, **options)
+        record = self._first_attempt(name, task_id, call, options, due_at)
+        return self.publish_new(record, call, **options)
+
+    def _first_attempt(
+        self,
+        name: str,
+        task_id: str,
+        call: Call,
+        options: Mapping[str, Any],
+        due_at: clock.Millis | None,
+    ) -> TaskRecord:
+        parent = self.current_worker_task
+        record = self.new_record(
+            name,
+            task_id,
+            self.current_tenant(),
+            call,
+            due_at=due_at,
+            queue=_queue_name(options.get("queue")),
+            group_id=options.get("group_id"),
+            parent_id=options.get("parent_id") or (parent.request.id if parent else None),
+        )
+        with unavailable("DynamoDB"):
+            try:
+                services().records.create(record)
+            except RecordExistsError as error:
+                # The step of a canvas, sent again because the step before it ran again. A second
+                # message is harmless, and the first may never have been sent.
+                # Noted as sent again, so that a sending that fails doesn't take the record back.
+                # A task that was replaced has handed its id on to one of another type: so that
+                # one is kept, for its retries and for a message that has to be sent again.
+                waiting = services().records.resend(
+                    task_id, type=record.type, queue=record.queue, input=record.input
+                )
+                return replace(
+                    waiting or error.existing,
+                    type=record.type,
+                    queue=record.queue,
+                    input=record.input,
+                    due_at=record.due_at,
+                )
+        return record
+
+    def _next_attempt(self, task_id: str, call: Call, due_at: clock.Millis | None) -> TaskRecord:
+        """Retry: the record before the message, so that the message finds it waiting.
+
+        record   STARTED n ──► RETRY n+1                      ──► STARTED n+1
+        message                           ──► sent (n+1) ──►
+        a crash                 ✗ here: message n, never acknowledged, comes back, finds
+                                  RETRY n+1 and has message n+1 sent again
+        """
+        task = self.current_worker_task
+        if task is None or task.request.id != task_id:
+            raise RuntimeError(f"Task {task_id} can be retried only by its own running attempt.")
+        request = task.request
+        changed = (list(call.args), dict(call.kwargs)) != (list(request.args), request.kwargs)
+        record: TaskRecord = request.record
+        reference = None
+        with unavailable("DynamoDB"):
+            if changed:
+                reference = services().values.put(
+                    record.tenant, task_id, "input", call.to_text(), record.expires_at
+                )
+            retried = services().records.retry(
+                task_id,
+                request.owner,
+                due_at or clock.now(),
+                Failure.of(request.get("retry_reason") or RuntimeError("asked for a retry")),
+                input=reference,
+                limited=isinstance(request.get("retry_reason"), RateLimited),
+            )
+        telemetry.retried(retried)
+        return retried
+
+    def current_tenant(self) -> str:
+        """Whose the task is that is sent, or ended, now: that of the task it comes from."""
+        task = self.current_worker_task
+        own = _tenant_of(task.request) if task is not None else None
+        return _tenant.get() or own or self.settings.tenant
+
+    def new_record(
+        self,
+        name: str,
+        task_id: str,
+        tenant: str,
+        call: Call,
+        *,
+        queue: str | None = None,
+        **fields: Any,
+    ) -> TaskRecord:
+        """A PENDING record, with its input kept and not yet written itself.
+
+        Raises ``CallNotJsonError`` and ``UnavailableError``.
+        """
+        text = encoding.call_text(call)
+        created_at = clock.now()
+        due_at = fields.get("due_at") or created_at
+        expires_at = (due_at + clock.millis(self.settings.record_ttl)) // 1000
+        with unavailable("S3 or DynamoDB"):
+            reference = services().values.put(tenant, task_id, "input", text, expires_at)
+        return TaskRecord(
+            task_id=task_id,
+            type=name,
+            tenant=tenant,
+            queue=queue or self.queue_of(name),
+            created_at=created_at,
+            expires_at=expires_at,
+            input=reference,
+            **fields,
+        )
+
+    def publish_new(self, record: TaskRecord, call: Call, **options: Any) -> AsyncResult[Any]:
+        """Send the message of a new record, and take the record back if SQS doesn't take it.
+
+        Raises:
+            UnavailableError: SQS didn't take it; the record is gone again. With DynamoDB out of
+                reach as well it stays, and cleanup sends its message later.
+        """
+        try:
+            result = self.publish(record, call, **options)
+        except Exception:
+            if self._taken_back(record.task_id):
+                raise
+            return self.AsyncResult(record.task_id)
+        telemetry.submitted(record)
+        return result
+
+    def publish_new_together(self, created: Iterable[tuple[TaskRecord, Call]]) -> set[str]:
+        """Send the messages of new records, ten to a call; the ids of those that weren't taken.
+
+        Their records are gone again, as ``publish_new`` says.
+        """
+        records = {record.task_id: (record, call) for record, call in created}
+        unsent: list[str] = []
+        try:
+            with outbox.collected():
+                for task_id, (record, call) in records.items():
+                    try:
+                        self.publish(record, call)
+                    except UnavailableError:
+                        unsent.append(task_id)
+        except outbox.UnsentError as error:
+            unsent += error.task_ids
+        refused = {task_id for task_id in unsent if self._taken_back_or_unknown(task_id)}
+        for task_id, (record, _) in records.items():
+            if task_id not in refused:
+                telemetry.submitted(record)
+        return refused
+
+    def _taken_back_or_unknown(self, task_id: str) -> bool:
+        try:
+            return self._taken_back(task_id)
+        except UnavailableError:
+            return True
+
+    def _taken_back(self, task_id: str) -> bool:
+        """Take back a record whose message could not be sent.
+
+        False if SQS had taken it after all and a worker has claimed it: the task is accepted.
+        """
+        with unavailable("DynamoDB"):
+            if services().records.discard(task_id):
+                return True
+            found = services().records.get(task_id)
+        # Gone; or a repeated idempotency key has noted that it sends, and may fail too.
+        return found is None or found.state == states.PENDING
+
+    def publish(self, record: TaskRecord, call: Call, **options: Any) -> AsyncResult[Any]:
+        """Send the message of a record's current attempt.
+
+        Raises:
+            UnavailableError: SQS didn't take it.
+        """
+        header: dict[str, Any] = {
+            "v": 1,
+            "tenant": record.tenant,
+            "attempt": record.attempt,
+            "due": max(record.created_at, record.due_at or 0),
+        }
+        args, kwargs = list(call.args), dict(call.kwargs)
+        options = {
+            # Fair queues: one busy tenant doesn't delay the others.
+            "MessageGroupId": record.tenant,
+            **call.options,
+            **options,
+            "queue": record.queue,
+        }
+        if len(call.to_text()) > LARGEST_IN_MESSAGE:
+            args, kwargs, header["input"] = [], {}, record.input
+            if canvas_parts.leave_out(options):
+                header |= {canvas_parts.LEFT_OUT: True, "v": SCHEMA_VERSION}
+        headers = {**(options.pop("headers", None) or {}), HEADER: header}
+        delay = max(0, (record.due_at or 0) - clock.now()) / 1000
+        if delay:
+            options["DelaySeconds"] = -int(-delay // 1)
+        token = _publishing.set(True)
+        try:
+            with unavailable("SQS"):
+                return super().send_task(
+                    record.type,
+                    args,
+                    kwargs,
+                    task_id=record.task_id,
+                    retries=record.retries,
+                    headers=headers,
+                    **options,
+                )
+        finally:
+            _publishing.reset(token)
+
+    def resend(self, record: TaskRecord) -> bool:
+        """Send an unfinished task's message again, as it was. A second message is harmless.
+
+        False if there is nothing to send: the task was thought to be waiting, and isn't; or it
+        waits for the canvas that replaces it.
+
+        Raises:
+            UnavailableError: AWS didn't answer.
+            ValueMissingError: its input has expired.
+        """
+        if record.state in states.WAITING:
+            with unavailable("DynamoDB"):
+                waiting = services().records.resend(record.task_id)
+            if waiting is None:
+                return False
+            record = waiting
+        self.publish_kept(record)
+        return True
+
+    def publish_kept(self, record: TaskRecord) -> None:
+        """Send the message of a record's attempt with the call that the record keeps.
+
+        Raises ``UnavailableError`` and ``ValueMissingError``.
+        """
+        with unavailable("S3 or DynamoDB"):
+            text = services().values.get(record.tenant, record.task_id, record.input)
+        self.publish(record, Call.from_text(text), add_to_parent=False)
+
+    def queue_of(self, name: str) -> str:
+        """The name of the queue that tasks of this name run on."""
+        return str(self.amqp.router.route({}, name)["queue"].name)
+
+    def _task_from_fun(self, *args: Any, **options: Any) -> Any:
+        return adopt(super()._task_from_fun(*args, **options))
+
+    def register_task(self, task: Any, **options: Any) -> Any:
+        """As Celery's; the task, which claims its record."""
+        return adopt(super().register_task(task, **options))
+
+
+def _tenant_of(request: Any) -> str | None:
+    return (request.get(HEADER) or {}).get("tenant")
+
+
+def _keep_group(options: dict[str, Any], task: Any) -> None:
+    """Have a retry go to the group that its caller gave the task. Celery passes none on."""
+    properties = (task.request.get("properties") or {}) if task is not None else {}
+    if properties.get("MessageGroupId"):
+        options.setdefault("MessageGroupId", properties["MessageGroupId"])
+
+
+def _due_at(
+    countdown: float | None, eta: datetime | str | None, timezone: tzinfo
+) -> clock.Millis | None:
+    if countdown:
+        return clock.now() + int(countdown * 1000)
+    if eta is None:
+        return None
+    moment = isoparse(eta) if isinstance(eta, str) else eta
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone)
+    due_at = int(moment.timestamp() * 1000)
+    return due_at if due_at > clock.now() else None
+
+
+def _queue_name(queue: Any) -> str | None:
+    name: str | None = getattr(queue, "name", queue)
+    return name

@@ -1,0 +1,1 @@
+"""The command ``celeriac``, a module for each thing it looks after."""

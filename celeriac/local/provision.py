@@ -1,0 +1,148 @@
+"""Create the resources that ``celeriac.topology`` describes, in the AWS on this machine.
+
+A deployment's templates are made from the same description.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import boto3
+
+from celeriac import topology
+from celeriac.contract import Catalogue
+from celeriac.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import GlobalSecondaryIndexTypeDef
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+    from mypy_boto3_sesv2 import SESV2Client
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+
+LONGEST_POLL_SECONDS = 20
+
+
+def provision(settings: Settings, catalogue: Catalogue, endpoint: str | None = None) -> None:
+    """Create queues, schedule group, table, bucket and mail identity. Existing ones stay.
+
+    Args:
+        settings: their names.
+        catalogue: the task types, whose time limits decide how long messages stay hidden.
+        endpoint: the URL of AWS; ``AWS_ENDPOINT_URL`` if not given.
+
+    Raises:
+        botocore.exceptions.BotoCoreError: AWS can't be reached, or there are no credentials.
+        botocore.exceptions.ClientError: AWS refused.
+    """
+    sqs = boto3.client("sqs", endpoint_url=endpoint)
+    for shape in topology.queues(catalogue, settings.visibility):
+        _queue(sqs, shape, settings)
+    scheduler = boto3.client("scheduler", endpoint_url=endpoint)
+    _schedules(scheduler, sqs, topology.SCHEDULES, settings)
+    _table(boto3.client("dynamodb", endpoint_url=endpoint), settings.table_name, topology.TABLE)
+    _bucket(boto3.client("s3", endpoint_url=endpoint), settings.bucket_name)
+    if settings.mail_from is not None:
+        _mail_identity(boto3.client("sesv2", endpoint_url=endpoint), settings.mail_from)
+
+
+def _queue(sqs: SQSClient, shape: topology.QueueShape, settings: Settings) -> None:
+    retention = _retention(shape.retention)
+    dead_letters = sqs.create_queue(QueueName=_name(settings.dead_letter_url(shape.queue)))
+    sqs.set_queue_attributes(
+        QueueUrl=dead_letters["QueueUrl"],
+        Attributes=_retention(topology.LONGEST_RETENTION),
+    )
+    arn = sqs.get_queue_attributes(QueueUrl=dead_letters["QueueUrl"], AttributeNames=["QueueArn"])[
+        "Attributes"
+    ]["QueueArn"]
+    # Attributes in a second call: creating an existing queue with others is an error.
+    queue = sqs.create_queue(QueueName=_name(settings.queue_url(shape.queue)))
+    sqs.set_queue_attributes(
+        QueueUrl=queue["QueueUrl"],
+        Attributes=retention
+        | {
+            "VisibilityTimeout": str(int(shape.visibility.total_seconds())),
+            "ReceiveMessageWaitTimeSeconds": str(LONGEST_POLL_SECONDS),
+            "RedrivePolicy": json.dumps(
+                {"deadLetterTargetArn": arn, "maxReceiveCount": shape.max_receives}
+            ),
+        },
+    )
+
+
+def _schedules(
+    scheduler: EventBridgeSchedulerClient,
+    sqs: SQSClient,
+    shape: topology.SchedulesShape,
+    settings: Settings,
+) -> None:
+    queue = sqs.create_queue(QueueName=_name(settings.queue_url_prefix + shape.dead_letter_name))
+    sqs.set_queue_attributes(QueueUrl=queue["QueueUrl"], Attributes=_retention(shape.retention))
+    groups = scheduler.list_schedule_groups(NamePrefix=settings.schedule_group)
+    # moto replaces a group that exists, with its schedules, where AWS refuses.
+    if settings.schedule_group not in (each["Name"] for each in groups["ScheduleGroups"]):
+        scheduler.create_schedule_group(Name=settings.schedule_group)
+
+
+def _retention(duration: timedelta) -> dict[QueueAttributeNameType, str]:
+    return {"MessageRetentionPeriod": str(int(duration.total_seconds()))}
+
+
+def _name(url: str) -> str:
+    return url.rpartition("/")[2]
+
+
+def _table(dynamodb: DynamoDBClient, name: str, shape: topology.TableShape) -> None:
+    keys = {shape.partition_key, shape.sort_key}
+    keys |= {key for index in shape.indexes for key in (index.partition_key, index.sort_key)}
+    with suppress(dynamodb.exceptions.ResourceInUseException):
+        dynamodb.create_table(
+            TableName=name,
+            BillingMode=shape.billing,
+            AttributeDefinitions=[
+                {"AttributeName": key, "AttributeType": "S"} for key in sorted(keys)
+            ],
+            KeySchema=[
+                {"AttributeName": shape.partition_key, "KeyType": "HASH"},
+                {"AttributeName": shape.sort_key, "KeyType": "RANGE"},
+            ],
+            GlobalSecondaryIndexes=[_index(index) for index in shape.indexes],
+        )
+    dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+    expiry = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    if expiry["TimeToLiveStatus"] == "DISABLED":  # enabling it again is an error
+        dynamodb.update_time_to_live(
+            TableName=name,
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": shape.ttl_attribute},
+        )
+
+
+def _index(shape: topology.IndexShape) -> GlobalSecondaryIndexTypeDef:
+    return {
+        "IndexName": shape.name,
+        "KeySchema": [
+            {"AttributeName": shape.partition_key, "KeyType": "HASH"},
+            {"AttributeName": shape.sort_key, "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(shape.projects)}
+        if shape.projects
+        else {"ProjectionType": "KEYS_ONLY"},
+    }
+
+
+def _bucket(s3: S3Client, name: str) -> None:
+    # No location constraint: S3's first region, the one used here, refuses its own name as one.
+    # docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=name)
+
+
+def _mail_identity(ses: SESV2Client, address: str) -> None:
+    with suppress(ses.exceptions.AlreadyExistsException):
+        ses.create_email_identity(EmailIdentity=address)

@@ -1,0 +1,1 @@
+"""What callers and operators ask for: submit, cancel, retry, queues, dead letters, repair."""

@@ -1,0 +1,294 @@
+"""Submit a task, find it, cancel it, retry it: the same for HTTP and Python callers.
+
+from celeriac import submit
+
+submission = submit("send-email", {"email": "ada@…", "subject": "Hi", "message": "…"})
+submission.record.task_id
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel
+
+from celeriac import clock, states
+from celeriac.app import telemetry
+from celeriac.app.factory import CeleriacApp, celery_app
+from celeriac.errors import (
+    IdempotencyConflictError,
+    NotFoundError,
+    NotOverError,
+    UnavailableError,
+    unavailable,
+)
+from celeriac.records import Cancellation, RecordExistsError, TaskRecord, identifiers
+from celeriac.storage.services import services
+from celeriac.transport.call import Call, literal
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A new record, and the call that its message is to carry."""
+
+    record: TaskRecord
+    call: Call
+
+
+@dataclass(frozen=True)
+class Submission:
+    """An accepted task. ``replayed`` means that its idempotency key had been used before."""
+
+    record: TaskRecord
+    replayed: bool = False
+
+
+def submit(
+    type_name: str,
+    payload: BaseModel | Mapping[str, Any],
+    *,
+    tenant: str | None = None,
+    tags: Sequence[str] = (),
+    idempotency_key: str | None = None,
+    delay: timedelta = timedelta(0),
+    retry_of: str | None = None,
+    app: CeleriacApp | None = None,
+) -> Submission:
+    """Accept a task: one conditional write creates its record, then one message carries it.
+
+        caller A   create ✓ ──── send ✓
+        caller B                            create ✗ exists → the same task, replayed
+        caller C   create ✓ ── (dies)
+        caller C again              create ✗ exists, PENDING → the message is sent again
+
+    Args:
+        type_name: the task type's name, or one of its aliases.
+        payload: an instance of the type's payload model, or what makes one.
+        tenant: whose task it is; the setting ``CELERIAC_TENANT`` unless given.
+        tags: words to find the task by in listings.
+        idempotency_key: repeating a submission with the same key gives the same task.
+        delay: how long the task waits before it may start.
+        retry_of: the id of the task that this one repeats.
+        app: the app whose catalogue has the type; the app of this process unless given.
+
+    Raises:
+        UnknownTaskTypeError: there is no such type.
+        pydantic.ValidationError: the payload isn't valid.
+        IdempotencyConflictError: the key was used with another payload.
+        ValueTooLargeError: the payload is over 50 MB.
+        UnavailableError: AWS didn't take it; nothing was accepted.
+    """
+    app = app or celery_app()
+    begun = begin(
+        type_name,
+        payload,
+        tenant=tenant,
+        tags=tags,
+        idempotency_key=idempotency_key,
+        delay=delay,
+        retry_of=retry_of,
+        app=app,
+    )
+    if isinstance(begun, Begun):
+        app.publish_new(begun.record, begun.call)
+        return Submission(begun.record)
+    return begun
+
+
+def begin(
+    type_name: str,
+    payload: BaseModel | Mapping[str, Any],
+    *,
+    tenant: str | None,
+    tags: Sequence[str],
+    idempotency_key: str | None,
+    delay: timedelta,
+    retry_of: str | None = None,
+    app: CeleriacApp,
+) -> Begun | Submission:
+    """The first half of ``submit``: a record whose message is still to be sent, or the replay.
+
+    Raises what ``submit`` raises.
+    """
+    task_type = app.catalogue[type_name]
+    model = task_type.payloads.read(payload)
+    content = model.model_dump(mode="json")
+    tenant = tenant or services().settings.tenant
+    fingerprint = None
+    task_id = identifiers.new_task_id()
+    if idempotency_key is not None:
+        task_id = identifiers.derived_task_id(tenant, task_type.name, idempotency_key)
+        # Of what was given: a default may be another each time.
+        fingerprint = _fingerprint(model.model_dump(mode="json", exclude_unset=True), tags)
+        # Asked first, so that a repeated submission doesn't store its input again.
+        with unavailable("DynamoDB"):
+            existing = services().records.get(task_id)
+        if existing is not None:
+            return _replay(app, existing, fingerprint, idempotency_key)
+    call = Call(args=(literal(content),))
+    record = app.new_record(
+        task_type.name,
+        task_id,
+        tenant,
+        call,
+        queue=task_type.queue.name,
+        tags=tuple(tags),
+        fingerprint=fingerprint,
+        retry_of=retry_of,
+        due_at=clock.now() + clock.millis(delay) if delay else None,
+    )
+    with unavailable("DynamoDB"):
+        try:
+            services().records.create(record)
+        except RecordExistsError as error:
+            if idempotency_key is not None:
+                return _replay(app, error.existing, fingerprint, idempotency_key)
+            # An id of our own making can only exist if our own write has been sent twice.
+            record = error.existing
+    return Begun(record, call)
+
+
+def find(task_id: str, tenant: str | None = None) -> TaskRecord:
+    """A tenant's task: that of the setting ``CELERIAC_TENANT`` unless given.
+
+    Raises ``NotFoundError`` for another tenant's task too, and ``UnavailableError``.
+    """
+    tenant = tenant or services().settings.tenant
+    with unavailable("DynamoDB"):
+        record = services().records.get(task_id)
+    if record is None or record.tenant != tenant:
+        raise NotFoundError(task_id)
+    return record
+
+
+def cancel(task_id: str, tenant: str | None = None) -> tuple[Cancellation, TaskRecord]:
+    """End a waiting task at once, or ask a running one to stop. ``tenant`` is as for ``find``.
+
+    Raises ``NotFoundError`` and ``UnavailableError``.
+    """
+    find(task_id, tenant)
+    with unavailable("DynamoDB"):
+        outcome = services().records.cancel(task_id)
+    if outcome is None:
+        raise NotFoundError(task_id)
+    if outcome[0] is Cancellation.ENDED:
+        telemetry.ended(outcome[1])
+    return outcome
+
+
+def retry(
+    task_id: str,
+    tenant: str | None = None,
+    *,
+    payload: BaseModel | Mapping[str, Any] | None = None,
+    idempotency_key: str | None = None,
+    app: CeleriacApp | None = None,
+) -> Submission:
+    """Submit a new task like one that has ended, with its payload or an edited one.
+
+    Raises:
+        NotFoundError: there is no such task.
+        NotOverError: it hasn't ended yet.
+        ValueMissingError: its payload has expired.
+        and whatever ``submit`` raises.
+    """
+    record = find(task_id, tenant)
+    if not record.terminal:
+        raise NotOverError(task_id, record.state)
+    app = app or celery_app()
+    if payload is None and record.type not in app.catalogue:
+        return _retry_plain(app, record, idempotency_key)
+    if payload is None:
+        # Accepted before: a field that the type has lost since isn't the caller's fault.
+        payload = app.catalogue[record.type].payloads.read_accepted(payload_of(record))
+    return submit(
+        record.type,
+        payload,
+        tenant=tenant,
+        tags=record.tags,
+        idempotency_key=idempotency_key,
+        retry_of=task_id,
+        app=app,
+    )
+
+
+def _retry_plain(app: CeleriacApp, record: TaskRecord, idempotency_key: str | None) -> Submission:
+    """Submit a plain Celery task again, without the canvas that it was a part of."""
+    with unavailable("S3 or DynamoDB"):
+        text = services().values.get(record.tenant, record.task_id, record.input)
+    call = Call.as_json(text).alone()
+    task_id, fingerprint = identifiers.new_task_id(), None
+    if idempotency_key is not None:
+        task_id = identifiers.derived_task_id(record.tenant, record.type, idempotency_key)
+        fingerprint = _fingerprint(record.task_id, record.tags)
+        with unavailable("DynamoDB"):
+            existing = services().records.get(task_id)
+        if existing is not None:
+            return _replay(app, existing, fingerprint, idempotency_key)
+    again = app.new_record(
+        record.type,
+        task_id,
+        record.tenant,
+        call,
+        queue=record.queue,
+        tags=record.tags,
+        fingerprint=fingerprint,
+        retry_of=record.task_id,
+    )
+    with unavailable("DynamoDB"):
+        try:
+            services().records.create(again)
+        except RecordExistsError as error:
+            return _replay(app, error.existing, fingerprint, idempotency_key or "")
+    app.publish_new(again, call)
+    return Submission(again)
+
+
+def payload_of(record: TaskRecord) -> Any:
+    """What a task was called with. Raises ``ValueMissingError`` and ``UnavailableError``."""
+    with unavailable("S3 or DynamoDB"):
+        text = services().values.get(record.tenant, record.task_id, record.input)
+    return Call.as_json(text).payload
+
+
+def outcome_of(record: TaskRecord) -> Any:
+    """What an ended task gave: the result of a SUCCESS, None otherwise.
+
+    Raises ``ValueMissingError`` and ``UnavailableError``.
+    """
+    return None if record.result is None else json.loads(outcome_text(record))["result"]
+
+
+def outcome_text(record: TaskRecord) -> str:
+    """What an ended task gave as it is kept: JSON with a member ``result``.
+
+    Raises ``ValueMissingError`` and ``UnavailableError``.
+    """
+    with unavailable("S3 or DynamoDB"):
+        return services().values.get(record.tenant, record.task_id, record.result or "={}")
+
+
+def _replay(
+    app: CeleriacApp, existing: TaskRecord, fingerprint: str | None, idempotency_key: str
+) -> Submission:
+    if existing.fingerprint != fingerprint:
+        raise IdempotencyConflictError(idempotency_key)
+    # The process that created the record may have died before sending its message.
+    if existing.state in states.WAITING and not app.resend(existing):
+        with unavailable("DynamoDB"):
+            found = services().records.get(existing.task_id)
+        if found is None:
+            # The first sender has taken it back meanwhile, since SQS didn't take its message.
+            raise UnavailableError("SQS")
+        existing = found
+    return Submission(existing, replayed=True)
+
+
+def _fingerprint(content: Any, tags: Sequence[str]) -> str:
+    canonical = json.dumps([content, list(tags)], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""What lies next to the records: values, artifacts, groups, keys, tenants, heartbeats."""

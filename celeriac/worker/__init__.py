@@ -1,0 +1,1 @@
+"""Execution: the Celery worker and its bootsteps."""

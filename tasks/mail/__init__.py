@@ -1,0 +1,1 @@
+"""Mail: composing it, rendering its templates, and handing it to SES or to an SMTP server."""

@@ -16,15 +16,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeGuard
 
 from celeriac import clock
 from celeriac.clock import Millis
 
-#: After its place has come, a refused task asks again within so long at first.
+#: After its place has come, a refused task asks again within so long.
 SOON = timedelta(seconds=2)
-#: Each further question may come so much later, and this much at most.
-LATEST = timedelta(seconds=10)
-_STEP = timedelta(seconds=1)
+#: A task that was refused so often takes a new place: the limit is slower than its line.
+PATIENCE = 3
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Place:
 
     at: Millis
     asked: int = 0
+
+
+def has_place(place: Place | None) -> TypeGuard[Place]:
+    """Whether a task has a place that still holds."""
+    return place is not None and place.asked < PATIENCE
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,7 @@ def refused(place: Place, now: Millis, earliest: Millis, longest: timedelta) -> 
     if place.at > now:
         until = max(place.at, earliest) - now
         return Later(min(timedelta(milliseconds=until), longest), place)
-    spread = min(SOON + place.asked * _STEP, LATEST)
-    after = timedelta(milliseconds=earliest - now) + random.uniform(0, 1) * spread
+    after = timedelta(milliseconds=earliest - now) + random.uniform(0, 1) * SOON
     return Later(min(after, longest), Place(place.at, place.asked + 1))
 
 

@@ -24,7 +24,7 @@ from celeriac.clock import Clock, Millis
 from celeriac.contract.limits import Limit, Micros
 from celeriac.marshalling import marshal, unmarshal
 from celeriac.records.updates import Updates
-from celeriac.storage.line import Later, Place, refused
+from celeriac.storage.line import Later, Place, has_place, refused
 from celeriac.topology import LIMITS, LONGEST_DELAY
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Rates:
             taken = self._take_next(scope, limit.interval, hold * 1000 + tolerance)
             if taken is not None:
                 return max(now, _millis(taken - tolerance))
-        if place is None:
+        if not has_place(place):
             place = Place(self._line_up(scope, limit.interval, found, earliest))
         return refused(place, now, max(now, earliest), LONGEST_DELAY)
 

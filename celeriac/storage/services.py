@@ -16,6 +16,7 @@ from celeriac.storage.keys import Keys
 from celeriac.storage.mail_events import MailEvents
 from celeriac.storage.rates import Rates
 from celeriac.storage.requests import Requests
+from celeriac.storage.same import Same
 from celeriac.storage.slots import Slots
 from celeriac.storage.stamps import Stamps
 from celeriac.storage.tenants import Tenants
@@ -71,6 +72,10 @@ class Services(aws.Clients):
     @cached_property
     def rates(self) -> Rates:
         return Rates(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def same(self) -> Same:
+        return Same(self.dynamodb, self.settings.table_name)
 
     @cached_property
     def keys(self) -> Keys:

@@ -27,7 +27,7 @@ from celeriac.clock import Clock, Millis
 from celeriac.marshalling import marshal, unmarshal
 from celeriac.records import RecordStore, TaskRecord
 from celeriac.records.updates import Updates
-from celeriac.storage.line import Later, Place, next_place, refused
+from celeriac.storage.line import Later, Place, has_place, next_place, refused
 from celeriac.topology import LIMITS
 
 if TYPE_CHECKING:
@@ -38,16 +38,16 @@ CLAIM_WITHIN = timedelta(seconds=30)
 #: How often, at most, the holders of a full limit are looked up.
 LOOK_INTERVAL = timedelta(seconds=2)
 #: The pace of a line: a freed slot is asked for within the slowest, whatever waits.
-FIRST_PACE = timedelta(milliseconds=100)
+FIRST_PACE = timedelta(milliseconds=20)
 FASTEST_PACE = timedelta(milliseconds=10)
-SLOWEST_PACE = timedelta(seconds=2)
+SLOWEST_PACE = timedelta(seconds=1)
 #: A little faster than slots were freed lately, so that none stays free.
 _HASTE = 0.8
 #: The pace is measured over so long.
-_MEASURED = timedelta(seconds=1)
+_MEASURED = timedelta(seconds=5)
 _STALE = timedelta(minutes=1)
 #: A task asks again after so long at the latest: tasks may have become shorter.
-LONGEST_WAIT = timedelta(minutes=1)
+LONGEST_WAIT = timedelta(seconds=30)
 #: How long an item outlives the last start; tasks run for 11 hours at most.
 _KEPT = timedelta(days=2)
 #: Before a holder's task id: the other attributes have no such name.
@@ -198,7 +198,7 @@ class Slots:
 
     def _line_up(self, scope: str, found: Mapping[str, Any], place: Place | None) -> Later:
         now = self._now()
-        if place is None:
+        if not has_place(place):
             pace, measured = _pace(found, now)
             at = next_place(found.get("line", 0), pace, now + clock.millis(pace))
             values: dict[str, Any] = {":line": at, ":pace": clock.millis(pace)}

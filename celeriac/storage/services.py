@@ -67,7 +67,12 @@ class Services(aws.Clients):
 
     @cached_property
     def slots(self) -> Slots:
-        return Slots(self.dynamodb, self.settings.table_name, self.records)
+        return Slots(
+            self.dynamodb,
+            self.settings.table_name,
+            self.records,
+            lease=self.settings.visibility,
+        )
 
     @cached_property
     def rates(self) -> Rates:

@@ -12,7 +12,7 @@ DynamoDB counts and adds in one step, so two workers never take the last slot. A
 task's id, and a tag of the delivery that took it. So a task takes one however often it asks, a
 second delivery of its message can't free the first one's, and nobody renews anything: whether a
 holder still runs is what its record's lease says. A holder that has yet to be claimed is left alone
-for ``CLAIM_WITHIN``; a worker that claims later than that doesn't run the task.
+for half a lease; a worker that claims later than that doesn't run the task.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ from celeriac.topology import LIMITS
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-#: A slot that was taken is its holder's for so long without a claim.
-CLAIM_WITHIN = timedelta(seconds=30)
 #: How often, at most, the holders of a full limit are looked up.
 LOOK_INTERVAL = timedelta(seconds=2)
 #: The pace of a line: a freed slot is asked for within the slowest, whatever waits.
@@ -65,6 +63,7 @@ class Slots:
         table: str,
         records: RecordStore,
         *,
+        lease: timedelta,
         clock: Clock = clock.now,
     ) -> None:
         self._updates = Updates(client)
@@ -72,6 +71,8 @@ class Slots:
         self._table = table
         self._records = records
         self._now = clock
+        #: A slot that was taken is its holder's for so long without a claim.
+        self.claim_within = lease / 2
 
     def take(
         self, scope: str, most: int, task_id: str, owner: str, place: Place | None
@@ -112,7 +113,7 @@ class Slots:
                 "attribute_not_exists(#holder) "
                 "AND (attribute_not_exists(#running) OR #running < :most)",
                 {
-                    ":holder": _holder(owner, now),
+                    ":holder": self._holder(owner, now),
                     ":expires_at": (now + clock.millis(_KEPT)) // 1000,
                     ":one": 1,
                     ":most": most,
@@ -144,7 +145,7 @@ class Slots:
                 scope,
                 "SET #holder = :holder",
                 "#holder = :before",
-                {":holder": _holder(owner, now), ":before": holder},
+                {":holder": self._holder(owner, now), ":before": holder},
                 task_id,
             )
         except self._refusal:
@@ -210,6 +211,9 @@ class Slots:
             place = Place(at)
         return refused(place, now, now, LONGEST_WAIT)
 
+    def _holder(self, owner: str, now: Millis) -> str:
+        return f"{_tag(owner)} {now + clock.millis(self.claim_within)}"
+
     def _update(
         self,
         scope: str,
@@ -249,10 +253,6 @@ _ATTRIBUTES = (
 def _tag(owner: str) -> str:
     """Which delivery has a slot, in few bytes: each write is billed by the size of the item."""
     return hashlib.blake2s(owner.encode(), digest_size=5).hexdigest()
-
-
-def _holder(owner: str, now: Millis) -> str:
-    return f"{_tag(owner)} {now + clock.millis(CLAIM_WITHIN)}"
 
 
 def _until(holder: str) -> Millis:

@@ -25,7 +25,6 @@ from celeriac.clock import Millis
 from celeriac.contract.limits import Limit
 from celeriac.storage.line import Later, Place
 from celeriac.storage.services import services
-from celeriac.storage.slots import CLAIM_WITHIN
 from celeriac.topology import LONGEST_DELAY
 from celeriac.transport.call import Call
 from celeriac.transport.message import HEADER
@@ -89,7 +88,7 @@ class Admission:
             botocore.exceptions.BotoCoreError: AWS can't be reached.
             celeriac.storage.values.ValueMissingError: the task's input has expired.
         """
-        self.until = clock.now() + clock.millis(CLAIM_WITHIN)
+        self.until = clock.now() + clock.millis(services().slots.claim_within)
         content = self._content()
         # Slots first: they can be freed again. A start that was taken is gone.
         for limit in sorted(self._limits, key=lambda each: each.rate is not None):

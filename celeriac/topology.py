@@ -42,6 +42,10 @@ GROUPS = "group#"
 TOLD = "told#"
 #: Stamps that are revoked: each has a partition that begins so.
 STAMPS = "stamp#"
+#: What runs, and when the next may start, under one limit: each has a partition that begins so.
+LIMITS = "limit#"
+#: Which task stands for the same submissions: each key has a partition that begins so.
+SAME = "same#"
 
 
 #: A dead letter's age counts from its first sending, so its own queue must keep it for longer.

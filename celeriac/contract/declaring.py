@@ -8,9 +8,10 @@ from datetime import timedelta
 from types import FunctionType
 from typing import Any, overload
 
-from celeriac.contract import options, signature
+from celeriac.contract import declared_limits, options, signature
 from celeriac.contract.context import TaskContext
 from celeriac.contract.errors import DeclarationError
+from celeriac.contract.limits import Debounce, Limit, Unique
 from celeriac.contract.places import Place, short
 from celeriac.contract.queues import DEFAULT, Queue
 from celeriac.contract.retry import Retry
@@ -36,6 +37,11 @@ def task(
     retry: Retry | None = None,
     name: str | None = None,
     aliases: tuple[str, ...] = (),
+    max_running: int | None = None,
+    rate: str | None = None,
+    limits: tuple[Limit, ...] = (),
+    unique_for: timedelta | Unique | None = None,
+    debounce: timedelta | Debounce | None = None,
     operators_only: bool = False,
 ) -> Callable[[Callable[[P, TaskContext], R]], TaskType[P, R]]: ...
 
@@ -47,6 +53,11 @@ def task(
     retry: Retry | None = None,
     name: str | None = None,
     aliases: tuple[str, ...] = (),
+    max_running: int | None = None,
+    rate: str | None = None,
+    limits: tuple[Limit, ...] = (),
+    unique_for: timedelta | Unique | None = None,
+    debounce: timedelta | Debounce | None = None,
     operators_only: bool = False,
     **unknown: Any,
 ) -> Any:
@@ -60,6 +71,10 @@ def task(
     limit of 5 minutes, and ``Retry()``: three attempts. The type's name is the function's, with
     dashes (``process-file``), unless ``name`` gives another. ``aliases`` are its former names.
     Over HTTP, ``operators_only`` types take a key or token with the scope ``admin``.
+
+    ``max_running`` is how many may run at once, and ``rate`` how many may start in a time, such as
+    ``100/m``; ``limits`` are finer ones. ``unique_for`` and ``debounce`` say which submissions are
+    one task: ``celeriac.contract.limits``.
 
     Raises:
         DeclarationError: while the module is imported, naming the fault and the fix.
@@ -80,6 +95,9 @@ def task(
         for each in aliases if name is None else (name, *aliases):
             options.check_name(place, each)
         payload_model, result_model = signature.models(place, function)
+        limited = declared_limits.read(
+            place, payload_model, max_running, rate, limits, unique_for, debounce
+        )
         task_type = TaskType(
             name=options.name_of(place, function.__name__) if name is None else name,
             function=function,
@@ -89,6 +107,9 @@ def task(
             time_limit=time_limit,
             retry=retry or Retry(),
             aliases=aliases,
+            limits=limited.limits,
+            unique=limited.unique,
+            debounce=limited.debounce,
             operators_only=operators_only,
         )
         made.append(task_type)

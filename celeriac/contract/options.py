@@ -14,7 +14,19 @@ from celeriac.contract.places import Place, short
 from celeriac.contract.queues import Queue
 from celeriac.contract.retry import Retry
 
-OPTIONS = ("queue", "time_limit", "retry", "name", "aliases", "operators_only")
+OPTIONS = (
+    "queue",
+    "time_limit",
+    "retry",
+    "name",
+    "aliases",
+    "max_running",
+    "rate",
+    "limits",
+    "unique_for",
+    "debounce",
+    "operators_only",
+)
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -185,9 +197,10 @@ _CELERYS: Mapping[str, str | Callable[[object], str]] = {
     "max_retries": _max_retries,
     "priority": "Leave it out, and write queue=...: urgent tasks need a queue of their own",
     "pydantic": "Leave it out: payload and result are always pydantic models",
-    "rate_limit": (
-        "Leave it out, and limit the workers of the queue: "
-        "Queue(..., fleet=Fleet(processes=1, max_workers=1))"
+    "rate_limit": lambda value: (
+        f"Write rate={value!r}, which limits the whole deployment"
+        if isinstance(value, str)
+        else "Write rate='100/m', which limits the whole deployment"
     ),
     "reject_on_worker_lost": _ACKNOWLEDGED,
     "result_serializer": _JSON,

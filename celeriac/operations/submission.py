@@ -27,6 +27,7 @@ from celeriac.errors import (
     UnavailableError,
     unavailable,
 )
+from celeriac.operations.sameness import ensure_sent, join, stand, standing_of, supersede
 from celeriac.records import Cancellation, RecordExistsError, TaskRecord, identifiers
 from celeriac.storage.services import services
 from celeriac.transport.call import Call, literal
@@ -34,18 +35,33 @@ from celeriac.transport.call import Call, literal
 
 @dataclass(frozen=True)
 class Begun:
-    """A new record, and the call that its message is to carry."""
+    """A new record, and the call that its message is to carry.
+
+    Once that is sent, the task ``replaces`` an earlier one, by its id.
+    """
 
     record: TaskRecord
     call: Call
+    replaces: str | None = None
+
+    def sent(self) -> Submission:
+        """The accepted task, now that its message is sent."""
+        if self.replaces is not None:
+            supersede(self.replaces, by=self.record.task_id)
+        return Submission(self.record)
 
 
 @dataclass(frozen=True)
 class Submission:
-    """An accepted task. ``replayed`` means that its idempotency key had been used before."""
+    """An accepted task.
+
+    ``replayed`` means that it had been accepted before: under its idempotency key, or, if it is
+    ``unique`` too, as the one that its type's ``unique_for`` allows.
+    """
 
     record: TaskRecord
     replayed: bool = False
+    unique: bool = False
 
 
 def submit(
@@ -96,7 +112,7 @@ def submit(
     )
     if isinstance(begun, Begun):
         app.publish_new(begun.record, begun.call)
-        return Submission(begun.record)
+        return begun.sent()
     return begun
 
 
@@ -130,6 +146,17 @@ def begin(
             existing = services().records.get(task_id)
         if existing is not None:
             return _replay(app, existing, fingerprint, idempotency_key)
+    due_at = clock.now() + clock.millis(delay) if delay else None
+    standing = standing_of(app, task_type, task_id, fingerprint, due_at)
+    turn = None
+    if task_type.unique is not None:
+        found = stand(task_type, task_type.unique, tenant, content, standing)
+        if isinstance(found, TaskRecord):
+            return _the_one(app, found)
+        task_id, fingerprint = found.task_id, found.fingerprint
+    elif task_type.debounce is not None:
+        turn = join(task_type, task_type.debounce, tenant, content, standing)
+        due_at = max(due_at or 0, turn.due_at)
     call = Call(args=(literal(content),))
     record = app.new_record(
         task_type.name,
@@ -140,7 +167,7 @@ def begin(
         tags=tuple(tags),
         fingerprint=fingerprint,
         retry_of=retry_of,
-        due_at=clock.now() + clock.millis(delay) if delay else None,
+        due_at=due_at,
     )
     with unavailable("DynamoDB"):
         try:
@@ -148,9 +175,11 @@ def begin(
         except RecordExistsError as error:
             if idempotency_key is not None:
                 return _replay(app, error.existing, fingerprint, idempotency_key)
+            if task_type.unique is not None and error.existing != record:
+                return _the_one(app, error.existing)
             # An id of our own making can only exist if our own write has been sent twice.
             record = error.existing
-    return Begun(record, call)
+    return Begun(record, call, turn.replaces if turn else None)
 
 
 def find(task_id: str, tenant: str | None = None) -> TaskRecord:
@@ -287,6 +316,12 @@ def _replay(
             raise UnavailableError("SQS")
         existing = found
     return Submission(existing, replayed=True)
+
+
+def _the_one(app: CeleriacApp, existing: TaskRecord) -> Submission:
+    """The task that stands for a submission of a unique type."""
+    ensure_sent(app, existing)
+    return Submission(existing, replayed=True, unique=True)
 
 
 def _fingerprint(content: Any, tags: Sequence[str]) -> str:

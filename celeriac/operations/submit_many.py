@@ -77,4 +77,4 @@ def submit_many(
 def _outcome(begun: Begun, refused: set[str]) -> Submission | Refusal:
     if begun.record.task_id in refused:
         return UnavailableError("SQS")
-    return Submission(begun.record)
+    return begun.sent()

@@ -14,7 +14,10 @@ from celeriac.storage.groups import Groups
 from celeriac.storage.heartbeats import Workers
 from celeriac.storage.keys import Keys
 from celeriac.storage.mail_events import MailEvents
+from celeriac.storage.rates import Rates
 from celeriac.storage.requests import Requests
+from celeriac.storage.same import Same
+from celeriac.storage.slots import Slots
 from celeriac.storage.stamps import Stamps
 from celeriac.storage.tenants import Tenants
 from celeriac.storage.values import AwsValues, ValueStore
@@ -61,6 +64,23 @@ class Services(aws.Clients):
     @cached_property
     def requests(self) -> Requests:
         return Requests(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def slots(self) -> Slots:
+        return Slots(
+            self.dynamodb,
+            self.settings.table_name,
+            self.records,
+            lease=self.settings.visibility,
+        )
+
+    @cached_property
+    def rates(self) -> Rates:
+        return Rates(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def same(self) -> Same:
+        return Same(self.dynamodb, self.settings.table_name)
 
     @cached_property
     def keys(self) -> Keys:

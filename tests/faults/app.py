@@ -35,6 +35,7 @@ from celeriac.contract import (
 from celeriac.marshalling import marshal, unmarshal
 from celeriac.storage.services import services
 from tasks.queues import DEFAULT
+from tests.faults import limited
 from tests.faults.ways import RETURNED, WAYS
 from worker.app import app
 
@@ -223,7 +224,10 @@ def ending(payload: Ending, context: TaskContext) -> Done:
 
 
 TYPES = Catalogue(
-    [ending, effect, saving, stubborn, fatal, dying, overlong, overlong_once, dawdling]
+    [
+        *(ending, effect, saving, stubborn, fatal, dying, overlong, overlong_once, dawdling),
+        *limited.TYPES,
+    ]
 )
 for _each in TYPES.values():
     app.register_task(TypedTask.of(_each, _each.name))

@@ -52,6 +52,10 @@ ACCEPTED = {
             "description": "`true` if the Idempotency-Key had been used before.",
             "schema": {"type": "string", "enum": ["true"]},
         },
+        "Unique-Replayed": {
+            "description": "`true` if the type allows one such task, and this is the one.",
+            "schema": {"type": "string", "enum": ["true"]},
+        },
     },
 }
 
@@ -91,7 +95,7 @@ def accepted(submission: Submission) -> Response:
     wake_for(record)
     headers = {"Location": task_path(record.task_id), **polling.retry_after(record)}
     if submission.replayed:
-        headers["Idempotent-Replayed"] = "true"
+        headers["Unique-Replayed" if submission.unique else "Idempotent-Replayed"] = "true"
     return task_answer(record, 202, headers)
 
 

@@ -3,15 +3,14 @@
     process 1      runs A ──────────── runs B ───────────
     main process       claim B ✓ ─ (B waits for a process)  claim C ✓
 
-As many tasks as there are processes are claimed ahead, the oldest first. Other held messages stay
-unclaimed. If a claim is refused or fails, the process claims again: it knows what each answer
-means.
+As many tasks as there are processes are claimed ahead, fewer if tasks take long, and of each tenant
+its oldest first. Other held messages stay unclaimed. If a claim is refused or fails, the process
+claims again: it knows what each answer means.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,9 @@ from celeriac.records import Claimed, ClaimLost
 from celeriac.storage.services import services
 from celeriac.transport.message import attempt_of
 from celeriac.worker.phases import Phase
+from celeriac.worker.prefetch import claims_ahead
+from celeriac.worker.tally import tally
+from celeriac.worker.turns import Turns
 from celeriac.worker.writers import Writers
 
 if TYPE_CHECKING:
@@ -44,8 +46,8 @@ class Claims:
         self.writers = writers
         self._controller = controller
         self._run = run
-        self._unclaimed: deque[RecordedRequest] = deque()
         self._ahead: set[RecordedRequest] = set()
+        self._unclaimed = Turns(lambda: (*state.active_requests, *self._ahead))
         self._stopped = False
 
     def take(self, request: RecordedRequest) -> None:
@@ -71,11 +73,7 @@ class Claims:
         self.writers.finish()
 
     def _advance(self) -> None:
-        while (
-            self._unclaimed
-            and not self._stopped
-            and len(self._ahead) < self._controller.pool.num_processes
-        ):
+        while self._unclaimed and not self._stopped and len(self._ahead) < self._most_ahead():
             request = self._unclaimed.popleft()
             held = request.channel.held.get(request.tag)
             if held is None:
@@ -90,6 +88,12 @@ class Claims:
                 self.writers.write(
                     partial(_claim, request, ahead), partial(self._on_claimed, request)
                 )
+
+    def _most_ahead(self) -> int:
+        """One for each free process, and what the others begin while a claim is made."""
+        processes = self._controller.pool.num_processes
+        free = self._controller.semaphore.value
+        return int(min(processes, free + claims_ahead(processes, tally.average)))
 
     def _on_claimed(
         self, request: RecordedRequest, answer: Claimed | ClaimLost | Exception

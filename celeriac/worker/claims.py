@@ -3,9 +3,9 @@
     process 1      runs A ──────────── runs B ───────────
     main process       claim B ✓ ─ (B waits for a process)  claim C ✓
 
-As many tasks as there are processes are claimed ahead, the oldest first. Other held messages stay
-unclaimed. If a claim is refused or fails, the process claims again: it knows what each answer
-means.
+As many tasks as there are processes are claimed ahead, fewer if tasks take long, and of each tenant
+its oldest first. Other held messages stay unclaimed. If a claim is refused or fails, the process
+claims again: it knows what each answer means.
 
 A task whose type has limits isn't claimed ahead: it would count as running, and start late. It is
 assigned a process first, then asks whether it may run, and then is claimed.
@@ -14,7 +14,6 @@ assigned a process first, then asks whether it may run, and then is claimed.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -32,6 +31,9 @@ from celeriac.storage.services import services
 from celeriac.transport.message import attempt_of
 from celeriac.worker.admission import Wait
 from celeriac.worker.phases import Phase
+from celeriac.worker.prefetch import claims_ahead
+from celeriac.worker.tally import tally
+from celeriac.worker.turns import Turns
 from celeriac.worker.writers import Writers
 
 if TYPE_CHECKING:
@@ -49,8 +51,8 @@ class Claims:
         self.writers = writers
         self._controller = controller
         self._run = run
-        self._unclaimed: deque[RecordedRequest] = deque()
         self._ahead: set[RecordedRequest] = set()
+        self._unclaimed = Turns(lambda: (*state.active_requests, *self._ahead))
         self._stopped = False
 
     def take(self, request: RecordedRequest) -> None:
@@ -76,11 +78,7 @@ class Claims:
         self.writers.finish()
 
     def _advance(self) -> None:
-        while (
-            self._unclaimed
-            and not self._stopped
-            and len(self._ahead) < self._controller.pool.num_processes
-        ):
+        while self._unclaimed and not self._stopped and len(self._ahead) < self._most_ahead():
             request = self._unclaimed.popleft()
             if request.admission is not None:
                 self._controller.semaphore.acquire(self._on_assigned, request)
@@ -98,6 +96,12 @@ class Claims:
                 self.writers.write(
                     partial(_claim, request, ahead), partial(self._on_claimed, request)
                 )
+
+    def _most_ahead(self) -> int:
+        """One for each free process, and what the others begin while a claim is made."""
+        processes = self._controller.pool.num_processes
+        free = self._controller.semaphore.value
+        return int(min(processes, free + claims_ahead(processes, tally.average)))
 
     def _on_assigned(self, request: RecordedRequest) -> None:
         """There is a process for a request whose type has limits."""

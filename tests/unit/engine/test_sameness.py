@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +15,7 @@ from celeriac.app.factory import Celeriac, make_app
 from celeriac.contract import BaseModel, Catalogue, Debounce, TaskContext, Unique, task
 from celeriac.errors import UnavailableError
 from celeriac.operations.sameness import SUPERSEDED
-from celeriac.operations.submission import Submission, submit
-from celeriac.operations.submit_many import Item, submit_many
+from celeriac.operations.submission import submit
 from celeriac.records import TaskRecord
 from celeriac.settings import Settings
 from celeriac.storage import services as storage
@@ -153,27 +151,6 @@ def test_another_payload_or_tenant_is_another_task(app: Celeriac, bed: str) -> N
     assert fence_other.record.task_id == fence_one.record.task_id
 
 
-def test_fifty_threads_submit_one_task(app: Celeriac, bed: str) -> None:
-    """One of them creates it, the others are given it; one message is sent."""
-    messages()
-    with ThreadPoolExecutor(50) as threads:
-        accepted = list(threads.map(lambda _: submit("weed", {"bed": bed}, app=app), range(50)))
-
-    assert len({each.record.task_id for each in accepted}) == 1
-    assert sorted(each.replayed for each in accepted) == [False] + [True] * 49
-    assert len(messages()) == 1
-
-
-def test_one_of_a_batch_is_accepted(app: Celeriac, bed: str) -> None:
-    """The others of the same batch are given it."""
-    answers = submit_many("weed", [Item({"bed": bed})] * 10, app=app)
-
-    accepted = [each for each in answers if isinstance(each, Submission)]
-    assert len(accepted) == 10
-    assert len({each.record.task_id for each in accepted}) == 1
-    assert sum(each.replayed for each in accepted) == 9
-
-
 def test_a_submission_that_failed_does_not_block_the_next(app: Celeriac, bed: str) -> None:
     """SQS was out of reach: nothing was accepted, and the next submission is."""
     with out_of_reach("sqs"), pytest.raises(UnavailableError):
@@ -266,19 +243,6 @@ def test_other_keys_and_tenants_are_other_series(app: Celeriac, bed: str) -> Non
 
     found = services().records.get_many(each.task_id for each in records)
     assert {each.state for each in found.values()} == {states.PENDING}
-
-
-def test_of_those_that_submit_at_once_one_is_left(app: Celeriac, bed: str) -> None:
-    """Twenty threads: each supersedes the one before it, whatever their order."""
-    with ThreadPoolExecutor(20) as threads:
-        records = list(
-            threads.map(
-                lambda rows: submit("plan", {"bed": bed, "rows": rows}, app=app).record, range(20)
-            )
-        )
-
-    found = services().records.get_many(each.task_id for each in records).values()
-    assert sorted(each.state for each in found) == [states.PENDING] + [states.REVOKED] * 19
 
 
 def test_a_submission_that_fails_supersedes_nothing(app: Celeriac, bed: str) -> None:

@@ -168,6 +168,6 @@ def ensure_sent(app: CeleriacApp, record: TaskRecord) -> None:
 
 
 def _key(task_type: TaskType[Any, Any], by: Unique | Debounce, tenant: str, content: Any) -> str:
-    of_tenant = tenant if by.per == "tenant" else ""
+    """Never across tenants: one would be told of another's task, or end it."""
     digest = scope_of(by.key, content) if by.key or isinstance(by, Unique) else ""
-    return "#".join((type(by).__name__.lower(), task_type.name, of_tenant, digest))
+    return "#".join((type(by).__name__.lower(), task_type.name, tenant, digest))

@@ -114,7 +114,6 @@ def test_a_limit_that_cannot_hold_is_refused(options: dict[str, Any], fault: str
         (Limit, {"rate": "1/s", "burst": True}, "burst=True. is out of range"),
         (Limit, {"max_running": 1, "burst": 2}, "is for a rate"),
         (Unique, {"period": 5}, "is not a timedelta"),
-        (Unique, {"per": "user"}, "neither 'type' nor 'tenant'"),
         (Debounce, {"delay": SECOND, "max_wait": SECOND / 2}, "is shorter than its delay"),
         (Debounce, {"delay": 1}, "is not a timedelta"),
     ],

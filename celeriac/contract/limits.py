@@ -172,8 +172,8 @@ class Limit:
 class Unique:
     """A submission while the same task hasn't ended, or within a ``period``, gives that task.
 
-    Tasks are the same if these payload fields have the same values (``key``; all fields unless
-    given), and the tenant is the same (``per="type"``: whatever the tenant).
+    Tasks of a tenant are the same if these payload fields have the same values: all fields, unless
+    a ``key`` names some.
 
     Raises:
         ValueError: a value is out of range.
@@ -182,12 +182,10 @@ class Unique:
 
     period: timedelta | None = None
     key: tuple[str, ...] = ()
-    per: Per = "tenant"
 
     def __post_init__(self) -> None:
         if self.period is not None:
             _check_duration("Unique", "period", self.period, timedelta(days=366))
-        _check_per("Unique", self.per)
         _check_key("Unique", self.key)
 
 
@@ -196,8 +194,8 @@ class Debounce:
     """Of submissions that follow each other within ``delay``, only the last becomes a run.
 
     Each puts the start off to ``delay`` after itself, but at most to ``max_wait`` after the first:
-    ten times the delay unless given. ``key`` and ``per`` are as ``Unique``'s, but without a key all
-    of a tenant's submissions of the type are one series.
+    ten times the delay unless given. Each value of a ``key`` of payload fields is a series of its
+    own; without one, all of a tenant's submissions of the type are one series.
 
     Raises:
         ValueError: a value is out of range.
@@ -206,12 +204,10 @@ class Debounce:
 
     delay: timedelta
     key: tuple[str, ...] = ()
-    per: Per = "tenant"
     max_wait: timedelta | None = None
 
     def __post_init__(self) -> None:
         _check_duration("Debounce", "delay", self.delay, LONGEST_DEBOUNCE)
-        _check_per("Debounce", self.per)
         _check_key("Debounce", self.key)
         if self.max_wait is not None:
             _check_duration("Debounce", "max_wait", self.max_wait, PATIENCE * LONGEST_DEBOUNCE)

@@ -29,10 +29,11 @@ _OVERDUE = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Turn:
-    """A submission's part in its series: when its task starts, and which task it replaces."""
+    """A submission's part in its series: when that began, and when its task starts."""
 
+    key: str
+    since: Millis
     due_at: Millis
-    replaces: str | None
 
 
 def standing_of(
@@ -83,10 +84,8 @@ def stand(
                 return record or found
 
 
-def join(
-    task_type: TaskType[Any, Any], debounce: Debounce, tenant: str, content: Any, standing: Standing
-) -> Turn:
-    """Have a task be the last of its series: it starts after the delay, and replaces another.
+def turn_of(task_type: TaskType[Any, Any], debounce: Debounce, tenant: str, content: Any) -> Turn:
+    """When a task starts that is submitted now: after the delay, or when its series has waited.
 
         submits   A ── B ── C ·············· D
         series    ├─────────│─── delay ───►│ ├─ a new one
@@ -98,19 +97,43 @@ def join(
     Raises:
         UnavailableError: DynamoDB can't be reached.
     """
-    same, key = services().same, _key(task_type, debounce, tenant, content)
+    key = _key(task_type, debounce, tenant, content)
     with unavailable("DynamoDB"):
-        found = same.get(key)
+        found = services().same.get(key)
+    now = clock.now()
+    since = found.since if found is not None and _goes_on(found, now) else now
+    longest = since + clock.millis(debounce.longest)
+    return Turn(key, since, min(now + clock.millis(debounce.delay), longest))
+
+
+def join(turn: Turn, standing: Standing) -> str | None:
+    """Have a task that has its record be the last of its series; the id of the one it replaces.
+
+        caller A   create A ── last: A ✓ ────────────── send
+        caller B                  create B ── last: B instead of A ✓ ── send ── revoke A
+
+    The record comes first, so that whatever is replaced has one to be revoked.
+
+    Raises:
+        UnavailableError: DynamoDB can't be reached.
+    """
+    same = services().same
+    latest = replace(standing, since=turn.since, until=turn.due_at)
+    with unavailable("DynamoDB"):
+        found = same.get(turn.key)
         while True:
-            now = clock.now()
-            going_on = found is not None and (found.until or 0) > now
-            since = found.since if found is not None and going_on else now
-            due_at = min(now + clock.millis(debounce.delay), since + clock.millis(debounce.longest))
-            latest = replace(standing, since=since, until=due_at)
-            before = found.task_id if found is not None else None
-            found = same.name(key, latest, instead_of=before)
+            before = found
+            found = same.name(
+                turn.key, latest, instead_of=before.task_id if before is not None else None
+            )
             if found is None:
-                return Turn(due_at, before if going_on else None)
+                goes_on = before is not None and _goes_on(before, clock.now())
+                return before.task_id if before is not None and goes_on else None
+
+
+def _goes_on(standing: Standing, now: Millis) -> bool:
+    """Whether the task that stands for a series still waits for its time."""
+    return standing.until is not None and standing.until > now
 
 
 def supersede(task_id: str, by: str) -> None:
@@ -145,6 +168,6 @@ def ensure_sent(app: CeleriacApp, record: TaskRecord) -> None:
 
 
 def _key(task_type: TaskType[Any, Any], by: Unique | Debounce, tenant: str, content: Any) -> str:
-    of_tenant = tenant if by.per == "tenant" else ""
+    """Never across tenants: one would be told of another's task, or end it."""
     digest = scope_of(by.key, content) if by.key or isinstance(by, Unique) else ""
-    return "#".join((type(by).__name__.lower(), task_type.name, of_tenant, digest))
+    return "#".join((type(by).__name__.lower(), task_type.name, tenant, digest))

@@ -27,8 +27,17 @@ from celeriac.errors import (
     UnavailableError,
     unavailable,
 )
-from celeriac.operations.sameness import ensure_sent, join, stand, standing_of, supersede
+from celeriac.operations.sameness import (
+    Turn,
+    ensure_sent,
+    join,
+    stand,
+    standing_of,
+    supersede,
+    turn_of,
+)
 from celeriac.records import Cancellation, RecordExistsError, TaskRecord, identifiers
+from celeriac.storage.same import Standing
 from celeriac.storage.services import services
 from celeriac.transport.call import Call, literal
 
@@ -155,7 +164,7 @@ def begin(
             return _the_one(app, found)
         task_id, fingerprint = found.task_id, found.fingerprint
     elif task_type.debounce is not None:
-        turn = join(task_type, task_type.debounce, tenant, content, standing)
+        turn = turn_of(task_type, task_type.debounce, tenant, content)
         due_at = max(due_at or 0, turn.due_at)
     call = Call(args=(literal(content),))
     record = app.new_record(
@@ -175,11 +184,12 @@ def begin(
         except RecordExistsError as error:
             if idempotency_key is not None:
                 return _replay(app, error.existing, fingerprint, idempotency_key)
-            if task_type.unique is not None and error.existing != record:
+            named_by_another = task_id != standing.task_id
+            if task_type.unique and (named_by_another or error.existing != record):
                 return _the_one(app, error.existing)
             # An id of our own making can only exist if our own write has been sent twice.
             record = error.existing
-    return Begun(record, call, turn.replaces if turn else None)
+    return Begun(record, call, _replaced(record, turn, standing) if turn else None)
 
 
 def find(task_id: str, tenant: str | None = None) -> TaskRecord:
@@ -316,6 +326,16 @@ def _replay(
             raise UnavailableError("SQS")
         existing = found
     return Submission(existing, replayed=True)
+
+
+def _replaced(record: TaskRecord, turn: Turn, standing: Standing) -> str | None:
+    """The task that a new one of a series replaces. If that can't be told, nothing is accepted."""
+    try:
+        return join(turn, standing)
+    except UnavailableError:
+        with unavailable("DynamoDB"):
+            services().records.discard(record.task_id)
+        raise
 
 
 def _the_one(app: CeleriacApp, existing: TaskRecord) -> Submission:

@@ -12,20 +12,16 @@ messages; only one of them is claimed.
 from __future__ import annotations
 
 import logging
-import math
-import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from celeriac import clock
+from celeriac.app.release import PLACES, Wait
 from celeriac.clock import Millis
 from celeriac.contract.limits import Limit
 from celeriac.storage.line import Later, Place
 from celeriac.storage.services import services
-from celeriac.topology import LONGEST_DELAY
 from celeriac.transport.call import Call
 from celeriac.transport.message import HEADER
 
@@ -33,34 +29,6 @@ if TYPE_CHECKING:
     from celeriac.worker.request import RecordedRequest
 
 log = logging.getLogger(__name__)
-
-#: In the header that is ours: a task's places in the lines of its limits.
-PLACES = "places"
-
-
-@dataclass(frozen=True)
-class Wait:
-    """A reason to reject a message: a copy that arrives ``after`` so long replaces it.
-
-    ``places`` go with the copy, by the names of limits.
-    """
-
-    why: str
-    after: timedelta
-    places: Mapping[str, Place] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return self.why
-
-    @property
-    def seconds(self) -> int:
-        """The delay as SQS takes it. Fractions are rounded at random: a rhythm would stay one."""
-        seconds = math.floor(self.after.total_seconds() + random.random())
-        return min(max(1, seconds), LONGEST_DELAY // timedelta(seconds=1))
-
-    def header(self) -> dict[str, Any]:
-        """What changes in the header that is ours."""
-        return {PLACES: {name: [each.at, each.asked] for name, each in self.places.items()}}
 
 
 class Admission:

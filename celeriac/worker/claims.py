@@ -24,12 +24,11 @@ from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 
-from celeriac.app.release import release_lease
+from celeriac.app.release import Wait, release_lease
 from celeriac.errors import transient
 from celeriac.records import Claimed, ClaimLost
 from celeriac.storage.services import services
 from celeriac.transport.message import attempt_of
-from celeriac.worker.admission import Wait
 from celeriac.worker.phases import Phase
 from celeriac.worker.prefetch import claims_ahead
 from celeriac.worker.tally import tally

@@ -13,9 +13,9 @@ from celery.exceptions import Reject
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
-from celeriac.app.release import returning_message
+from celeriac.app.release import Wait, returning_message
 from celeriac.clock import Millis
-from celeriac.worker.admission import Admission, Wait
+from celeriac.worker.admission import Admission
 
 if TYPE_CHECKING:
     from celeriac.worker.claims import Claims

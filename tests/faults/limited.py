@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from celeriac.contract import BaseModel, Limit, Retry, TaskContext, task
+from celeriac.contract import BaseModel, Debounce, Limit, Retry, TaskContext, Unique, task
 from celeriac.marshalling import marshal, unmarshal
 from celeriac.storage.services import services
 from tasks.queues import DEFAULT
@@ -120,4 +120,26 @@ def one_an_account(payload: Run, context: TaskContext) -> Ran:
     return run(payload, context)
 
 
-TYPES = [five_at_once, ten_a_second, one_an_account]
+@task(queue=DEFAULT, time_limit=LONG, unique_for=Unique(key=("name",)))
+def only_one(payload: Run, context: TaskContext) -> Ran:
+    """Run, one of each name at once."""
+    return run(payload, context)
+
+
+@task(
+    queue=DEFAULT,
+    time_limit=LONG,
+    debounce=Debounce(timedelta(seconds=2), key=("series",), max_wait=timedelta(seconds=5)),
+)
+def settled(payload: Run, context: TaskContext) -> Ran:
+    """Run, once nobody has submitted another for two seconds."""
+    return run(payload, context)
+
+
+@task(queue=DEFAULT, time_limit=LONG, debounce=timedelta(minutes=1))
+def much_later(payload: Run, context: TaskContext) -> Ran:
+    """Run, once nobody has submitted another for a minute."""
+    return run(payload, context)
+
+
+TYPES = [five_at_once, ten_a_second, one_an_account, only_one, settled, much_later]

@@ -28,13 +28,13 @@ class RetryView(BaseModel):
 class Keyed(BaseModel):
     """What is counted or compared together."""
 
-    per: Literal["type", "tenant"]
     key: list[str] = Field(description="Fields of the payload: each value counts by itself.")
 
 
 class LimitView(Keyed):
     """One limit. Tasks over it wait in their queue."""
 
+    per: Literal["type", "tenant"]
     max_running: int | None
     rate: str | None = Field(description="Such as `100/m`, by `s`, `m`, `h` or `d`.")
     burst: int = Field(description="How many may start at once after a quiet time.")
@@ -130,7 +130,7 @@ def _unique_of(task_type: TaskType[Any, Any]) -> UniqueView | None:
     if unique is None:
         return None
     period = unique.period.total_seconds() if unique.period is not None else None
-    return UniqueView(per=unique.per, key=list(unique.key), period_seconds=period)
+    return UniqueView(key=list(unique.key), period_seconds=period)
 
 
 def _debounce_of(task_type: TaskType[Any, Any]) -> DebounceView | None:
@@ -138,7 +138,6 @@ def _debounce_of(task_type: TaskType[Any, Any]) -> DebounceView | None:
     if debounce is None:
         return None
     return DebounceView(
-        per=debounce.per,
         key=list(debounce.key),
         delay_seconds=debounce.delay.total_seconds(),
         max_wait_seconds=debounce.longest.total_seconds(),

@@ -36,7 +36,7 @@ To run one check by itself:
 
     make verify ENV=dev ONLY=roles
 
-A deployment that takes [tokens](deploying.md#tokens-in-place-of-keys) has no keys. Set `API_TOKEN`
+A deployment that takes [tokens](options.md#tokens-in-place-of-keys) has no keys. Set `API_TOKEN`
 to a token with all scopes.
 
 Without an account, this command deploys to moto, and tries what moto can show:

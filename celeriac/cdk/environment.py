@@ -89,7 +89,7 @@ class Environment:
     that gets the alarms, in place of one of the deployment's own.
 
     ``kms_key`` encrypts the data: ``create`` makes a key of the deployment's own, and the ARN of a
-    key of KMS uses that one, whose policy must allow what ``docs/deploying.md`` lists. Without it
+    key of KMS uses that one, whose policy must allow what ``docs/own-key.md`` lists. Without it
     AWS's keys do, which cost nothing.
 
     ``settings`` are settings of ``docs/settings.md``, by their names in ``Settings``, for all that

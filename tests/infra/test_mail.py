@@ -200,7 +200,7 @@ def test_an_event_that_reaches_no_function_is_kept_and_told(mailing: Synthesized
 def test_the_page_on_costs_counts_these_alarms(mailing: Synthesized, dev: Synthesized) -> None:
     """The sum at rest is of a deployment without mail."""
     more = len([*by_alarms(mailing)]) - len([*by_alarms(dev)])
-    page = " ".join((ROOT / "docs" / "deploying.md").read_text().split())
+    page = " ".join((ROOT / "docs" / "costs.md").read_text().split())
 
     assert more == 3
     assert f"adds three alarms of one metric each, ${more * ALARM_METRIC:.2f}" in page

@@ -1,4 +1,4 @@
-"""Copying records back from a restored table, by the program that docs/deploying.md gives."""
+"""Copying records back from a restored table, by the program that docs/recovering.md gives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOW, RESTORED = "celeriac-prod", "celeriac-prod-restored"
 
 @pytest.fixture
 def program() -> str:
-    page = (ROOT / "docs" / "deploying.md").read_text()
+    page = (ROOT / "docs" / "recovering.md").read_text()
     found = re.search(
         r"^    \.venv/bin/python - <<'END'\n(.*?)^    END$", page, re.DOTALL | re.MULTILINE
     )
@@ -56,7 +56,7 @@ def test_what_is_missing_comes_back_and_what_is_there_stays(
         dynamodb.put_item(TableName=RESTORED, Item=each)
     dynamodb.put_item(TableName=NOW, Item=newer)
 
-    exec(compile(program, "docs/deploying.md", "exec"), {})
+    exec(compile(program, "docs/recovering.md", "exec"), {})
 
     found = dynamodb.scan(TableName=NOW)["Items"]
     assert sorted(map(str, found)) == sorted(map(str, (*lost, newer)))

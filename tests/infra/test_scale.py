@@ -183,7 +183,7 @@ def test_a_heartbeat_is_as_large_as_the_limits_reckon(aws: Settings) -> None:
 
 def test_one_cell_more_soon_costs_little() -> None:
     """It costs what the price list says of a deployment at rest."""
-    prices = " ".join((ROOT / "docs" / "deploying.md").read_text().split())
+    prices = " ".join((ROOT / "docs" / "costs.md").read_text().split())
     (rest,) = re.findall(r"\*\*At rest\*\*, about \$([\d.]+) a month", prices)
     (rate,) = re.findall(r"From (\d+) tasks a second on, that is less than one percent", PROSE)
 

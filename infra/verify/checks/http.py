@@ -90,7 +90,7 @@ def warm_latency(trial: Trial) -> str:
 @check(
     "cold-start",
     claims=f"A cold start of the function takes less than {_SLOW_START.seconds} s.",
-    proves="deploying.md#options",
+    proves="options.md",
     only_aws="No Lambda starts the function here.",
 )
 def cold_start(trial: Trial) -> str:

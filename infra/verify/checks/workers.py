@@ -48,7 +48,7 @@ def fleet_wakes(trial: Trial) -> str:
 @check(
     "fleet-sleeps",
     claims="A fleet with nothing to do sleeps after `idle`, and its next task starts a worker.",
-    proves="deploying.md#options",
+    proves="options.md",
     only_aws="moto evaluates no alarm, so no policy ever acts.",
     limit=timedelta(minutes=35),
 )

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         NotConfiguredError,
         NotFoundError,
         NotOverError,
+        QuotaExceededError,
         UnavailableError,
     )
     from celeriac.operations.submission import Submission, cancel, find, retry, submit
@@ -72,6 +73,7 @@ _HOMES = {
         "NotConfiguredError",
         "NotFoundError",
         "NotOverError",
+        "QuotaExceededError",
         "UnavailableError",
     ),
     "celeriac.operations.submission": ("Submission", "cancel", "find", "retry", "submit"),
@@ -97,6 +99,7 @@ __all__ = [
     "NotOverError",
     "PermanentError",
     "Queue",
+    "QuotaExceededError",
     "RateLimited",
     "Retry",
     "RetryLater",

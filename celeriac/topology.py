@@ -36,6 +36,8 @@ TENANTS = "tenants"
 REPAIRS = "maintenance"
 #: How many requests each caller has made: each has a partition that begins so.
 REQUESTS = "requests#"
+#: How many unfinished tasks each tenant has: each has a partition that begins so.
+UNFINISHED_COUNTS = "unfinished#"
 #: Groups of tasks: each has a partition that begins so.
 GROUPS = "group#"
 #: Who was told of a task's end: each task has a partition that begins so.

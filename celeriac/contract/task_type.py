@@ -39,6 +39,7 @@ class TaskType(Generic[P, R]):
     retry: Retry
     aliases: tuple[str, ...] = ()
     operators_only: bool = False
+    sends_mail: bool = False
     kill_after: timedelta = timedelta(seconds=10)
 
     def __reduce__(self) -> tuple[Any, ...]:

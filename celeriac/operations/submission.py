@@ -27,6 +27,7 @@ from celeriac.errors import (
     UnavailableError,
     unavailable,
 )
+from celeriac.operations import quotas
 from celeriac.records import Cancellation, RecordExistsError, TaskRecord, identifiers
 from celeriac.storage.services import services
 from celeriac.transport.call import Call, literal
@@ -80,6 +81,7 @@ def submit(
         UnknownTaskTypeError: there is no such type.
         pydantic.ValidationError: the payload isn't valid.
         IdempotencyConflictError: the key was used with another payload.
+        QuotaExceededError: the tenant has no room for another task.
         ValueTooLargeError: the payload is over 50 MB.
         UnavailableError: AWS didn't take it; nothing was accepted.
     """
@@ -130,6 +132,7 @@ def begin(
             existing = services().records.get(task_id)
         if existing is not None:
             return _replay(app, existing, fingerprint, idempotency_key)
+    quotas.admit(app, task_type, tenant)
     call = Call(args=(literal(content),))
     record = app.new_record(
         task_type.name,

@@ -320,6 +320,9 @@ class DynamoRecords:
     def newest(self, index: IndexShape, position: Position, limit: int) -> list[Entry]:
         return self._table.newest(index, position, limit)
 
+    def count_unfinished(self, tenant: str) -> int:
+        return sum(self._table.count_open(shard, tenant) for shard in range(OPEN_SHARDS))
+
     def unfinished(self) -> Iterator[OpenTask]:
         for shard in range(OPEN_SHARDS):
             yield from self._table.open_tasks(shard)

@@ -271,5 +271,8 @@ class RecordStore(Protocol):
     def newest(self, index: IndexShape, position: Position, limit: int) -> list[Entry]:
         """What an index holds below a position, newest first, at most ``limit`` entries."""
 
+    def count_unfinished(self, tenant: str) -> int:
+        """How many of a tenant's tasks have not ended, as the index knew a moment ago."""
+
     def unfinished(self) -> Iterator[OpenTask]:
-        """The tasks of all tenants that have not ended. One that has just ended may be there too."""
+        """The tasks of all tenants that have not ended, and maybe some that have just ended."""

@@ -18,6 +18,7 @@ from celeriac.storage.requests import Requests
 from celeriac.storage.stamps import Stamps
 from celeriac.storage.tenants import Tenants
 from celeriac.storage.values import AwsValues, ValueStore
+from celeriac.storage.waiting import Waiting
 
 
 @dataclass
@@ -61,6 +62,10 @@ class Services(aws.Clients):
     @cached_property
     def requests(self) -> Requests:
         return Requests(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def waiting(self) -> Waiting:
+        return Waiting(self.dynamodb, self.settings.table_name, self.records.count_unfinished)
 
     @cached_property
     def keys(self) -> Keys:

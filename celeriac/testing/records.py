@@ -285,6 +285,11 @@ class MemoryRecords:
             and (position.created_after is None or record.created_at > position.created_after)
         ][:limit]
 
+    def count_unfinished(self, tenant: str) -> int:
+        return sum(
+            1 for each in self._records.values() if each.tenant == tenant and not each.terminal
+        )
+
     def unfinished(self) -> Iterator[OpenTask]:
         unfinished = (record for record in self._records.values() if not record.terminal)
         for record in sorted(

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         NotConfiguredError,
         NotFoundError,
         NotOverError,
+        QuotaExceededError,
         UnavailableError,
     )
     from celeriac.operations.submission import Submission, cancel, find, retry, submit
@@ -78,6 +79,7 @@ _HOMES = {
         "NotConfiguredError",
         "NotFoundError",
         "NotOverError",
+        "QuotaExceededError",
         "UnavailableError",
     ),
     "celeriac.operations.submission": ("Submission", "cancel", "find", "retry", "submit"),
@@ -105,6 +107,7 @@ __all__ = [
     "NotOverError",
     "PermanentError",
     "Queue",
+    "QuotaExceededError",
     "RateLimited",
     "Retry",
     "RetryLater",

@@ -43,6 +43,7 @@ def task(
     unique_for: timedelta | Unique | None = None,
     debounce: timedelta | Debounce | None = None,
     operators_only: bool = False,
+    sends_mail: bool = False,
 ) -> Callable[[Callable[[P, TaskContext], R]], TaskType[P, R]]: ...
 
 
@@ -59,6 +60,7 @@ def task(
     unique_for: timedelta | Unique | None = None,
     debounce: timedelta | Debounce | None = None,
     operators_only: bool = False,
+    sends_mail: bool = False,
     **unknown: Any,
 ) -> Any:
     """Declare a task type.
@@ -70,7 +72,8 @@ def task(
     The options have defaults, so ``@task`` alone is enough. They are the default queue, a time
     limit of 5 minutes, and ``Retry()``: three attempts. The type's name is the function's, with
     dashes (``process-file``), unless ``name`` gives another. ``aliases`` are its former names.
-    Over HTTP, ``operators_only`` types take a key or token with the scope ``admin``.
+    Over HTTP, ``operators_only`` types take a key or token with the scope ``admin``. Tasks of a
+    type that ``sends_mail`` count against the setting ``mails_per_tenant``.
 
     ``max_running`` is how many may run at once, and ``rate`` how many may start in a time, such as
     ``100/m``; ``limits`` are finer ones. ``unique_for`` and ``debounce`` say which submissions are
@@ -91,7 +94,7 @@ def task(
                 "Pass them by name, such as @task(queue=EMAIL)",
             )
         options.refuse_unknown(place, unknown)
-        options.check(place, queue, time_limit, retry, aliases, operators_only)
+        options.check(place, queue, time_limit, retry, aliases, operators_only, sends_mail)
         for each in aliases if name is None else (name, *aliases):
             options.check_name(place, each)
         payload_model, result_model = signature.models(place, function)
@@ -111,6 +114,7 @@ def task(
             unique=limited.unique,
             debounce=limited.debounce,
             operators_only=operators_only,
+            sends_mail=sends_mail,
         )
         made.append(task_type)
         return task_type

@@ -26,6 +26,7 @@ OPTIONS = (
     "unique_for",
     "debounce",
     "operators_only",
+    "sends_mail",
 )
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -43,6 +44,7 @@ def check(
     retry: object,
     aliases: object,
     operators_only: object,
+    sends_mail: object,
 ) -> None:
     """Check the types and the range of the options.
 
@@ -54,6 +56,12 @@ def check(
             place,
             f"operators_only={short(operators_only)} is neither True nor False",
             "Write operators_only=True if only keys with the scope admin may submit it",
+        )
+    if not isinstance(sends_mail, bool):
+        raise DeclarationError(
+            place,
+            f"sends_mail={short(sends_mail)} is neither True nor False",
+            "Write sends_mail=True if its tasks count as mails of their tenant",
         )
     if not isinstance(queue, Queue):
         raise DeclarationError(place, f"queue={short(queue)} is not a Queue", _queue_fix(queue))

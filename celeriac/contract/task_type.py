@@ -43,6 +43,7 @@ class TaskType(Generic[P, R]):
     unique: Unique | None = None
     debounce: Debounce | None = None
     operators_only: bool = False
+    sends_mail: bool = False
     kill_after: timedelta = timedelta(seconds=10)
 
     def __reduce__(self) -> tuple[Any, ...]:

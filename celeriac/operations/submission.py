@@ -27,6 +27,7 @@ from celeriac.errors import (
     UnavailableError,
     unavailable,
 )
+from celeriac.operations import quotas
 from celeriac.operations.sameness import (
     Turn,
     ensure_sent,
@@ -105,6 +106,7 @@ def submit(
         UnknownTaskTypeError: there is no such type.
         pydantic.ValidationError: the payload isn't valid.
         IdempotencyConflictError: the key was used with another payload.
+        QuotaExceededError: the tenant has no room for another task.
         ValueTooLargeError: the payload is over 50 MB.
         UnavailableError: AWS didn't take it; nothing was accepted.
     """
@@ -155,6 +157,7 @@ def begin(
             existing = services().records.get(task_id)
         if existing is not None:
             return _replay(app, existing, fingerprint, idempotency_key)
+    quotas.admit(app, task_type, tenant)
     due_at = clock.now() + clock.millis(delay) if delay else None
     standing = standing_of(app, task_type, task_id, fingerprint, due_at)
     turn = None

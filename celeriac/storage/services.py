@@ -21,6 +21,7 @@ from celeriac.storage.slots import Slots
 from celeriac.storage.stamps import Stamps
 from celeriac.storage.tenants import Tenants
 from celeriac.storage.values import AwsValues, ValueStore
+from celeriac.storage.waiting import Waiting
 
 
 @dataclass
@@ -81,6 +82,10 @@ class Services(aws.Clients):
     @cached_property
     def same(self) -> Same:
         return Same(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def waiting(self) -> Waiting:
+        return Waiting(self.dynamodb, self.settings.table_name, self.records.count_unfinished)
 
     @cached_property
     def keys(self) -> Keys:

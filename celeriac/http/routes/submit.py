@@ -40,6 +40,7 @@ PROBLEMS = (
     ProblemType.UNSUPPORTED_MEDIA_TYPE,
     ProblemType.INVALID,
     ProblemType.IDEMPOTENCY_CONFLICT,
+    ProblemType.QUOTA_EXCEEDED,
 )
 
 #: The headers of an answer that accepted a task, for the documentation.

@@ -23,6 +23,7 @@ from celeriac.contract.fleets import Fleet
 from celeriac.contract.model import BaseModel
 from celeriac.contract.queues import DEFAULT, Queue
 from celeriac.contract.retry import Retry
+from celeriac.contract.schedule import Schedule
 from celeriac.contract.task_type import TaskType
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "RateLimited",
     "Retry",
     "RetryLater",
+    "Schedule",
     "TaskContext",
     "TaskType",
     "UnknownTaskTypeError",

@@ -11,9 +11,11 @@ from typing import Any, overload
 from celeriac.contract import options, signature
 from celeriac.contract.context import TaskContext
 from celeriac.contract.errors import DeclarationError
+from celeriac.contract.payloads import Payloads
 from celeriac.contract.places import Place, short
 from celeriac.contract.queues import DEFAULT, Queue
 from celeriac.contract.retry import Retry
+from celeriac.contract.schedule import Schedule
 from celeriac.contract.task_type import P, R, TaskType
 
 DEFAULT_TIME_LIMIT = timedelta(minutes=5)
@@ -37,6 +39,7 @@ def task(
     name: str | None = None,
     aliases: tuple[str, ...] = (),
     operators_only: bool = False,
+    schedule: Schedule | tuple[Schedule, ...] | None = None,
 ) -> Callable[[Callable[[P, TaskContext], R]], TaskType[P, R]]: ...
 
 
@@ -48,6 +51,7 @@ def task(
     name: str | None = None,
     aliases: tuple[str, ...] = (),
     operators_only: bool = False,
+    schedule: Schedule | tuple[Schedule, ...] | None = None,
     **unknown: Any,
 ) -> Any:
     """Declare a task type.
@@ -59,7 +63,8 @@ def task(
     The options have defaults, so ``@task`` alone is enough. They are the default queue, a time
     limit of 5 minutes, and ``Retry()``: three attempts. The type's name is the function's, with
     dashes (``process-file``), unless ``name`` gives another. ``aliases`` are its former names.
-    Over HTTP, ``operators_only`` types take a key or token with the scope ``admin``.
+    Over HTTP, ``operators_only`` types take a key or token with the scope ``admin``. ``schedule``
+    is when it runs by itself: a ``Schedule``, or a tuple of several.
 
     Raises:
         DeclarationError: while the module is imported, naming the fault and the fix.
@@ -90,6 +95,7 @@ def task(
             retry=retry or Retry(),
             aliases=aliases,
             operators_only=operators_only,
+            schedules=options.schedules(place, schedule, Payloads(payload_model)),
         )
         made.append(task_type)
         return task_type

@@ -42,6 +42,10 @@ GROUPS = "group#"
 TOLD = "told#"
 #: Stamps that are revoked: each has a partition that begins so.
 STAMPS = "stamp#"
+#: Schedules: each tenant has a partition that begins so.
+SCHEDULES_OF = "schedules#"
+#: What schedules fired: each has a partition that begins so.
+FIRINGS = "schedule#"
 
 
 #: A dead letter's age counts from its first sending, so its own queue must keep it for longer.

@@ -10,11 +10,13 @@ from celeriac import aws
 from celeriac.records import DynamoRecords, RecordStore
 from celeriac.settings import settings
 from celeriac.storage.artifacts import Artifacts
+from celeriac.storage.event_bridge import EventBridge
 from celeriac.storage.groups import Groups
 from celeriac.storage.heartbeats import Workers
 from celeriac.storage.keys import Keys
 from celeriac.storage.mail_events import MailEvents
 from celeriac.storage.requests import Requests
+from celeriac.storage.schedules import Schedules
 from celeriac.storage.stamps import Stamps
 from celeriac.storage.tenants import Tenants
 from celeriac.storage.values import AwsValues, ValueStore
@@ -61,6 +63,14 @@ class Services(aws.Clients):
     @cached_property
     def requests(self) -> Requests:
         return Requests(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        return Schedules(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def event_bridge(self) -> EventBridge:
+        return EventBridge(self.scheduler, self.settings)
 
     @cached_property
     def keys(self) -> Keys:

@@ -102,6 +102,11 @@ class Settings(BaseSettings):
         description="The first part of every queue's ARN, by which schedules name their target.",
     )
     schedule_group: str = Field("celeriac", description="The EventBridge Scheduler group.")
+    schedule_target_arn: str = Field(
+        "arn:aws:lambda:us-east-1:123456789012:function:celeriac-fire",
+        description="The function that EventBridge Scheduler calls when a schedule, or a task "
+        "delayed by over 15 minutes, is due.",
+    )
     schedule_role_arn: str = Field(
         "arn:aws:iam::123456789012:role/celeriac-schedules",
         description="The role that EventBridge Scheduler assumes to send a message.",

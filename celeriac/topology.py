@@ -48,6 +48,10 @@ STAMPS = "stamp#"
 LIMITS = "limit#"
 #: Which task stands for the same submissions: each key has a partition that begins so.
 SAME = "same#"
+#: Schedules: each tenant has a partition that begins so.
+SCHEDULES_OF = "schedules#"
+#: What schedules fired: each has a partition that begins so.
+FIRINGS = "schedule#"
 
 
 #: A dead letter's age counts from its first sending, so its own queue must keep it for longer.

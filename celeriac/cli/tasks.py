@@ -99,4 +99,5 @@ def _view(record: TaskRecord) -> dict[str, Any]:
         "failure": {"type": failure.type, "message": failure.message} if failure else None,
         "tags": list(record.tags),
         "retry_of": record.retry_of,
+        "schedule_id": record.schedule_id,
     }

@@ -24,6 +24,7 @@ from celeriac.contract.limits import Debounce, Limit, Unique
 from celeriac.contract.model import BaseModel
 from celeriac.contract.queues import DEFAULT, Queue
 from celeriac.contract.retry import Retry
+from celeriac.contract.schedule import Schedule
 from celeriac.contract.task_type import TaskType
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "RateLimited",
     "Retry",
     "RetryLater",
+    "Schedule",
     "TaskContext",
     "TaskType",
     "Unique",

@@ -12,9 +12,11 @@ from celeriac.contract import declared_limits, options, signature
 from celeriac.contract.context import TaskContext
 from celeriac.contract.errors import DeclarationError
 from celeriac.contract.limits import Debounce, Limit, Unique
+from celeriac.contract.payloads import Payloads
 from celeriac.contract.places import Place, short
 from celeriac.contract.queues import DEFAULT, Queue
 from celeriac.contract.retry import Retry
+from celeriac.contract.schedule import Schedule
 from celeriac.contract.task_type import P, R, TaskType
 
 DEFAULT_TIME_LIMIT = timedelta(minutes=5)
@@ -44,6 +46,7 @@ def task(
     debounce: timedelta | Debounce | None = None,
     operators_only: bool = False,
     sends_mail: bool = False,
+    schedule: Schedule | tuple[Schedule, ...] | None = None,
 ) -> Callable[[Callable[[P, TaskContext], R]], TaskType[P, R]]: ...
 
 
@@ -61,6 +64,7 @@ def task(
     debounce: timedelta | Debounce | None = None,
     operators_only: bool = False,
     sends_mail: bool = False,
+    schedule: Schedule | tuple[Schedule, ...] | None = None,
     **unknown: Any,
 ) -> Any:
     """Declare a task type.
@@ -78,6 +82,8 @@ def task(
     ``max_running`` is how many may run at once, and ``rate`` how many may start in a time, such as
     ``100/m``; ``limits`` are finer ones. ``unique_for`` and ``debounce`` say which submissions are
     one task: ``celeriac.contract.limits``.
+
+    ``schedule`` is when the type runs by itself: a ``Schedule``, or a tuple of several.
 
     Raises:
         DeclarationError: while the module is imported, naming the fault and the fix.
@@ -115,6 +121,7 @@ def task(
             debounce=limited.debounce,
             operators_only=operators_only,
             sends_mail=sends_mail,
+            schedules=options.schedules(place, schedule, Payloads(payload_model)),
         )
         made.append(task_type)
         return task_type

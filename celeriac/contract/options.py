@@ -9,10 +9,14 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from pydantic import ValidationError
+
 from celeriac.contract.errors import DeclarationError
+from celeriac.contract.payloads import Payloads
 from celeriac.contract.places import Place, short
 from celeriac.contract.queues import Queue
 from celeriac.contract.retry import Retry
+from celeriac.contract.schedule import Schedule
 
 OPTIONS = (
     "queue",
@@ -27,6 +31,7 @@ OPTIONS = (
     "debounce",
     "operators_only",
     "sends_mail",
+    "schedule",
 )
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -91,6 +96,33 @@ def check(
         )
 
 
+def schedules(place: Place, given: object, payloads: Payloads[Any]) -> tuple[Schedule, ...]:
+    """The schedules of a task type, whose payloads its model takes.
+
+    Raises:
+        DeclarationError: one is no ``Schedule``, or a payload isn't valid.
+    """
+    found = given if isinstance(given, tuple) else () if given is None else (given,)
+    for each in found:
+        if not isinstance(each, Schedule):
+            raise DeclarationError(
+                place,
+                f"schedule={short(given)} is not a Schedule",
+                _schedule_fix(given),
+            )
+        try:
+            payloads.read(each.payload)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            at = ".".join(map(str, first["loc"])) or "payload"
+            raise DeclarationError(
+                place,
+                f"the payload of schedule {each.expression} isn't valid: {at}: {first['msg']}",
+                "Write payload={...} in the schedule, with the fields of the payload model",
+            ) from None
+    return found
+
+
 def name_of(place: Place, function: str) -> str:
     """The name that a function gives its task type.
 
@@ -144,6 +176,18 @@ def refuse_unknown(place: Place, unknown: Mapping[str, Any]) -> None:
             f"@task has no option {option!r}",
             f"Write {near[0]}=" if near else f"The options are {', '.join(OPTIONS)}",
         )
+
+
+def _schedule_fix(given: object) -> str:
+    match given:
+        case str():
+            return f"Write schedule=Schedule.cron({given!r})"
+        case timedelta() | int() | float() if not isinstance(given, bool):
+            interval = _seconds(given) or "timedelta(minutes=5)"
+            return f"Write schedule=Schedule.rate({interval})"
+        case list():
+            return "Write a tuple: schedule=(Schedule.cron(...), ...)"
+    return "Write schedule=Schedule.cron('0 6 * * MON-FRI'), or a tuple of several"
 
 
 def _queue_fix(queue: object) -> str:

@@ -18,6 +18,7 @@ from celeriac.contract.payloads import Payloads
 from celeriac.contract.places import Place
 from celeriac.contract.queues import Queue
 from celeriac.contract.retry import Retry
+from celeriac.contract.schedule import Schedule
 
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
@@ -44,6 +45,7 @@ class TaskType(Generic[P, R]):
     debounce: Debounce | None = None
     operators_only: bool = False
     sends_mail: bool = False
+    schedules: tuple[Schedule, ...] = ()
     kill_after: timedelta = timedelta(seconds=10)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -27,6 +27,8 @@ from celeriac.errors import (
 )
 from celeriac.http import links
 from celeriac.http.problems import Problem, ProblemType, WrongValue
+from celeriac.operations.firings import RefusedError
+from celeriac.operations.scheduled import DeclaredScheduleError, ScheduleNotFoundError
 from celeriac.records.listing import BadCursorError
 from celeriac.storage.artifacts import ArtifactNotFoundError
 from celeriac.storage.values import ValueMissingError, ValueTooLargeError
@@ -138,6 +140,9 @@ _PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
         near=list(error.near),
     ),
     NotFoundError: lambda error: Problem(ProblemType.TASK_NOT_FOUND, str(error)),
+    ScheduleNotFoundError: lambda error: Problem(ProblemType.SCHEDULE_NOT_FOUND, str(error)),
+    DeclaredScheduleError: lambda error: Problem(ProblemType.SCHEDULE_DECLARED, str(error)),
+    RefusedError: lambda error: Problem(ProblemType.SCHEDULE_REFUSED, str(error)),
     ArtifactNotFoundError: lambda error: Problem(ProblemType.FILE_NOT_FOUND, str(error)),
     BadCursorError: _bad_cursor,
     NotOverError: lambda error: Problem(

@@ -68,6 +68,7 @@ class TaskSummary(BaseModel):
     cancelling: bool = Field(description="It runs, and has been asked to stop.")
     tags: list[str]
     retry_of: str | None = Field(description="The task that this one repeats.")
+    schedule_id: str | None = Field(description="The schedule that submitted it.")
     links: dict[str, str] = Field(
         description="`self`, and as they apply `result`, `cancel` (DELETE) and `retry` (POST).",
         examples=[{"self": "/tasks/01890000-0000-7000-8000-000000000000"}],
@@ -184,6 +185,7 @@ def _fields(record: TaskRecord) -> dict[str, Any]:
         "cancelling": _cancelling(record),
         "tags": list(record.tags),
         "retry_of": record.retry_of,
+        "schedule_id": record.schedule_id,
         "links": _links(record),
     }
 

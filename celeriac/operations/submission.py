@@ -83,6 +83,7 @@ def submit(
     idempotency_key: str | None = None,
     delay: timedelta = timedelta(0),
     retry_of: str | None = None,
+    schedule_id: str | None = None,
     app: CeleriacApp | None = None,
 ) -> Submission:
     """Accept a task: one conditional write creates its record, then one message carries it.
@@ -100,6 +101,7 @@ def submit(
         idempotency_key: repeating a submission with the same key gives the same task.
         delay: how long the task waits before it may start.
         retry_of: the id of the task that this one repeats.
+        schedule_id: the schedule that submits it.
         app: the app whose catalogue has the type; the app of this process unless given.
 
     Raises:
@@ -119,6 +121,7 @@ def submit(
         idempotency_key=idempotency_key,
         delay=delay,
         retry_of=retry_of,
+        schedule_id=schedule_id,
         app=app,
     )
     if isinstance(begun, Begun):
@@ -136,6 +139,7 @@ def begin(
     idempotency_key: str | None,
     delay: timedelta,
     retry_of: str | None = None,
+    schedule_id: str | None = None,
     app: CeleriacApp,
 ) -> Begun | Submission:
     """The first half of ``submit``: a record whose message is still to be sent, or the replay.
@@ -180,6 +184,7 @@ def begin(
         fingerprint=fingerprint,
         retry_of=retry_of,
         due_at=due_at,
+        schedule_id=schedule_id,
     )
     with unavailable("DynamoDB"):
         try:

@@ -97,6 +97,8 @@ class TaskRecord:
     #: How often a repeated idempotency key, or the repair, had the message sent again.
     resent: int = 0
     retry_of: str | None = None
+    #: The schedule that fired it.
+    schedule_id: str | None = None
     parent_id: str | None = None
     group_id: str | None = None
     #: Who holds the task, until when. One owner is one delivery of the message to one worker.

@@ -10,6 +10,7 @@ from celeriac import aws
 from celeriac.records import DynamoRecords, RecordStore
 from celeriac.settings import settings
 from celeriac.storage.artifacts import Artifacts
+from celeriac.storage.event_bridge import EventBridge
 from celeriac.storage.groups import Groups
 from celeriac.storage.heartbeats import Workers
 from celeriac.storage.keys import Keys
@@ -17,6 +18,7 @@ from celeriac.storage.mail_events import MailEvents
 from celeriac.storage.rates import Rates
 from celeriac.storage.requests import Requests
 from celeriac.storage.same import Same
+from celeriac.storage.schedules import Schedules
 from celeriac.storage.slots import Slots
 from celeriac.storage.stamps import Stamps
 from celeriac.storage.tenants import Tenants
@@ -86,6 +88,14 @@ class Services(aws.Clients):
     @cached_property
     def waiting(self) -> Waiting:
         return Waiting(self.dynamodb, self.settings.table_name, self.records.count_unfinished)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        return Schedules(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def event_bridge(self) -> EventBridge:
+        return EventBridge(self.scheduler, self.settings)
 
     @cached_property
     def keys(self) -> Keys:

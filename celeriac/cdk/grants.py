@@ -232,7 +232,7 @@ def grant_repair(role: aws_iam.Role, data: TaskData) -> None:
         role,
         "QueueDepths",
         ["sqs:GetQueueAttributes"],
-        [pair.queue.queue_arn for pair in data.queues.values()],
+        [arn for pair in data.queues.values() for arn in pair.lane_arns],
     )
 
 

@@ -27,11 +27,12 @@ def list_queues(as_json: AsJson = False) -> None:
         show_json([_view(each) for each in found])
         return
     show(
-        ["queue", "waiting", "in flight", "delayed", "oldest", "dead letters"],
+        ["queue", "waiting", "high", "in flight", "delayed", "oldest", "dead letters"],
         (
             (
                 each.queue.name,
                 each.waiting,
+                each.high,
                 each.in_flight,
                 each.delayed,
                 None if each.oldest_age is None else lasting(each.oldest_age),
@@ -120,6 +121,7 @@ def _view(status: QueueStatus) -> dict[str, Any]:
     return {
         "name": status.queue.name,
         "waiting": status.waiting,
+        "high": status.high,
         "in_flight": status.in_flight,
         "delayed": status.delayed,
         "oldest_age_seconds": None if age is None else age.total_seconds(),

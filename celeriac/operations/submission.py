@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from celeriac import clock, states
 from celeriac.app import telemetry
 from celeriac.app.factory import CeleriacApp, celery_app
+from celeriac.contract.queues import HIGH, NORMAL, Priority
 from celeriac.errors import (
     IdempotencyConflictError,
     NotFoundError,
@@ -72,6 +73,7 @@ def submit(
     tags: Sequence[str] = (),
     idempotency_key: str | None = None,
     delay: timedelta = timedelta(0),
+    priority: Priority | None = None,
     retry_of: str | None = None,
     app: CeleriacApp | None = None,
 ) -> Submission:
@@ -89,11 +91,14 @@ def submit(
         tags: words to find the task by in listings.
         idempotency_key: repeating a submission with the same key gives the same task.
         delay: how long the task waits before it may start.
+        priority: ``high`` has workers take it before the ``normal`` ones of its queue. Unless
+            given, Celery's ``task_default_priority`` decides.
         retry_of: the id of the task that this one repeats.
         app: the app whose catalogue has the type; the app of this process unless given.
 
     Raises:
         UnknownTaskTypeError: there is no such type.
+        ValueError: the priority is neither ``high`` nor ``normal``.
         pydantic.ValidationError: the payload isn't valid.
         IdempotencyConflictError: the key was used with another payload.
         ValueTooLargeError: the payload is over 50 MB.
@@ -107,6 +112,7 @@ def submit(
         tags=tags,
         idempotency_key=idempotency_key,
         delay=delay,
+        priority=priority,
         retry_of=retry_of,
         app=app,
     )
@@ -124,6 +130,7 @@ def begin(
     tags: Sequence[str],
     idempotency_key: str | None,
     delay: timedelta,
+    priority: Priority | None = None,
     retry_of: str | None = None,
     app: CeleriacApp,
 ) -> Begun | Submission:
@@ -167,6 +174,7 @@ def begin(
         tags=tuple(tags),
         fingerprint=fingerprint,
         retry_of=retry_of,
+        priority=priority,
         due_at=due_at,
     )
     with unavailable("DynamoDB"):
@@ -241,6 +249,7 @@ def retry(
         tenant=tenant,
         tags=record.tags,
         idempotency_key=idempotency_key,
+        priority=priority_of(record),
         retry_of=task_id,
         app=app,
     )
@@ -265,6 +274,7 @@ def _retry_plain(app: CeleriacApp, record: TaskRecord, idempotency_key: str | No
         record.tenant,
         call,
         queue=record.queue,
+        priority=priority_of(record),
         tags=record.tags,
         fingerprint=fingerprint,
         retry_of=record.task_id,
@@ -276,6 +286,11 @@ def _retry_plain(app: CeleriacApp, record: TaskRecord, idempotency_key: str | No
             return _replay(app, error.existing, fingerprint, idempotency_key or "")
     app.publish_new(again, call)
     return Submission(again)
+
+
+def priority_of(record: TaskRecord) -> Priority:
+    """How urgent a task is."""
+    return HIGH if record.priority == HIGH else NORMAL
 
 
 def payload_of(record: TaskRecord) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from celeriac.app.factory import CeleriacApp, celery_app
+from celeriac.contract.queues import Priority
 from celeriac.errors import IdempotencyConflictError, UnavailableError
 from celeriac.operations.submission import Begun, Submission, begin
 from celeriac.storage.values import ValueTooLargeError
@@ -31,6 +32,7 @@ class Item:
     tags: Sequence[str] = ()
     idempotency_key: str | None = None
     delay: timedelta = timedelta(0)
+    priority: Priority | None = None
 
 
 def submit_many(
@@ -59,6 +61,7 @@ def submit_many(
                 tags=item.tags,
                 idempotency_key=item.idempotency_key,
                 delay=item.delay,
+                priority=item.priority,
                 app=app,
             )
         except REFUSALS as refusal:

@@ -3,9 +3,9 @@
     process 1      runs A ──────────── runs B ───────────
     main process       claim B ✓ ─ (B waits for a process)  claim C ✓
 
-As many tasks as there are processes are claimed ahead, the oldest first. Other held messages stay
-unclaimed. If a claim is refused or fails, the process claims again: it knows what each answer
-means.
+As many tasks as there are processes are claimed ahead, urgent ones and then the oldest first. Other
+held messages stay unclaimed. If a claim is refused or fails, the process claims again: it knows
+the meaning of each answer.
 
 A task whose type has limits isn't claimed ahead: it would count as running, and start late. It is
 assigned a process first, then asks whether it may run, and then is claimed.
@@ -14,7 +14,6 @@ assigned a process first, then asks whether it may run, and then is claimed.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -32,6 +31,7 @@ from celeriac.storage.services import services
 from celeriac.transport.message import attempt_of
 from celeriac.worker.admission import Wait
 from celeriac.worker.phases import Phase
+from celeriac.worker.turns import Turns
 from celeriac.worker.writers import Writers
 
 if TYPE_CHECKING:
@@ -49,14 +49,15 @@ class Claims:
         self.writers = writers
         self._controller = controller
         self._run = run
-        self._unclaimed: deque[RecordedRequest] = deque()
+        self._unclaimed: Turns[RecordedRequest] = Turns()
         self._ahead: set[RecordedRequest] = set()
         self._stopped = False
 
     def take(self, request: RecordedRequest) -> None:
         """Have a request run, as soon as there is a process for it."""
         request.claims = self
-        self._unclaimed.append(request)
+        held = request.channel.held.get(request.tag)
+        self._unclaimed.add(request, high=held is not None and held.high)
         self._advance()
 
     def freed(self, request: RecordedRequest) -> None:
@@ -81,7 +82,7 @@ class Claims:
             and not self._stopped
             and len(self._ahead) < self._controller.pool.num_processes
         ):
-            request = self._unclaimed.popleft()
+            request = self._unclaimed.take()
             if request.admission is not None:
                 self._controller.semaphore.acquire(self._on_assigned, request)
                 continue

@@ -36,6 +36,7 @@ class QueueView(BaseModel):
 
     name: str
     waiting: int = Field(description="Messages that a worker can receive now.")
+    high: int = Field(description="How many of these are of priority `high`.")
     in_flight: int = Field(description="Messages that workers hold.")
     delayed: int = Field(
         description="Messages due within 15 minutes. Later ones are schedules, not counted."
@@ -192,6 +193,7 @@ def _fields(status: QueueStatus) -> dict[str, object]:
     return {
         "name": name,
         "waiting": status.waiting,
+        "high": status.high,
         "in_flight": status.in_flight,
         "delayed": status.delayed,
         "oldest_age_seconds": None if age is None else age.total_seconds(),

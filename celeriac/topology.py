@@ -46,6 +46,8 @@ STAMPS = "stamp#"
 LIMITS = "limit#"
 #: Which task stands for the same submissions: each key has a partition that begins so.
 SAME = "same#"
+#: What is paused: queues and task types.
+PAUSES = "pauses"
 
 
 #: A dead letter's age counts from its first sending, so its own queue must keep it for longer.

@@ -63,6 +63,7 @@ class Channel(SQS.Channel):
         self._failed_polls = 0
         self._draining = False
         self._resting = False
+        self._paused: frozenset[str] = frozenset()
         self._returns_after: dict[str, timedelta] = {}
 
     # -- clients
@@ -140,10 +141,11 @@ class Channel(SQS.Channel):
         """Poll a lane, if it is its turn."""
         if self._draining or lane.queue not in self._active_queues:
             return
-        if self._resting:
+        if self._resting or lane.queue in self._paused:
             self._polls.line_up(lane)
             return
-        lanes = [each for queue in self._active_queues for each in lanes_of(queue)]
+        active = [queue for queue in self._active_queues if queue not in self._paused]
+        lanes = [each for queue in active for each in lanes_of(queue)]
         room = self.qos.can_consume_max_estimate()
         poll = self._polls.begin(lane, len(lanes) * BATCH_LIMIT if room is None else room, lanes)
         if poll is None:
@@ -182,7 +184,8 @@ class Channel(SQS.Channel):
         self._failed_polls = 0
         callback = self.connection._callbacks.get(lane.queue)  # noqa: SLF001 - as the base class does
         url = self._new_queue(lane.name)
-        if messages and (callback is None or self._draining or self._resting):
+        stopped = self._draining or self._resting or lane.queue in self._paused
+        if messages and (callback is None or stopped):
             # Consuming ended, or pauses, while the poll was under way.
             self._release_messages(url, lane.queue, messages)
             messages = []
@@ -230,14 +233,32 @@ class Channel(SQS.Channel):
 
     @property
     def has_room(self) -> bool:
-        """Whether it polls: there is room for messages, and it isn't at rest."""
-        return bool(self.qos.can_consume()) and not self._resting
+        """Whether it polls: there is room for messages, and not all is at rest or paused."""
+        return (
+            bool(self.qos.can_consume())
+            and not self._resting
+            and not self._paused.issuperset(self._active_queues)
+        )
 
     def rest(self, resting: bool) -> None:
         """Begin no more polls, or go on: the next wake polls again."""
         if self._resting and not resting:
             self.last_poll_at = monotonic()
         self._resting = resting
+
+    def pause(self, queues: frozenset[str]) -> None:
+        """Poll these queues no more, and all others: the next wake polls again."""
+        if self._paused - queues:
+            self.last_poll_at = monotonic()
+        self._paused = queues
+
+    def is_paused(self, held: HeldMessage) -> bool:
+        """Whether a held message is of a queue that is paused."""
+        return any(
+            held.queue_url == self._new_queue(lane.name)
+            for queue in self._paused.intersection(self._active_queues)
+            for lane in lanes_of(queue)
+        )
 
     def wake(self) -> None:
         """There is room again: poll the queues that wait for some."""

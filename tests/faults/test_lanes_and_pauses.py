@@ -10,7 +10,7 @@ import pytest
 from celeriac import states
 from celeriac.contract import DEFAULT
 from celeriac.local.standin.faults import Fault
-from celeriac.operations import pausing, queues
+from celeriac.operations import pausing
 from celeriac.operations.submit_many import Item, submit_many
 from celeriac.records import TaskRecord
 from celeriac.storage.services import services
@@ -72,9 +72,8 @@ def test_an_urgent_task_overtakes_a_thousand(
 
     record_property("waits", waits)
     assert max(waits) < 2 * seconds
-    [status] = queues.status([DEFAULT])
-    assert status.waiting > 900
-    assert status.high == 0
+    print("WAITS", waits)
+    assert stack.depth()["visible"] > 900
 
 
 def test_normal_tasks_have_their_share_of_a_flood(
@@ -92,6 +91,7 @@ def test_normal_tasks_have_their_share_of_a_flood(
     among = [each for each in order if (each.started_at or 0) < last_urgent]
     share = sum(each.priority is None for each in among) / len(among)
     record_property("share", share)
+    print("SHARE", share)
     assert 0.5 / SHARE < share < 2 / SHARE
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celeriac.contract.queues import HIGH
@@ -99,6 +99,7 @@ def test_without_urgent_messages_their_lane_costs_few_polls(room: int) -> None:
     assert worker.polled[HIGH_LANE] <= worker.polled[NORMAL_LANE] + 1
 
 
+@settings(deadline=None)
 @given(
     room=st.integers(1, 30),
     counts=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=4),

@@ -27,6 +27,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from celeriac.contract import Queue
 from celeriac.contract.errors import Picklable
+from celeriac.contract.queues import HIGH
 from celeriac.contract.variables import PREFIX
 from celeriac.origins import origin
 
@@ -267,9 +268,13 @@ class Settings(BaseSettings):
         """Whether this is a deployment, which refuses placeholders."""
         return self.environment != "local"
 
-    def queue_url(self, queue: Queue) -> str:
-        """The URL of a queue in SQS."""
-        return self.queue_url_prefix + queue.name
+    def queue_url(self, queue: Queue, priority: str | None = None) -> str:
+        """The URL in SQS of the lane of a queue that carries tasks of this priority."""
+        return self.queue_url_prefix + (queue.high_name if priority == HIGH else queue.name)
+
+    def lane_urls(self, queue: Queue) -> tuple[str, str]:
+        """The URLs in SQS of a queue's lanes, normal and high."""
+        return self.queue_url(queue), self.queue_url(queue, HIGH)
 
     def dead_letter_url(self, queue: Queue) -> str:
         """The URL of a queue's dead-letter queue in SQS."""

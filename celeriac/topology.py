@@ -52,6 +52,8 @@ SAME = "same#"
 SCHEDULES_OF = "schedules#"
 #: What schedules fired: each has a partition that begins so.
 FIRINGS = "schedule#"
+#: What is paused: queues and task types.
+PAUSES = "pauses"
 
 
 #: A dead letter's age counts from its first sending, so its own queue must keep it for longer.
@@ -61,12 +63,20 @@ RETENTION = timedelta(days=10)
 
 @dataclass(frozen=True, kw_only=True)
 class QueueShape:
-    """One SQS queue with its dead-letter queue."""
+    """The two lanes of one queue, normal and high, with the dead-letter queue of both.
+
+    The lanes are SQS queues of the same attributes.
+    """
 
     queue: Queue
     visibility: timedelta
     retention: timedelta = RETENTION
     max_receives: int = MAX_RECEIVES
+
+    @property
+    def lanes(self) -> tuple[str, str]:
+        """The names of its lanes, normal and high, without the deployment's prefix."""
+        return self.queue.name, self.queue.high_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,5 +143,5 @@ TABLE = TableShape(
 
 
 def queues(catalogue: Catalogue, visibility: timedelta) -> list[QueueShape]:
-    """A queue for each of the catalogue's, used or not."""
+    """The lanes of each of the catalogue's queues, used or not."""
     return [QueueShape(queue=queue, visibility=visibility) for queue in catalogue.queues]

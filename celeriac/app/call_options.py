@@ -20,6 +20,7 @@ from celeriac.app.options import OptionRefusedError, refuse_serializer
 from celeriac.contract.errors import Picklable
 from celeriac.records.identifiers import is_task_id
 from celeriac.topology import LONGEST_DELAY
+from celeriac.transport.lanes import LAST_NORMAL, is_number
 from celeriac.transport.message import HEADER
 
 #: What only another broker understands. Messages are JSON, and large arguments are in S3.
@@ -190,10 +191,19 @@ def _check(options: Mapping[str, Any]) -> None:
             f"group_id={group_id!r:.120} is refused: pass a text that could be a task's id."
         )
     refuse_serializer("serializer", options.get("serializer"))
+    _check_priority(options.get("priority"))
     _check_headers(options.get("headers"))
     _check_size(options)
     _check_group(options.get("MessageGroupId"))
     _check_attributes(options.get("message_attributes"))
+
+
+def _check_priority(priority: Any) -> None:
+    if priority is not None and not is_number(priority):
+        raise OptionRefusedError(
+            f"priority={priority!r:.120} is refused: pass a number from 0 to 9. "
+            f"Above {LAST_NORMAL} a task is urgent."
+        )
 
 
 def _check_headers(headers: Any) -> None:

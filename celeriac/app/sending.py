@@ -23,11 +23,12 @@ from celeriac.app import call_options, canvas_parts, encoding, telemetry
 from celeriac.app.adoption import adopt
 from celeriac.app.task import SCHEMA_VERSION
 from celeriac.contract import Catalogue, RateLimited
+from celeriac.contract.queues import HIGH, NORMAL
 from celeriac.errors import UnavailableError, unavailable
 from celeriac.records import Failure, RecordExistsError, TaskRecord, identifiers
 from celeriac.settings import Settings
 from celeriac.storage.services import services
-from celeriac.transport import outbox
+from celeriac.transport import lanes, outbox
 from celeriac.transport.call import LARGEST_IN_MESSAGE, Call
 from celeriac.transport.message import HEADER, tenant_of
 
@@ -171,6 +172,7 @@ class CeleriacApp(Celery):
             call,
             due_at=due_at,
             queue=_queue_name(options.get("queue")),
+            priority=self._priority_of(options, parent),
             group_id=options.get("group_id"),
             parent_id=options.get("parent_id") or (parent.request.id if parent else None),
         )
@@ -194,6 +196,15 @@ class CeleriacApp(Celery):
                     due_at=record.due_at,
                 )
         return record
+
+    def _priority_of(self, options: Mapping[str, Any], parent: Any) -> str | None:
+        """How urgent a call is: by its option, by its parent if that is inherited, or unsaid."""
+        number = options.get("priority")
+        if number is None and parent is not None and self.conf.task_inherit_parent_priority:
+            number = (parent.request.delivery_info or {}).get("priority")
+        if number is None:
+            return None
+        return HIGH if lanes.is_high(number) else NORMAL
 
     def _next_attempt(self, task_id: str, call: Call, due_at: clock.Millis | None) -> TaskRecord:
         """Retry: the record before the message, so that the message finds it waiting.
@@ -240,12 +251,17 @@ class CeleriacApp(Celery):
         call: Call,
         *,
         queue: str | None = None,
+        priority: str | None = None,
         **fields: Any,
     ) -> TaskRecord:
         """A PENDING record, with its input kept and not yet written itself.
 
-        Raises ``CallNotJsonError`` and ``UnavailableError``.
+        ``priority`` is that of ``task_default_priority`` unless given.
+
+        Raises ``CallNotJsonError``, ``UnavailableError``, and ``ValueError`` for a wrong priority.
         """
+        if priority is None and lanes.is_high(self.conf.task_default_priority):
+            priority = HIGH
         text = encoding.call_text(call)
         created_at = clock.now()
         due_at = fields.get("due_at") or created_at
@@ -257,6 +273,7 @@ class CeleriacApp(Celery):
             type=name,
             tenant=tenant,
             queue=queue or self.queue_of(name),
+            priority=lanes.kept(priority),
             created_at=created_at,
             expires_at=expires_at,
             input=reference,
@@ -339,6 +356,8 @@ class CeleriacApp(Celery):
             **options,
             "queue": record.queue,
         }
+        # The record's, which stays through retries and replacements.
+        options["priority"] = lanes.number_of(record.priority, options.get("priority"))
         if len(call.to_text()) > LARGEST_IN_MESSAGE:
             args, kwargs, header["input"] = [], {}, record.input
             if canvas_parts.leave_out(options):

@@ -14,7 +14,18 @@ from aws_cdk import Stack, aws_iam
 
 from celeriac.contract import Queue
 from celeriac.records.items import partition
-from celeriac.topology import GROUPS, HEARTBEATS, KEYS, LIMITS, REPAIRS, SAME, STAMPS, TENANTS, TOLD
+from celeriac.topology import (
+    GROUPS,
+    HEARTBEATS,
+    KEYS,
+    LIMITS,
+    PAUSES,
+    REPAIRS,
+    SAME,
+    STAMPS,
+    TENANTS,
+    TOLD,
+)
 
 if TYPE_CHECKING:
     from celeriac.cdk.task_data import TaskData
@@ -91,6 +102,7 @@ def grant_own_records(role: aws_iam.Role, data: TaskData) -> None:
             HEARTBEATS,
         ],
     )
+    _grant_partitions(role, "Pauses", [LIST_ACTION], data, [PAUSES])
 
 
 def _grant_partitions(
@@ -232,7 +244,7 @@ def grant_repair(role: aws_iam.Role, data: TaskData) -> None:
         role,
         "QueueDepths",
         ["sqs:GetQueueAttributes"],
-        [pair.queue.queue_arn for pair in data.queues.values()],
+        [arn for pair in data.queues.values() for arn in pair.lane_arns],
     )
 
 

@@ -65,7 +65,7 @@ class Operations:
         )
         queues = {
             queue: QueueMetrics(
-                queue_name=pair.queue.queue_name,
+                lanes=pair,
                 cluster_name=fleets.cluster.cluster_name,
                 service_name=fleets.services[queue].service_name,
             )

@@ -183,7 +183,7 @@ class TaskApi:
                 "sqs:ReceiveMessage",
                 "sqs:SendMessage",
             ],
-            [pair.queue.queue_arn for pair in data.queues.values()],
+            [arn for pair in data.queues.values() for arn in pair.lane_arns],
         )
         grant(
             role,

@@ -87,7 +87,7 @@ class TaskData:
             "SendTasks",
             ["sqs:SendMessage"],
             [
-                *(each.queue.queue_arn for each in self.queues.values()),
+                *(arn for each in self.queues.values() for arn in each.lane_arns),
                 self.schedules.dead_letter.queue_arn,
             ],
         )

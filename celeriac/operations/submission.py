@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from celeriac import clock, states
 from celeriac.app import telemetry
 from celeriac.app.factory import CeleriacApp, celery_app
+from celeriac.contract.queues import HIGH, NORMAL, Priority
 from celeriac.errors import (
     IdempotencyConflictError,
     NotFoundError,
@@ -82,6 +83,7 @@ def submit(
     tags: Sequence[str] = (),
     idempotency_key: str | None = None,
     delay: timedelta = timedelta(0),
+    priority: Priority | None = None,
     retry_of: str | None = None,
     schedule_id: str | None = None,
     app: CeleriacApp | None = None,
@@ -100,12 +102,15 @@ def submit(
         tags: words to find the task by in listings.
         idempotency_key: repeating a submission with the same key gives the same task.
         delay: how long the task waits before it may start.
+        priority: ``high`` has workers take it before the ``normal`` ones of its queue. Unless
+            given, Celery's ``task_default_priority`` decides.
         retry_of: the id of the task that this one repeats.
         schedule_id: the schedule that submits it.
         app: the app whose catalogue has the type; the app of this process unless given.
 
     Raises:
         UnknownTaskTypeError: there is no such type.
+        ValueError: the priority is neither ``high`` nor ``normal``.
         pydantic.ValidationError: the payload isn't valid.
         IdempotencyConflictError: the key was used with another payload.
         QuotaExceededError: the tenant has no room for another task.
@@ -120,6 +125,7 @@ def submit(
         tags=tags,
         idempotency_key=idempotency_key,
         delay=delay,
+        priority=priority,
         retry_of=retry_of,
         schedule_id=schedule_id,
         app=app,
@@ -138,6 +144,7 @@ def begin(
     tags: Sequence[str],
     idempotency_key: str | None,
     delay: timedelta,
+    priority: Priority | None = None,
     retry_of: str | None = None,
     schedule_id: str | None = None,
     app: CeleriacApp,
@@ -183,6 +190,7 @@ def begin(
         tags=tuple(tags),
         fingerprint=fingerprint,
         retry_of=retry_of,
+        priority=priority,
         due_at=due_at,
         schedule_id=schedule_id,
     )
@@ -259,6 +267,7 @@ def retry(
         tenant=tenant,
         tags=record.tags,
         idempotency_key=idempotency_key,
+        priority=priority_of(record),
         retry_of=task_id,
         app=app,
     )
@@ -283,6 +292,7 @@ def _retry_plain(app: CeleriacApp, record: TaskRecord, idempotency_key: str | No
         record.tenant,
         call,
         queue=record.queue,
+        priority=priority_of(record),
         tags=record.tags,
         fingerprint=fingerprint,
         retry_of=record.task_id,
@@ -294,6 +304,11 @@ def _retry_plain(app: CeleriacApp, record: TaskRecord, idempotency_key: str | No
             return _replay(app, error.existing, fingerprint, idempotency_key or "")
     app.publish_new(again, call)
     return Submission(again)
+
+
+def priority_of(record: TaskRecord) -> Priority:
+    """How urgent a task is."""
+    return HIGH if record.priority == HIGH else NORMAL
 
 
 def payload_of(record: TaskRecord) -> Any:

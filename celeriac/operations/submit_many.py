@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from celeriac.app.factory import CeleriacApp, celery_app
+from celeriac.contract.queues import Priority
 from celeriac.errors import IdempotencyConflictError, QuotaExceededError, UnavailableError
 from celeriac.operations.submission import Begun, Submission, begin
 from celeriac.storage.values import ValueTooLargeError
@@ -43,6 +44,7 @@ class Item:
     tags: Sequence[str] = ()
     idempotency_key: str | None = None
     delay: timedelta = timedelta(0)
+    priority: Priority | None = None
 
 
 def submit_many(
@@ -71,6 +73,7 @@ def submit_many(
                 tags=item.tags,
                 idempotency_key=item.idempotency_key,
                 delay=item.delay,
+                priority=item.priority,
                 app=app,
             )
         except REFUSALS as refusal:

@@ -92,6 +92,7 @@ def by_workers_of(queue: Queue, asked: Iterable[Asked], *, instead_of: Queue) ->
     """What ``queue``'s workers would have asked: the same, of their own queue and dead letters."""
     names = {
         instead_of.name: queue.name,
+        instead_of.high_name: queue.high_name,
         instead_of.dead_letter_name: queue.dead_letter_name,
     }
 

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from celeriac.contract import TaskType
+from celeriac.contract.queues import Priority
 from celeriac.errors import UnavailableError
 from celeriac.http.auth import Submitter
 from celeriac.http.dependencies import TheDependencies
@@ -41,6 +42,11 @@ class ItemOptions(BaseModel):
         ge=0,
         le=LONGEST_DELAY // timedelta(seconds=1),
         description="How many seconds the task waits before it may start.",
+    )
+    priority: Priority | None = Field(
+        None,
+        description="`high` has workers take the task before the `normal` ones of its queue. "
+        "`normal` unless given.",
     )
     idempotency_key: str | None = Field(
         None, description="As the header Idempotency-Key of a single submission.", **KEY_FORM
@@ -97,6 +103,7 @@ def _add_operation(router: APIRouter, task_type: TaskType[Any, Any], name: str) 
                     tags=tuple(dict.fromkeys(each.tags)),
                     idempotency_key=each.idempotency_key,
                     delay=timedelta(seconds=each.delay),
+                    priority=each.priority,
                 )
                 for each in batch.items
             ],

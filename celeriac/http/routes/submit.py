@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from celeriac.contract import TaskType
+from celeriac.contract.queues import Priority
 from celeriac.http import polling
 from celeriac.http.auth import Submitter
 from celeriac.http.dependencies import TheDependencies
@@ -88,6 +89,11 @@ class SubmitOptions(BaseModel):
         le=LONGEST_DELAY // timedelta(seconds=1),
         description="How many seconds the task waits before it may start.",
     )
+    priority: Priority | None = Field(
+        None,
+        description="`high` has workers take the task before the `normal` ones of its queue. "
+        "`normal` unless given.",
+    )
 
 
 def accepted(submission: Submission) -> Response:
@@ -132,6 +138,7 @@ def _add_operation(router: APIRouter, task_type: TaskType[Any, Any], name: str) 
                 tags=tuple(dict.fromkeys(options.tag)),
                 idempotency_key=idempotency_key,
                 delay=timedelta(seconds=options.delay),
+                priority=options.priority,
                 app=dependencies.celery,
             )
         except ValidationError as error:

@@ -26,6 +26,7 @@ from celeriac.errors import (
 )
 from celeriac.http import links
 from celeriac.http.problems import Problem, ProblemType, WrongValue
+from celeriac.operations.due_time import DueTimeError
 from celeriac.records.listing import BadCursorError
 from celeriac.storage.artifacts import ArtifactNotFoundError
 from celeriac.storage.values import ValueMissingError, ValueTooLargeError
@@ -143,6 +144,9 @@ _PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
         ProblemType.TASK_NOT_OVER, str(error), task_status=error.state
     ),
     IdempotencyConflictError: lambda error: Problem(ProblemType.IDEMPOTENCY_CONFLICT, str(error)),
+    DueTimeError: lambda error: invalid(
+        [{"loc": ("query", error.field), "msg": error.detail, "type": "due_time"}], None
+    ),
     ValueTooLargeError: lambda error: Problem(ProblemType.TOO_LARGE, str(error)),
     ValueMissingError: lambda _: Problem(ProblemType.EXPIRED),
     # Not 503: another try fails too. The log names the variables; they don't concern a caller.

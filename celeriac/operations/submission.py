@@ -12,12 +12,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
 
-from celeriac import clock, states
+from celeriac import states
 from celeriac.app import telemetry
 from celeriac.app.factory import CeleriacApp, celery_app
 from celeriac.errors import (
@@ -27,6 +27,7 @@ from celeriac.errors import (
     UnavailableError,
     unavailable,
 )
+from celeriac.operations.due_time import due_at
 from celeriac.records import Cancellation, RecordExistsError, TaskRecord, identifiers
 from celeriac.storage.services import services
 from celeriac.transport.call import Call, literal
@@ -55,7 +56,8 @@ def submit(
     tenant: str | None = None,
     tags: Sequence[str] = (),
     idempotency_key: str | None = None,
-    delay: timedelta = timedelta(0),
+    delay: timedelta | None = None,
+    run_at: datetime | None = None,
     retry_of: str | None = None,
     app: CeleriacApp | None = None,
 ) -> Submission:
@@ -72,7 +74,9 @@ def submit(
         tenant: whose task it is; the setting ``CELERIAC_TENANT`` unless given.
         tags: words to find the task by in listings.
         idempotency_key: repeating a submission with the same key gives the same task.
-        delay: how long the task waits before it may start.
+        delay: how long the task waits before it may start, up to 366 days.
+        run_at: when it may start, with a time zone, in place of ``delay``. Over 15 minutes ahead
+            it may start up to a minute later.
         retry_of: the id of the task that this one repeats.
         app: the app whose catalogue has the type; the app of this process unless given.
 
@@ -80,6 +84,7 @@ def submit(
         UnknownTaskTypeError: there is no such type.
         pydantic.ValidationError: the payload isn't valid.
         IdempotencyConflictError: the key was used with another payload.
+        DueTimeError: ``delay`` or ``run_at`` is in the past, over a year ahead or ambiguous.
         ValueTooLargeError: the payload is over 50 MB.
         UnavailableError: AWS didn't take it; nothing was accepted.
     """
@@ -91,6 +96,7 @@ def submit(
         tags=tags,
         idempotency_key=idempotency_key,
         delay=delay,
+        run_at=run_at,
         retry_of=retry_of,
         app=app,
     )
@@ -107,7 +113,8 @@ def begin(
     tenant: str | None,
     tags: Sequence[str],
     idempotency_key: str | None,
-    delay: timedelta,
+    delay: timedelta | None,
+    run_at: datetime | None,
     retry_of: str | None = None,
     app: CeleriacApp,
 ) -> Begun | Submission:
@@ -140,7 +147,8 @@ def begin(
         tags=tuple(tags),
         fingerprint=fingerprint,
         retry_of=retry_of,
-        due_at=clock.now() + clock.millis(delay) if delay else None,
+        # Asked after the replay: a time that has passed meanwhile is no fault of a repetition.
+        due_at=due_at(delay, run_at),
     )
     with unavailable("DynamoDB"):
         try:

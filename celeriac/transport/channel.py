@@ -15,7 +15,7 @@ from botocore.config import Config
 from kombu.transport import SQS, virtual
 
 from celeriac.topology import LONGEST_DELAY
-from celeriac.transport.delays import send_later
+from celeriac.transport.delays import fire_later
 from celeriac.transport.held import HeldMessage, HeldMessages
 from celeriac.transport.outbox import current as current_outbox
 from celeriac.transport.polls import Polls
@@ -109,7 +109,7 @@ class Channel(SQS.Channel):
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         delay = timedelta(seconds=message["properties"].get("DelaySeconds") or 0)
         if delay > LONGEST_DELAY:
-            send_later(self._new_queue(queue), message, delay)
+            fire_later(message["headers"], delay)
             return
         outbox = current_outbox()
         if outbox is None:

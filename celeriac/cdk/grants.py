@@ -102,6 +102,11 @@ def _grant_partitions(
     )
 
 
+def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
+    """Read the records and inputs of tasks that are due."""
+    _grant_partitions(role, "TaskRecords", ["dynamodb:GetItem"], data, [partition("*")])
+
+
 def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) -> None:
     """Reach the objects under ``tenants/`` and ``delayed/``.
 

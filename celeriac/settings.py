@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     )
     queue_arn_prefix: str = Field(
         "arn:aws:sqs:us-east-1:123456789012:celeriac-",
-        description="The first part of every queue's ARN, by which schedules name their target.",
+        description="The first part of every queue's ARN; the queue's name follows.",
     )
     schedule_group: str = Field("celeriac", description="The EventBridge Scheduler group.")
     schedule_target_arn: str = Field(
@@ -110,11 +110,11 @@ class Settings(BaseSettings):
     )
     schedule_role_arn: str = Field(
         "arn:aws:iam::123456789012:role/celeriac-schedules",
-        description="The role that EventBridge Scheduler assumes to send a message.",
+        description="The role that EventBridge Scheduler assumes to call that function.",
     )
     schedule_dead_letter_arn: str = Field(
         "arn:aws:sqs:us-east-1:123456789012:celeriac-schedules-dead-letter",
-        description="The queue that keeps the messages a schedule could not send.",
+        description="The queue that keeps what a schedule could not fire.",
     )
     cluster_name: str | None = Field(
         None,

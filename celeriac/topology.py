@@ -21,6 +21,12 @@ LONGEST_RETENTION = timedelta(days=14)
 #: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 LONGEST_DELAY = timedelta(minutes=15)
 
+#: How far ahead a task may be due. Its record, its input and its schedule are kept until then.
+FURTHEST_DUE = timedelta(days=366)
+
+#: The name, after the deployment's prefix, of the function that EventBridge Scheduler calls.
+FIRE = "fire"
+
 # Every early receive spends one of these: a message that waits out another worker's lease, one
 # handed back by a worker that drains, one whose worker was killed.
 MAX_RECEIVES = 20

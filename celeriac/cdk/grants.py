@@ -122,8 +122,13 @@ def _grant_partitions(
     )
 
 
+def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
+    """Read the records and inputs of tasks that are due."""
+    _grant_partitions(role, "TaskRecords", ["dynamodb:GetItem"], data, [partition("*")])
+
+
 def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) -> None:
-    """Reach the objects under ``tenants/``.
+    """Reach the objects under ``tenants/`` and ``delayed/``.
 
     Without the right to list, S3 answers 403 instead of 404 for a key that doesn't exist:
     docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
@@ -133,7 +138,7 @@ def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) 
         role,
         "Artifacts",
         actions,
-        [data.artifacts.objects],
+        data.artifacts.objects,
         wildcard="An artifact's key holds its tenant and its task, known at run time.",
     )
 

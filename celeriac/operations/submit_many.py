@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from celeriac.app.factory import CeleriacApp, celery_app
 from celeriac.contract.queues import Priority
 from celeriac.errors import IdempotencyConflictError, QuotaExceededError, UnavailableError
+from celeriac.operations.due_time import DueTimeError
 from celeriac.operations.submission import Begun, Submission, begin
 from celeriac.storage.values import ValueTooLargeError
 
@@ -23,6 +24,7 @@ _WRITERS = 16
 REFUSALS = (
     ValidationError,
     IdempotencyConflictError,
+    DueTimeError,
     QuotaExceededError,
     ValueTooLargeError,
     UnavailableError,
@@ -30,6 +32,7 @@ REFUSALS = (
 Refusal = (
     ValidationError
     | IdempotencyConflictError
+    | DueTimeError
     | QuotaExceededError
     | ValueTooLargeError
     | UnavailableError
@@ -43,7 +46,8 @@ class Item:
     payload: BaseModel | Mapping[str, Any]
     tags: Sequence[str] = ()
     idempotency_key: str | None = None
-    delay: timedelta = timedelta(0)
+    delay: timedelta | None = None
+    run_at: datetime | None = None
     priority: Priority | None = None
 
 
@@ -74,6 +78,7 @@ def submit_many(
                 idempotency_key=item.idempotency_key,
                 delay=item.delay,
                 priority=item.priority,
+                run_at=item.run_at,
                 app=app,
             )
         except REFUSALS as refusal:

@@ -43,7 +43,12 @@ class Services(aws.Clients):
 
     @cached_property
     def values(self) -> ValueStore:
-        return AwsValues(self.dynamodb, self.settings.table_name, self.artifacts)
+        return AwsValues(
+            self.dynamodb,
+            self.settings.table_name,
+            self.artifacts,
+            record_ttl=self.settings.record_ttl,
+        )
 
     @cached_property
     def mail_events(self) -> MailEvents:

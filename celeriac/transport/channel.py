@@ -16,7 +16,7 @@ from kombu.transport import SQS, virtual
 
 from celeriac.topology import LONGEST_DELAY
 from celeriac.transport.copies import delayed_copy
-from celeriac.transport.delays import send_later
+from celeriac.transport.delays import fire_later
 from celeriac.transport.held import HeldMessage, HeldMessages
 from celeriac.transport.lanes import Lane, lane_of, lanes_of
 from celeriac.transport.outbox import current as current_outbox
@@ -113,7 +113,7 @@ class Channel(SQS.Channel):
         lane = lane_of(queue, message["properties"].get("priority")).name
         delay = timedelta(seconds=message["properties"].get("DelaySeconds") or 0)
         if delay > LONGEST_DELAY:
-            send_later(self._new_queue(lane), message, delay)
+            fire_later(message["headers"], delay)
             return
         outbox = current_outbox()
         if outbox is None:

@@ -33,6 +33,19 @@ print(submit({type!r}, {payload!r}, tenant={tenant!r}, delay=later).record.task_
 """
 
 
+#: More than a fleet's workers run while another tenant's task comes and goes.
+_FLOOD = 200
+_SLOW = {"total_steps": 1, "step_seconds": 20}
+
+_RUN_AS = """
+import time
+from celeriac import find, submit
+id = submit({type!r}, {payload!r}, tenant={tenant!r}).record.task_id
+while not find(id, {tenant!r}).terminal:
+    time.sleep(1)
+"""
+
+
 @check(
     "dead-letter",
     claims="A message that can't be read is set aside, and GET /queues/{name} says why it was.",
@@ -132,6 +145,26 @@ def schedule_fires(trial: Trial) -> str:
     late = datetime.fromisoformat(task["started_at"]) - due_at
     trial.until(lambda: _schedule(trial, schedule["Name"]) is None, "end of the schedule", every=5)
     return f"the task started {late.total_seconds():.0f} s after its time; the schedule is gone"
+
+
+@check(
+    "fair-queues",
+    claims="A tenant's task begins while another tenant's flood of tasks waits in the same queue.",
+    proves="tenants.md#fair-queues",
+    only_aws="moto's queues deliver the oldest message first.",
+    limit=timedelta(minutes=10),
+)
+def fair_queues(trial: Trial) -> str:
+    if trial.deployment.environment.jwt:
+        raise NotShown("Python code submits as the other tenant, and the run's caller has a token.")
+    for _ in range(_FLOOD):
+        trial.submit(_TYPE, _SLOW)
+    began = time.monotonic()
+    trial.deployment.python(_RUN_AS.format(type=_TYPE, payload=SHORT, tenant=f"{TENANT}-quiet"))
+    waiting = trial.ask("GET", f"/queues/{_QUEUE.name}").json()["waiting"]
+    if waiting < _FLOOD // 2:
+        raise NotHeld(f"{waiting} of {_FLOOD} messages of the flood waited when it had begun")
+    return f"it ended after {time.monotonic() - began:.0f} s; {waiting} of the flood still waited"
 
 
 def _scheduled(trial: Trial) -> tuple[str, dict[str, Any]]:
@@ -265,5 +298,5 @@ def _no_dead_letters_of_others(trial: Trial) -> None:
         )
 
 
-CHECKS = (dead_letter, redrive, schedule_made, schedule_fires)
+CHECKS = (dead_letter, redrive, schedule_made, schedule_fires, fair_queues)
 LATE = (dead_letter_alarm,)

@@ -35,6 +35,10 @@ LONGEST_WAIT = timedelta(seconds=25)
 #: A partition of a DynamoDB table takes 1,000 writes a second; a caller's count is in one.
 #: docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 MOST_REQUESTS_PER_KEY = 60_000
+#: What such a count takes in a day.
+MOST_MAILS = MOST_REQUESTS_PER_KEY * 24 * 60
+#: Counting a tenant's unfinished tasks reads an index entry for each.
+MOST_WAITING = 100_000
 #: The text of a variable whose setting has no value.
 NULL = "null"
 PLACEHOLDERS = ("changeme", "example.com", "example.org", "placeholder", "todo")
@@ -227,6 +231,27 @@ class Settings(BaseSettings):
         le=MOST_REQUESTS_PER_KEY,
         description="How many requests a minute one API key may send, or one subject of a tenant's "
         "tokens. Each request then costs a write. `null` sets no limit.",
+    )
+    requests_per_tenant: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_REQUESTS_PER_KEY,
+        description="How many requests a minute one tenant may send, all its keys and tokens "
+        "together. Each request then costs a write. `null` sets no limit.",
+    )
+    waiting_per_tenant: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_WAITING,
+        description="How many unfinished tasks one tenant may have when it submits another: those "
+        "that wait, delayed ones included, and those that run. `null` sets no limit.",
+    )
+    mails_per_tenant: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_MAILS,
+        description="How many tasks of types that send mail one tenant may submit a day (UTC). "
+        "`null` sets no limit.",
     )
     web_origins: WebOrigins = Field(
         (),

@@ -36,12 +36,18 @@ TENANTS = "tenants"
 REPAIRS = "maintenance"
 #: How many requests each caller has made: each has a partition that begins so.
 REQUESTS = "requests#"
+#: How many unfinished tasks each tenant has: each has a partition that begins so.
+UNFINISHED_COUNTS = "unfinished#"
 #: Groups of tasks: each has a partition that begins so.
 GROUPS = "group#"
 #: Who was told of a task's end: each task has a partition that begins so.
 TOLD = "told#"
 #: Stamps that are revoked: each has a partition that begins so.
 STAMPS = "stamp#"
+#: What runs, and when the next may start, under one limit: each has a partition that begins so.
+LIMITS = "limit#"
+#: Which task stands for the same submissions: each key has a partition that begins so.
+SAME = "same#"
 #: Schedules: each tenant has a partition that begins so.
 SCHEDULES_OF = "schedules#"
 #: What schedules fired: each has a partition that begins so.
@@ -109,8 +115,20 @@ FAILURES = IndexShape(
     name="failures", partition_key="failed_pk", sort_key="list_sk", projects=("type", "tags")
 )
 
+# Sparse: a task carries its keys from its creation to its end. It has no other attributes, so the
+# transitions in between write nothing here.
+UNFINISHED = IndexShape(name="unfinished", partition_key="open_pk", sort_key="open_sk")
+
+#: The partitions that spread the index of unfinished tasks. Each takes 1,000 writes a second, and a
+#: task makes two. A reader asks all of them, so a release may raise the number and never lower it.
+#: docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
+OPEN_SHARDS = 16
+
 TABLE = TableShape(
-    partition_key="pk", sort_key="sk", ttl_attribute="expires_at", indexes=(LISTING, FAILURES)
+    partition_key="pk",
+    sort_key="sk",
+    ttl_attribute="expires_at",
+    indexes=(LISTING, FAILURES, UNFINISHED),
 )
 
 

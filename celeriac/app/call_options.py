@@ -45,6 +45,8 @@ _LONGEST_NAME = 255
 NEVER_SENT = frozenset(
     each for each, value in vars(Context).items() if callable(value) or each.startswith("_")
 ) | {
+    "admit",
+    "admitted_until",
     "begun",
     "claimed",
     "clock_offset",

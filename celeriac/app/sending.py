@@ -29,7 +29,7 @@ from celeriac.settings import Settings
 from celeriac.storage.services import services
 from celeriac.transport import outbox
 from celeriac.transport.call import LARGEST_IN_MESSAGE, Call
-from celeriac.transport.message import HEADER
+from celeriac.transport.message import HEADER, tenant_of
 
 # One message is on its way: it needs no batch of its own.
 _publishing: ContextVar[bool] = ContextVar("publishing", default=False)
@@ -58,7 +58,7 @@ _TRANSIENT_OPTIONS = (
 @contextmanager
 def on_behalf_of(request: Any) -> Iterator[None]:
     """What is sent or ended inside is of this request's tenant, in the main process too."""
-    token = _tenant.set(_tenant_of(request) or _tenant.get())
+    token = _tenant.set(tenant_of(request) or _tenant.get())
     try:
         yield
     finally:
@@ -229,7 +229,7 @@ class CeleriacApp(Celery):
     def current_tenant(self) -> str:
         """Whose the task is that is sent, or ended, now: that of the task it comes from."""
         task = self.current_worker_task
-        own = _tenant_of(task.request) if task is not None else None
+        own = tenant_of(task.request) if task is not None else None
         return _tenant.get() or own or self.settings.tenant
 
     def new_record(
@@ -400,10 +400,6 @@ class CeleriacApp(Celery):
     def register_task(self, task: Any, **options: Any) -> Any:
         """As Celery's; the task, which claims its record."""
         return adopt(super().register_task(task, **options))
-
-
-def _tenant_of(request: Any) -> str | None:
-    return (request.get(HEADER) or {}).get("tenant")
 
 
 def _keep_group(options: dict[str, Any], task: Any) -> None:

@@ -14,7 +14,7 @@ from aws_cdk import Stack, aws_iam
 
 from celeriac.contract import Queue
 from celeriac.records.items import partition
-from celeriac.topology import GROUPS, HEARTBEATS, KEYS, REPAIRS, STAMPS, TENANTS, TOLD
+from celeriac.topology import GROUPS, HEARTBEATS, KEYS, LIMITS, REPAIRS, SAME, STAMPS, TENANTS, TOLD
 
 if TYPE_CHECKING:
     from celeriac.cdk.task_data import TaskData
@@ -71,7 +71,7 @@ def grant_task_records(role: aws_iam.Role, data: TaskData, actions: Sequence[str
 
 
 def grant_own_records(role: aws_iam.Role, data: TaskData) -> None:
-    """Reach tasks, groups, who was told of an end, revoked stamps and heartbeats, as workers must.
+    """Reach tasks, groups, who was told of an end, stamps, limits and heartbeats, as workers must.
 
     API keys and tenants are items of the same table. A worker that is taken over, by a file that
     it reads, can neither read nor write them.
@@ -81,7 +81,15 @@ def grant_own_records(role: aws_iam.Role, data: TaskData) -> None:
         "TaskRecords",
         ITEM_ACTIONS,
         data,
-        [partition("*"), f"{GROUPS}*", f"{TOLD}*", f"{STAMPS}*", HEARTBEATS],
+        [
+            partition("*"),
+            f"{GROUPS}*",
+            f"{TOLD}*",
+            f"{STAMPS}*",
+            f"{LIMITS}*",
+            f"{SAME}*",
+            HEARTBEATS,
+        ],
     )
 
 

@@ -40,6 +40,8 @@ FOLLOWING_MEMORY = 256
 RECORD_WRITES = 3
 #: The listing index gets an entry with the record, which doesn't change.
 LISTING_WRITES = 1
+#: The index of unfinished tasks gets an entry with the record, and loses it at the task's end.
+UNFINISHED_WRITES = 2
 #: Bytes of a value's item besides its text: its keys, their names and when it expires.
 VALUE_ITEM = 85
 WRITE_UNIT = 1024
@@ -65,8 +67,8 @@ class TaskCost:
 
     @property
     def writes(self) -> int:
-        """Write units of the table and its listing index."""
-        return self.table_writes + LISTING_WRITES
+        """Write units of the table, its listing index and its index of unfinished tasks."""
+        return self.table_writes + LISTING_WRITES + UNFINISHED_WRITES
 
     @property
     def objects(self) -> int:

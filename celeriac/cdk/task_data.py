@@ -131,6 +131,9 @@ class TaskData:
             token_scope_prefix=jwt.scope_prefix if jwt else "",
             docs=environment.docs,
             requests_per_key=environment.requests_per_key,
+            requests_per_tenant=environment.requests_per_tenant,
+            waiting_per_tenant=environment.waiting_per_tenant,
+            mails_per_tenant=environment.mails_per_tenant,
             web_origins=environment.web_origins,
             **chosen,
         )

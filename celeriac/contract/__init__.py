@@ -20,6 +20,7 @@ from celeriac.contract.errors import (
     UnknownTaskTypeError,
 )
 from celeriac.contract.fleets import Fleet
+from celeriac.contract.limits import Debounce, Limit, Unique
 from celeriac.contract.model import BaseModel
 from celeriac.contract.queues import DEFAULT, Queue
 from celeriac.contract.retry import Retry
@@ -32,9 +33,11 @@ __all__ = [
     "BaseModel",
     "Cancelled",
     "Catalogue",
+    "Debounce",
     "DeclarationError",
     "Field",
     "Fleet",
+    "Limit",
     "PermanentError",
     "Queue",
     "RateLimited",
@@ -43,6 +46,7 @@ __all__ = [
     "Schedule",
     "TaskContext",
     "TaskType",
+    "Unique",
     "UnknownTaskTypeError",
     "catalogue",
     "task",

@@ -18,7 +18,21 @@ from celeriac.contract.queues import Queue
 from celeriac.contract.retry import Retry
 from celeriac.contract.schedule import Schedule
 
-OPTIONS = ("queue", "time_limit", "retry", "name", "aliases", "operators_only", "schedule")
+OPTIONS = (
+    "queue",
+    "time_limit",
+    "retry",
+    "name",
+    "aliases",
+    "max_running",
+    "rate",
+    "limits",
+    "unique_for",
+    "debounce",
+    "operators_only",
+    "sends_mail",
+    "schedule",
+)
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -35,6 +49,7 @@ def check(
     retry: object,
     aliases: object,
     operators_only: object,
+    sends_mail: object,
 ) -> None:
     """Check the types and the range of the options.
 
@@ -46,6 +61,12 @@ def check(
             place,
             f"operators_only={short(operators_only)} is neither True nor False",
             "Write operators_only=True if only keys with the scope admin may submit it",
+        )
+    if not isinstance(sends_mail, bool):
+        raise DeclarationError(
+            place,
+            f"sends_mail={short(sends_mail)} is neither True nor False",
+            "Write sends_mail=True if its tasks count as mails of their tenant",
         )
     if not isinstance(queue, Queue):
         raise DeclarationError(place, f"queue={short(queue)} is not a Queue", _queue_fix(queue))
@@ -228,9 +249,10 @@ _CELERYS: Mapping[str, str | Callable[[object], str]] = {
     "max_retries": _max_retries,
     "priority": "Leave it out, and write queue=...: urgent tasks need a queue of their own",
     "pydantic": "Leave it out: payload and result are always pydantic models",
-    "rate_limit": (
-        "Leave it out, and limit the workers of the queue: "
-        "Queue(..., fleet=Fleet(processes=1, max_workers=1))"
+    "rate_limit": lambda value: (
+        f"Write rate={value!r}, which limits the whole deployment"
+        if isinstance(value, str)
+        else "Write rate='100/m', which limits the whole deployment"
     ),
     "reject_on_worker_lost": _ACKNOWLEDGED,
     "result_serializer": _JSON,

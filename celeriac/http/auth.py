@@ -91,8 +91,8 @@ async def identify(request: Request) -> Caller:
         await run_in_threadpool(_note, caller.tenant)
     else:
         caller = await _by_key(request)
-    if settings.requests_per_key is not None:
-        await run_in_threadpool(admit, caller.id, caller.credential, settings.requests_per_key)
+    if settings.requests_per_key is not None or settings.requests_per_tenant is not None:
+        await run_in_threadpool(admit, caller, settings)
     return caller
 
 

@@ -20,6 +20,7 @@ from celeriac.errors import (
     NotConfiguredError,
     NotFoundError,
     NotOverError,
+    QuotaExceededError,
     UnavailableError,
     not_configured,
     transient,
@@ -148,6 +149,13 @@ _PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
         ProblemType.TASK_NOT_OVER, str(error), task_status=error.state
     ),
     IdempotencyConflictError: lambda error: Problem(ProblemType.IDEMPOTENCY_CONFLICT, str(error)),
+    QuotaExceededError: lambda error: Problem(
+        ProblemType.QUOTA_EXCEEDED,
+        str(error),
+        retry_after=error.retry_after,
+        quota=error.quota,
+        limit=error.limit,
+    ),
     ValueTooLargeError: lambda error: Problem(ProblemType.TOO_LARGE, str(error)),
     ValueMissingError: lambda _: Problem(ProblemType.EXPIRED),
     # Not 503: another try fails too. The log names the variables; they don't concern a caller.

@@ -69,6 +69,11 @@ class ProblemType(Enum):
         "Use a new key for a new request.",
     )
     TOO_MANY_REQUESTS = (429, "Too many requests", "Wait as many seconds as Retry-After says.")
+    QUOTA_EXCEEDED = (
+        429,
+        "Quota exceeded",
+        "The detail names the tenant's quota. Wait as many seconds as Retry-After says.",
+    )
     INTERNAL = (500, "Internal error", "Our fault. Tell us the reference.")
     UNAVAILABLE = (503, "Unavailable", "Try again after the seconds in Retry-After.")
 

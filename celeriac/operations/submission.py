@@ -27,25 +27,51 @@ from celeriac.errors import (
     UnavailableError,
     unavailable,
 )
+from celeriac.operations import quotas
+from celeriac.operations.sameness import (
+    Turn,
+    ensure_sent,
+    join,
+    stand,
+    standing_of,
+    supersede,
+    turn_of,
+)
 from celeriac.records import Cancellation, RecordExistsError, TaskRecord, identifiers
+from celeriac.storage.same import Standing
 from celeriac.storage.services import services
 from celeriac.transport.call import Call, literal
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A new record, and the call that its message is to carry."""
+    """A new record, and the call that its message is to carry.
+
+    Once that is sent, the task ``replaces`` an earlier one, by its id.
+    """
 
     record: TaskRecord
     call: Call
+    replaces: str | None = None
+
+    def sent(self) -> Submission:
+        """The accepted task, now that its message is sent."""
+        if self.replaces is not None:
+            supersede(self.replaces, by=self.record.task_id)
+        return Submission(self.record)
 
 
 @dataclass(frozen=True)
 class Submission:
-    """An accepted task. ``replayed`` means that its idempotency key had been used before."""
+    """An accepted task.
+
+    ``replayed`` means that it had been accepted before: under its idempotency key, or, if it is
+    ``unique`` too, as the one that its type's ``unique_for`` allows.
+    """
 
     record: TaskRecord
     replayed: bool = False
+    unique: bool = False
 
 
 def submit(
@@ -82,6 +108,7 @@ def submit(
         UnknownTaskTypeError: there is no such type.
         pydantic.ValidationError: the payload isn't valid.
         IdempotencyConflictError: the key was used with another payload.
+        QuotaExceededError: the tenant has no room for another task.
         ValueTooLargeError: the payload is over 50 MB.
         UnavailableError: AWS didn't take it; nothing was accepted.
     """
@@ -99,7 +126,7 @@ def submit(
     )
     if isinstance(begun, Begun):
         app.publish_new(begun.record, begun.call)
-        return Submission(begun.record)
+        return begun.sent()
     return begun
 
 
@@ -134,6 +161,18 @@ def begin(
             existing = services().records.get(task_id)
         if existing is not None:
             return _replay(app, existing, fingerprint, idempotency_key)
+    quotas.admit(app, task_type, tenant)
+    due_at = clock.now() + clock.millis(delay) if delay else None
+    standing = standing_of(app, task_type, task_id, fingerprint, due_at)
+    turn = None
+    if task_type.unique is not None:
+        found = stand(task_type, task_type.unique, tenant, content, standing)
+        if isinstance(found, TaskRecord):
+            return _the_one(app, found)
+        task_id, fingerprint = found.task_id, found.fingerprint
+    elif task_type.debounce is not None:
+        turn = turn_of(task_type, task_type.debounce, tenant, content)
+        due_at = max(due_at or 0, turn.due_at)
     call = Call(args=(literal(content),))
     record = app.new_record(
         task_type.name,
@@ -144,8 +183,8 @@ def begin(
         tags=tuple(tags),
         fingerprint=fingerprint,
         retry_of=retry_of,
+        due_at=due_at,
         schedule_id=schedule_id,
-        due_at=clock.now() + clock.millis(delay) if delay else None,
     )
     with unavailable("DynamoDB"):
         try:
@@ -153,9 +192,12 @@ def begin(
         except RecordExistsError as error:
             if idempotency_key is not None:
                 return _replay(app, error.existing, fingerprint, idempotency_key)
+            named_by_another = task_id != standing.task_id
+            if task_type.unique and (named_by_another or error.existing != record):
+                return _the_one(app, error.existing)
             # An id of our own making can only exist if our own write has been sent twice.
             record = error.existing
-    return Begun(record, call)
+    return Begun(record, call, _replaced(record, turn, standing) if turn else None)
 
 
 def find(task_id: str, tenant: str | None = None) -> TaskRecord:
@@ -292,6 +334,22 @@ def _replay(
             raise UnavailableError("SQS")
         existing = found
     return Submission(existing, replayed=True)
+
+
+def _replaced(record: TaskRecord, turn: Turn, standing: Standing) -> str | None:
+    """The task that a new one of a series replaces. If that can't be told, nothing is accepted."""
+    try:
+        return join(turn, standing)
+    except UnavailableError:
+        with unavailable("DynamoDB"):
+            services().records.discard(record.task_id)
+        raise
+
+
+def _the_one(app: CeleriacApp, existing: TaskRecord) -> Submission:
+    """The task that stands for a submission of a unique type."""
+    ensure_sent(app, existing)
+    return Submission(existing, replayed=True, unique=True)
 
 
 def _fingerprint(content: Any, tags: Sequence[str]) -> str:

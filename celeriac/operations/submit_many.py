@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from celeriac.app.factory import CeleriacApp, celery_app
-from celeriac.errors import IdempotencyConflictError, UnavailableError
+from celeriac.errors import IdempotencyConflictError, QuotaExceededError, UnavailableError
 from celeriac.operations.submission import Begun, Submission, begin
 from celeriac.storage.values import ValueTooLargeError
 
@@ -19,8 +19,20 @@ from celeriac.storage.values import ValueTooLargeError
 _WRITERS = 16
 
 #: Why one of many isn't accepted.
-Refusal = ValidationError | IdempotencyConflictError | ValueTooLargeError | UnavailableError
-REFUSALS = (ValidationError, IdempotencyConflictError, ValueTooLargeError, UnavailableError)
+REFUSALS = (
+    ValidationError,
+    IdempotencyConflictError,
+    QuotaExceededError,
+    ValueTooLargeError,
+    UnavailableError,
+)
+Refusal = (
+    ValidationError
+    | IdempotencyConflictError
+    | QuotaExceededError
+    | ValueTooLargeError
+    | UnavailableError
+)
 
 
 @dataclass(frozen=True)
@@ -77,4 +89,4 @@ def submit_many(
 def _outcome(begun: Begun, refused: set[str]) -> Submission | Refusal:
     if begun.record.task_id in refused:
         return UnavailableError("SQS")
-    return Submission(begun.record)
+    return begun.sent()

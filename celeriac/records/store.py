@@ -6,7 +6,7 @@ was lost is recognised by its owner and succeeds again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -129,6 +129,14 @@ class Entry:
     task_id: str
     type: str
     tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OpenTask:
+    """What the index of unfinished tasks keeps of one."""
+
+    task_id: str
+    created_at: Millis
 
 
 class RecordStore(Protocol):
@@ -262,3 +270,9 @@ class RecordStore(Protocol):
 
     def newest(self, index: IndexShape, position: Position, limit: int) -> list[Entry]:
         """What an index holds below a position, newest first, at most ``limit`` entries."""
+
+    def count_unfinished(self, tenant: str) -> int:
+        """How many of a tenant's tasks have not ended, as the index knew a moment ago."""
+
+    def unfinished(self) -> Iterator[OpenTask]:
+        """The tasks of all tenants that have not ended, and maybe some that have just ended."""

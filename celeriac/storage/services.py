@@ -15,11 +15,15 @@ from celeriac.storage.groups import Groups
 from celeriac.storage.heartbeats import Workers
 from celeriac.storage.keys import Keys
 from celeriac.storage.mail_events import MailEvents
+from celeriac.storage.rates import Rates
 from celeriac.storage.requests import Requests
+from celeriac.storage.same import Same
 from celeriac.storage.schedules import Schedules
+from celeriac.storage.slots import Slots
 from celeriac.storage.stamps import Stamps
 from celeriac.storage.tenants import Tenants
 from celeriac.storage.values import AwsValues, ValueStore
+from celeriac.storage.waiting import Waiting
 
 
 @dataclass
@@ -63,6 +67,27 @@ class Services(aws.Clients):
     @cached_property
     def requests(self) -> Requests:
         return Requests(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def slots(self) -> Slots:
+        return Slots(
+            self.dynamodb,
+            self.settings.table_name,
+            self.records,
+            lease=self.settings.visibility,
+        )
+
+    @cached_property
+    def rates(self) -> Rates:
+        return Rates(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def same(self) -> Same:
+        return Same(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def waiting(self) -> Waiting:
+        return Waiting(self.dynamodb, self.settings.table_name, self.records.count_unfinished)
 
     @cached_property
     def schedules(self) -> Schedules:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cached_property
 from time import monotonic
@@ -15,6 +15,7 @@ from botocore.config import Config
 from kombu.transport import SQS, virtual
 
 from celeriac.topology import LONGEST_DELAY
+from celeriac.transport.copies import delayed_copy
 from celeriac.transport.delays import send_later
 from celeriac.transport.held import HeldMessage, HeldMessages
 from celeriac.transport.outbox import current as current_outbox
@@ -147,6 +148,8 @@ class Channel(SQS.Channel):
                 "MaxNumberOfMessages": poll.messages,
                 "WaitTimeSeconds": int(poll.wait.total_seconds()),
                 "MessageSystemAttributeNames": _ATTRIBUTES,
+                # Those that a sender has attached go with a copy of the message.
+                "MessageAttributeNames": ["All"],
             },
             lambda answer: self._on_polled(queue, answer),
             wait=poll.wait,
@@ -263,6 +266,19 @@ class Channel(SQS.Channel):
         """Have a message that is rejected next return after this delay."""
         if self.held.get(delivery_tag) is not None:
             self._returns_after[delivery_tag] = delay
+
+    def send_copy(self, delivery_tag: str, seconds: int, changes: Mapping[str, Any]) -> None:
+        """Send a held message once more, to arrive after so many seconds; it is still held.
+
+        ``changes`` are made to the header that is ours. In any thread.
+
+        Raises:
+            botocore.exceptions.ClientError: SQS refuses it.
+            botocore.exceptions.BotoCoreError: SQS can't be reached.
+        """
+        held = self.held.get(delivery_tag)
+        if held is not None:
+            self.sqs().send_message(**delayed_copy(held, seconds, changes))
 
     def _drop(self, delivery_tag: str) -> tuple[HeldMessage | None, timedelta]:
         """Stop holding a message: the message, and the delay of its return."""

@@ -29,6 +29,8 @@ class HeldMessage:
     owner: str
     receives: int
     body: str
+    #: What its sender has attached, as SQS's JSON has it.
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     received_at: float = field(default_factory=monotonic)
 
     @property
@@ -56,6 +58,7 @@ class HeldMessages:
                 owner=f"{self._worker_id}/{self._deliveries}",
                 receives=int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
                 body=message["Body"],
+                attributes=message.get("MessageAttributes", {}),
             )
             self._messages[tag] = held
         return held

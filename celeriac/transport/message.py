@@ -27,6 +27,12 @@ def attempt_of(headers: Mapping[str, Any] | Context) -> int:
     return int(own.get("attempt") or (headers.get("retries") or 0) + 1)
 
 
+def tenant_of(headers: Mapping[str, Any] | Context) -> str | None:
+    """Whose task a message is, by its headers or by the request made of them."""
+    tenant: str | None = (headers.get(HEADER) or {}).get("tenant")
+    return tenant
+
+
 class MalformedMessageError(Picklable, ValueError):
     """The text is not the message of a task."""
 

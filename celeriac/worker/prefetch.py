@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from math import ceil
 from statistics import fmean
 from time import monotonic
 from typing import Any
@@ -20,6 +21,9 @@ from celeriac.worker.timers import RepeatingStep
 #: What is held ahead should last about as long as receiving and acknowledging take, with room
 #: for a slow answer.
 HORIZON = timedelta(milliseconds=400)
+#: What is claimed ahead should last as long as a slow claim takes. The next message may be of a
+#: tenant that waits while another floods the queue, and it can't pass what is claimed.
+CLAIM_HORIZON = timedelta(milliseconds=100)
 #: At most this many for each process.
 MOST_AHEAD = 5
 #: A message whose task hasn't begun returns to its queue after this long.
@@ -39,6 +43,13 @@ def prefetch_count(processes: int, average: float | None, running_for: Sequence[
     expected = max(average, fmean(running_for) if running_for else 0, 0.001)
     ahead = round(processes * HORIZON.total_seconds() / expected)
     return processes + min(ahead, processes * MOST_AHEAD)
+
+
+def claims_ahead(processes: int, average: float | None) -> int:
+    """How many tasks to claim before a process is free, if tasks take ``average`` seconds."""
+    if average is None:
+        return processes
+    return min(processes, ceil(processes * CLAIM_HORIZON.total_seconds() / max(average, 0.001)))
 
 
 class PrefetchStep(RepeatingStep):

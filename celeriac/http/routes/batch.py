@@ -52,7 +52,10 @@ class AcceptedItem(BaseModel):
 
     status: int = Field(HTTPStatus.ACCEPTED, description="202.")
     task: TaskSummary
-    replayed: bool = Field(description="Whether its idempotency key had been used before.")
+    replayed: bool = Field(
+        description="Whether the task had been accepted before: under its idempotency key, or as "
+        "the one that its type allows."
+    )
 
 
 class RefusedItem(BaseModel):

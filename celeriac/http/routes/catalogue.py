@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
@@ -25,6 +25,34 @@ class RetryView(BaseModel):
     max_delay_seconds: float
 
 
+class Keyed(BaseModel):
+    """What is counted or compared together."""
+
+    key: list[str] = Field(description="Fields of the payload: each value counts by itself.")
+
+
+class LimitView(Keyed):
+    """One limit. Tasks over it wait in their queue."""
+
+    per: Literal["type", "tenant"]
+    max_running: int | None
+    rate: str | None = Field(description="Such as `100/m`, by `s`, `m`, `h` or `d`.")
+    burst: int = Field(description="How many may start at once after a quiet time.")
+
+
+class UniqueView(Keyed):
+    """One task at a time, or one in a period. Without a key the whole payload is compared."""
+
+    period_seconds: float | None = Field(description="Null: until the task has ended.")
+
+
+class DebounceView(Keyed):
+    """The last of a series of submissions runs."""
+
+    delay_seconds: float
+    max_wait_seconds: float
+
+
 class TaskTypeView(BaseModel):
     """One task type."""
 
@@ -35,6 +63,9 @@ class TaskTypeView(BaseModel):
     queue: str
     time_limit_seconds: float = Field(description="How long one attempt may take.")
     retry: RetryView
+    limits: list[LimitView] = Field(description="How many may run at once, or start in a time.")
+    unique: UniqueView | None = Field(description="Which submissions give an earlier task.")
+    debounce: DebounceView | None = Field(description="Which submissions replace an earlier task.")
     payload_schema: dict[str, Any] = Field(description="JSON Schema of what it takes.")
     result_schema: dict[str, Any] = Field(description="JSON Schema of what it gives.")
     links: dict[str, str] = Field(description="`submit`: where to POST a payload.")
@@ -76,7 +107,38 @@ def view_of(task_type: TaskType[Any, Any]) -> TaskTypeView:
             first_delay_seconds=retry.first_delay.total_seconds(),
             max_delay_seconds=retry.max_delay.total_seconds(),
         ),
+        limits=[
+            LimitView(
+                per=each.per,
+                key=list(each.key),
+                max_running=each.max_running,
+                rate=each.rate,
+                burst=each.burst,
+            )
+            for each in task_type.limits
+        ],
+        unique=_unique_of(task_type),
+        debounce=_debounce_of(task_type),
         payload_schema=TypeAdapter(unchecked(task_type.payload_model)).json_schema(),
         result_schema=task_type.result_model.model_json_schema(mode="serialization"),
         links={"submit": at(f"/tasks/{task_type.name}")},
+    )
+
+
+def _unique_of(task_type: TaskType[Any, Any]) -> UniqueView | None:
+    unique = task_type.unique
+    if unique is None:
+        return None
+    period = unique.period.total_seconds() if unique.period is not None else None
+    return UniqueView(key=list(unique.key), period_seconds=period)
+
+
+def _debounce_of(task_type: TaskType[Any, Any]) -> DebounceView | None:
+    debounce = task_type.debounce
+    if debounce is None:
+        return None
+    return DebounceView(
+        key=list(debounce.key),
+        delay_seconds=debounce.delay.total_seconds(),
+        max_wait_seconds=debounce.longest.total_seconds(),
     )

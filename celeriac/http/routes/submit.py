@@ -40,6 +40,7 @@ PROBLEMS = (
     ProblemType.UNSUPPORTED_MEDIA_TYPE,
     ProblemType.INVALID,
     ProblemType.IDEMPOTENCY_CONFLICT,
+    ProblemType.QUOTA_EXCEEDED,
 )
 
 #: The headers of an answer that accepted a task, for the documentation.
@@ -50,6 +51,10 @@ ACCEPTED = {
         "Retry-After": polling.HEADER,
         "Idempotent-Replayed": {
             "description": "`true` if the Idempotency-Key had been used before.",
+            "schema": {"type": "string", "enum": ["true"]},
+        },
+        "Unique-Replayed": {
+            "description": "`true` if the type allows one such task, and this is the one.",
             "schema": {"type": "string", "enum": ["true"]},
         },
     },
@@ -91,7 +96,7 @@ def accepted(submission: Submission) -> Response:
     wake_for(record)
     headers = {"Location": task_path(record.task_id), **polling.retry_after(record)}
     if submission.replayed:
-        headers["Idempotent-Replayed"] = "true"
+        headers["Unique-Replayed" if submission.unique else "Idempotent-Replayed"] = "true"
     return task_answer(record, 202, headers)
 
 

@@ -123,7 +123,8 @@ def _of_entry(
 
 
 def _schedule(given: Any, timezone: str) -> Schedule:
-    given = maybe_schedule(given)
+    if not isinstance(given, str):
+        given = maybe_schedule(given)
     match given:
         case crontab():
             return Schedule.cron(_cron(given), timezone=timezone)

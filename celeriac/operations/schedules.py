@@ -36,7 +36,7 @@ from celeriac.contract import Schedule
 from celeriac.contract.schedule import ScheduleError
 from celeriac.errors import UnavailableError, unavailable
 from celeriac.operations import firings, scheduled
-from celeriac.operations.firings import RefusedError, fire
+from celeriac.operations.firings import fire
 from celeriac.operations.scheduled import (
     DeclaredScheduleError,
     Scheduled,
@@ -48,10 +48,6 @@ from celeriac.storage.schedules import Firing, KeptSchedule, with_expiry
 from celeriac.storage.services import services
 
 __all__ = [
-    "DeclaredScheduleError",
-    "RefusedError",
-    "ScheduleNotFoundError",
-    "Scheduled",
     "create",
     "declared",
     "delete",

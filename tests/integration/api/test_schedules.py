@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -246,7 +247,7 @@ def test_scopes_are_those_of_tasks(
     """Submit makes, edits, resumes and runs; cancel pauses and deletes; read looks."""
     here = create(api)["links"]["self"]
     caller = Api.of(app, api.tenant, scopes)
-    calls = {
+    calls: dict[str, Callable[[], Any]] = {
         "create": lambda: caller.post("/schedules", json=DAILY),
         "edit": lambda: caller("PATCH", here, json={"tags": ["x"]}),
         "pause": lambda: caller.post(f"{here}/pause"),
@@ -393,7 +394,8 @@ def test_history_has_pages(api: Api) -> None:
     view = create(api)
     for day in range(5):
         fire(api, view, NOON + timedelta(days=day))
-    here, seen, cursor = view["links"]["history"], [], ""
+    here, seen = view["links"]["history"], []
+    cursor: str | None = ""
     while cursor is not None:
         page = api.get(f"{here}?limit=2{cursor and '&cursor=' + cursor}").json()
         seen += [each["scheduled_at"] for each in page["data"]]
@@ -441,9 +443,14 @@ class TestCrashes:
     def test_made_at_aws_only(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         """The first firing finds no item, and removes EventBridge's copy for good."""
         made: list[Any] = []
+
+        def dies(_: Schedules, kept: Any) -> bool:
+            made.append(kept)
+            raise SystemExit
+
         daily = Schedule.cron("0 6 * * *", payload={"name": "Ada"})
         with monkeypatch.context() as patch:
-            patch.setattr(Schedules, "create", lambda _, kept: made.append(kept) or _dies())
+            patch.setattr(Schedules, "create", dies)
             with pytest.raises(SystemExit):
                 schedules.create("greet", daily, tenant=api.tenant, app=_app())
         [kept] = made

@@ -29,6 +29,9 @@ HORIZON = timedelta(milliseconds=400)
 MOST_AHEAD = 5
 #: A message whose task hasn't begun returns to its queue after this long.
 PATIENCE = timedelta(seconds=2)
+#: An urgent one stays for as long as a task takes, up to this: a process is free by then, and after
+#: a return other tasks would be first.
+URGENT_PATIENCE = timedelta(seconds=10)
 INTERVAL = timedelta(milliseconds=250)
 
 
@@ -44,6 +47,14 @@ def prefetch_count(processes: int, average: float | None, running_for: Sequence[
     expected = max(average, fmean(running_for) if running_for else 0, 0.001)
     ahead = round(processes * HORIZON.total_seconds() / expected)
     return processes + min(ahead, processes * MOST_AHEAD)
+
+
+def patience(urgent: bool, average: float | None) -> float:
+    """For how many seconds to hold a message whose task hasn't begun."""
+    shortest = PATIENCE.total_seconds()
+    if not urgent:
+        return shortest
+    return min(max(shortest, average or 0), URGENT_PATIENCE.total_seconds())
 
 
 class PrefetchStep(RepeatingStep):
@@ -68,7 +79,7 @@ class PrefetchStep(RepeatingStep):
 
     def _return_unbegun(self, channel: Channel) -> None:
         """Return what has waited here for too long, or is paused."""
-        longest_ago = monotonic() - PATIENCE.total_seconds()
+        now = monotonic()
         for request in tuple(state.reserved_requests):
             if request in state.active_requests or request.time_start:
                 continue
@@ -79,5 +90,5 @@ class PrefetchStep(RepeatingStep):
             paused = channel.is_paused(held) or (
                 request.admission is None and pausing().pauses_type(type_of(request))
             )
-            if paused or held.received_at < longest_ago:
+            if paused or now - held.received_at > patience(held.high, tally.average):
                 request.return_now()

@@ -26,6 +26,7 @@ OBEYED_WITHIN = 10.0
 def resumed(stack: Stack) -> Iterator[None]:
     """Leave nothing paused."""
     yield
+    stack.aws.heal()
     for pause in pausing.paused().pauses:
         services().pauses.resume(pause.kind, pause.name)
 

@@ -27,6 +27,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from celeriac.contract import Queue
 from celeriac.contract.errors import Picklable
+from celeriac.contract.queues import HIGH
 from celeriac.contract.variables import PREFIX
 from celeriac.origins import origin
 
@@ -99,7 +100,7 @@ class Settings(BaseSettings):
     )
     queue_arn_prefix: str = Field(
         "arn:aws:sqs:us-east-1:123456789012:celeriac-",
-        description="The first part of every queue's ARN, by which schedules name their target.",
+        description="The first part of every queue's ARN; the queue's name follows.",
     )
     schedule_group: str = Field("celeriac", description="The EventBridge Scheduler group.")
     schedule_target_arn: str = Field(
@@ -109,11 +110,11 @@ class Settings(BaseSettings):
     )
     schedule_role_arn: str = Field(
         "arn:aws:iam::123456789012:role/celeriac-schedules",
-        description="The role that EventBridge Scheduler assumes to send a message.",
+        description="The role that EventBridge Scheduler assumes to call that function.",
     )
     schedule_dead_letter_arn: str = Field(
         "arn:aws:sqs:us-east-1:123456789012:celeriac-schedules-dead-letter",
-        description="The queue that keeps the messages a schedule could not send.",
+        description="The queue that keeps what a schedule could not fire.",
     )
     cluster_name: str | None = Field(
         None,
@@ -267,9 +268,13 @@ class Settings(BaseSettings):
         """Whether this is a deployment, which refuses placeholders."""
         return self.environment != "local"
 
-    def queue_url(self, queue: Queue) -> str:
-        """The URL of a queue in SQS."""
-        return self.queue_url_prefix + queue.name
+    def queue_url(self, queue: Queue, priority: str | None = None) -> str:
+        """The URL in SQS of the lane of a queue that carries tasks of this priority."""
+        return self.queue_url_prefix + (queue.high_name if priority == HIGH else queue.name)
+
+    def lane_urls(self, queue: Queue) -> tuple[str, str]:
+        """The URLs in SQS of a queue's lanes, normal and high."""
+        return self.queue_url(queue), self.queue_url(queue, HIGH)
 
     def dead_letter_url(self, queue: Queue) -> str:
         """The URL of a queue's dead-letter queue in SQS."""

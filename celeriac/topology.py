@@ -21,6 +21,12 @@ LONGEST_RETENTION = timedelta(days=14)
 #: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 LONGEST_DELAY = timedelta(minutes=15)
 
+#: How far ahead a task may be due. Its record, its input and its schedule are kept until then.
+FURTHEST_DUE = timedelta(days=366)
+
+#: The name, after the deployment's prefix, of the function that EventBridge Scheduler calls.
+FIRE = "fire"
+
 # Every early receive spends one of these: a message that waits out another worker's lease, one
 # handed back by a worker that drains, one whose worker was killed.
 MAX_RECEIVES = 20
@@ -52,6 +58,8 @@ SAME = "same#"
 SCHEDULES_OF = "schedules#"
 #: What schedules fired: each has a partition that begins so.
 FIRINGS = "schedule#"
+#: What is paused: queues and task types.
+PAUSES = "pauses"
 
 
 #: A dead letter's age counts from its first sending, so its own queue must keep it for longer.
@@ -61,12 +69,20 @@ RETENTION = timedelta(days=10)
 
 @dataclass(frozen=True, kw_only=True)
 class QueueShape:
-    """One SQS queue with its dead-letter queue."""
+    """The two lanes of one queue, normal and high, with the dead-letter queue of both.
+
+    The lanes are SQS queues of the same attributes.
+    """
 
     queue: Queue
     visibility: timedelta
     retention: timedelta = RETENTION
     max_receives: int = MAX_RECEIVES
+
+    @property
+    def lanes(self) -> tuple[str, str]:
+        """The names of its lanes, normal and high, without the deployment's prefix."""
+        return self.queue.name, self.queue.high_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,5 +149,5 @@ TABLE = TableShape(
 
 
 def queues(catalogue: Catalogue, visibility: timedelta) -> list[QueueShape]:
-    """A queue for each of the catalogue's, used or not."""
+    """The lanes of each of the catalogue's queues, used or not."""
     return [QueueShape(queue=queue, visibility=visibility) for queue in catalogue.queues]

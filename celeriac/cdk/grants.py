@@ -14,7 +14,18 @@ from aws_cdk import Stack, aws_iam
 
 from celeriac.contract import Queue
 from celeriac.records.items import partition
-from celeriac.topology import GROUPS, HEARTBEATS, KEYS, LIMITS, REPAIRS, SAME, STAMPS, TENANTS, TOLD
+from celeriac.topology import (
+    GROUPS,
+    HEARTBEATS,
+    KEYS,
+    LIMITS,
+    PAUSES,
+    REPAIRS,
+    SAME,
+    STAMPS,
+    TENANTS,
+    TOLD,
+)
 
 if TYPE_CHECKING:
     from celeriac.cdk.task_data import TaskData
@@ -91,6 +102,7 @@ def grant_own_records(role: aws_iam.Role, data: TaskData) -> None:
             HEARTBEATS,
         ],
     )
+    _grant_partitions(role, "Pauses", [LIST_ACTION], data, [PAUSES])
 
 
 def _grant_partitions(
@@ -110,8 +122,13 @@ def _grant_partitions(
     )
 
 
+def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
+    """Read the records and inputs of tasks that are due."""
+    _grant_partitions(role, "TaskRecords", ["dynamodb:GetItem"], data, [partition("*")])
+
+
 def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) -> None:
-    """Reach the objects under ``tenants/``.
+    """Reach the objects under ``tenants/`` and ``delayed/``.
 
     Without the right to list, S3 answers 403 instead of 404 for a key that doesn't exist:
     docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
@@ -121,7 +138,7 @@ def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) 
         role,
         "Artifacts",
         actions,
-        [data.artifacts.objects],
+        data.artifacts.objects,
         wildcard="An artifact's key holds its tenant and its task, known at run time.",
     )
 
@@ -232,7 +249,7 @@ def grant_repair(role: aws_iam.Role, data: TaskData) -> None:
         role,
         "QueueDepths",
         ["sqs:GetQueueAttributes"],
-        [pair.queue.queue_arn for pair in data.queues.values()],
+        [arn for pair in data.queues.values() for arn in pair.lane_arns],
     )
 
 

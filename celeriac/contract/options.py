@@ -247,7 +247,10 @@ _CELERYS: Mapping[str, str | Callable[[object], str]] = {
     "expires": "Leave it out, and cancel tasks that are no longer needed",
     "ignore_result": _RESULTS,
     "max_retries": _max_retries,
-    "priority": "Leave it out, and write queue=...: urgent tasks need a queue of their own",
+    "priority": (
+        "Leave it out, and say it of each task that is urgent: submit(..., priority='high'). "
+        "A type that is always urgent needs a queue of its own: queue=Queue(...)"
+    ),
     "pydantic": "Leave it out: payload and result are always pydantic models",
     "rate_limit": lambda value: (
         f"Write rate={value!r}, which limits the whole deployment"

@@ -27,6 +27,7 @@ from celeriac.errors import (
 )
 from celeriac.http import links
 from celeriac.http.problems import Problem, ProblemType, WrongValue
+from celeriac.operations.due_time import DueTimeError
 from celeriac.operations.firings import RefusedError
 from celeriac.operations.scheduled import DeclaredScheduleError, ScheduleNotFoundError
 from celeriac.records.listing import BadCursorError
@@ -155,6 +156,9 @@ _PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
         retry_after=error.retry_after,
         quota=error.quota,
         limit=error.limit,
+    ),
+    DueTimeError: lambda error: invalid(
+        [{"loc": ("query", error.field), "msg": error.detail, "type": "due_time"}], None
     ),
     ValueTooLargeError: lambda error: Problem(ProblemType.TOO_LARGE, str(error)),
     ValueMissingError: lambda _: Problem(ProblemType.EXPIRED),

@@ -13,8 +13,10 @@ from celeriac import states
 from celeriac.app.meta import progress_of
 from celeriac.clock import Millis, to_datetime
 from celeriac.contract import TaskType
+from celeriac.contract.queues import Priority
 from celeriac.http.answers import shown
 from celeriac.http.links import task_path
+from celeriac.operations.submission import priority_of
 from celeriac.records import TaskRecord
 from celeriac.storage.mail_events import MailEvent, MailEventKind
 
@@ -61,6 +63,7 @@ class TaskSummary(BaseModel):
         description="How the latest of these ended.", examples=["signal 9 (SIGKILL)"]
     )
     queue: str
+    priority: Priority = Field(description="Whether it takes its queue's lane of urgent tasks.")
     created_at: datetime
     due_at: datetime | None = Field(description="When a delayed attempt may start.")
     started_at: datetime | None = Field(description="When the latest attempt started.")
@@ -178,6 +181,7 @@ def _fields(record: TaskRecord) -> dict[str, Any]:
         "lost_attempts": record.crashes + record.lost,
         "latest_loss": record.loss,
         "queue": record.queue,
+        "priority": priority_of(record),
         "created_at": to_datetime(record.created_at),
         "due_at": _moment(record.due_at),
         "started_at": _moment(record.started_at),

@@ -84,8 +84,8 @@ def repair(grace: timedelta, lookback: timedelta) -> Repaired:
         if record.resent:
             # Sent again before: then it is more likely to stand in a long queue than to be lost.
             if record.queue not in depths:
-                url = services().settings.queue_url(queue_named(record.queue, queues))
-                depths[record.queue] = sum(counts_of(url))
+                lanes = services().settings.lane_urls(queue_named(record.queue, queues))
+                depths[record.queue] = sum(sum(counts_of(url)) for url in lanes)
             if depths[record.queue]:
                 continue
         try:

@@ -12,14 +12,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
 
-from celeriac import clock, states
+from celeriac import states
 from celeriac.app import telemetry
 from celeriac.app.factory import CeleriacApp, celery_app
+from celeriac.contract.queues import HIGH, NORMAL, Priority
 from celeriac.errors import (
     IdempotencyConflictError,
     NotFoundError,
@@ -27,7 +28,7 @@ from celeriac.errors import (
     UnavailableError,
     unavailable,
 )
-from celeriac.operations import quotas
+from celeriac.operations import due_time, quotas
 from celeriac.operations.sameness import (
     Turn,
     ensure_sent,
@@ -81,7 +82,9 @@ def submit(
     tenant: str | None = None,
     tags: Sequence[str] = (),
     idempotency_key: str | None = None,
-    delay: timedelta = timedelta(0),
+    delay: timedelta | None = None,
+    run_at: datetime | None = None,
+    priority: Priority | None = None,
     retry_of: str | None = None,
     schedule_id: str | None = None,
     app: CeleriacApp | None = None,
@@ -99,16 +102,22 @@ def submit(
         tenant: whose task it is; the setting ``CELERIAC_TENANT`` unless given.
         tags: words to find the task by in listings.
         idempotency_key: repeating a submission with the same key gives the same task.
-        delay: how long the task waits before it may start.
+        delay: how long the task waits before it may start, up to 366 days.
+        run_at: when it may start, with a time zone, in place of ``delay``. Over 15 minutes ahead
+            it may start up to a minute later.
+        priority: ``high`` has workers take it before the ``normal`` ones of its queue. Unless
+            given, Celery's ``task_default_priority`` decides.
         retry_of: the id of the task that this one repeats.
         schedule_id: the schedule that submits it.
         app: the app whose catalogue has the type; the app of this process unless given.
 
     Raises:
         UnknownTaskTypeError: there is no such type.
+        ValueError: the priority is neither ``high`` nor ``normal``.
         pydantic.ValidationError: the payload isn't valid.
         IdempotencyConflictError: the key was used with another payload.
         QuotaExceededError: the tenant has no room for another task.
+        DueTimeError: ``delay`` or ``run_at`` is in the past, over a year ahead or ambiguous.
         ValueTooLargeError: the payload is over 50 MB.
         UnavailableError: AWS didn't take it; nothing was accepted.
     """
@@ -120,6 +129,8 @@ def submit(
         tags=tags,
         idempotency_key=idempotency_key,
         delay=delay,
+        priority=priority,
+        run_at=run_at,
         retry_of=retry_of,
         schedule_id=schedule_id,
         app=app,
@@ -137,7 +148,9 @@ def begin(
     tenant: str | None,
     tags: Sequence[str],
     idempotency_key: str | None,
-    delay: timedelta,
+    delay: timedelta | None,
+    run_at: datetime | None,
+    priority: Priority | None = None,
     retry_of: str | None = None,
     schedule_id: str | None = None,
     app: CeleriacApp,
@@ -162,7 +175,8 @@ def begin(
         if existing is not None:
             return _replay(app, existing, fingerprint, idempotency_key)
     quotas.admit(app, task_type, tenant)
-    due_at = clock.now() + clock.millis(delay) if delay else None
+    # Asked after the replay: a time that has passed meanwhile is no fault of a repetition.
+    due_at = due_time.due_at(delay, run_at)
     standing = standing_of(app, task_type, task_id, fingerprint, due_at)
     turn = None
     if task_type.unique is not None:
@@ -183,6 +197,7 @@ def begin(
         tags=tuple(tags),
         fingerprint=fingerprint,
         retry_of=retry_of,
+        priority=priority,
         due_at=due_at,
         schedule_id=schedule_id,
     )
@@ -259,6 +274,7 @@ def retry(
         tenant=tenant,
         tags=record.tags,
         idempotency_key=idempotency_key,
+        priority=priority_of(record),
         retry_of=task_id,
         app=app,
     )
@@ -283,6 +299,7 @@ def _retry_plain(app: CeleriacApp, record: TaskRecord, idempotency_key: str | No
         record.tenant,
         call,
         queue=record.queue,
+        priority=priority_of(record),
         tags=record.tags,
         fingerprint=fingerprint,
         retry_of=record.task_id,
@@ -294,6 +311,11 @@ def _retry_plain(app: CeleriacApp, record: TaskRecord, idempotency_key: str | No
             return _replay(app, error.existing, fingerprint, idempotency_key or "")
     app.publish_new(again, call)
     return Submission(again)
+
+
+def priority_of(record: TaskRecord) -> Priority:
+    """How urgent a task is."""
+    return HIGH if record.priority == HIGH else NORMAL
 
 
 def payload_of(record: TaskRecord) -> Any:

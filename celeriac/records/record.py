@@ -92,6 +92,8 @@ class TaskRecord:
     #: Changes with every write: the record's entity tag.
     version: int = 1
     tags: tuple[str, ...] = ()
+    #: ``high`` if its messages take the queue's lane of urgent tasks; None if they don't.
+    priority: str | None = None
     #: A digest of the request that an idempotency key stands for.
     fingerprint: str | None = None
     #: How often a repeated idempotency key, or the repair, had the message sent again.

@@ -215,11 +215,13 @@ class RecordStore(Protocol):
         failure: Failure,
         *,
         input: str | None = None,
+        expires_at: int | None = None,
         limited: bool = False,
     ) -> TaskRecord:
         """End this attempt and make room for the next, with another input if one is given.
 
-        ``limited``: a service refused this attempt, which doesn't count.
+        ``limited``: a service refused this attempt, which doesn't count. ``expires_at``, in
+        seconds since 1970, keeps the record for longer: the next attempt is due later.
 
         A task whose caller has asked for an end becomes REVOKED instead: nobody wants another
         attempt. Raises ``LeaseLostError``.

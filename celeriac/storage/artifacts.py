@@ -3,8 +3,10 @@
     tenants/<tenant>/files/<id>/<name>                     what a caller uploaded
     tenants/<tenant>/tasks/<task_id>/<attempt>/<name>      what a task made
     tenants/<tenant>/values/<task_id>/<name>.json          an input or result too large for a record
+    delayed/<tenant>/delayed/<task_id>/<name>.json         such an input of a task that is due later
 
-Outside this module a key is what follows the tenant: ``files/<id>/photo.jpg``.
+Outside this module a key is what follows the tenant: ``files/<id>/photo.jpg``. S3 expires objects
+by how their keys begin, so what is needed for longer begins differently.
 """
 
 from __future__ import annotations
@@ -29,12 +31,17 @@ if TYPE_CHECKING:
 # docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _LONGEST_KEY = 900
 _KEY = re.compile(
-    r"(files/[0-9A-Za-z-]{1,64}|(tasks|values)/[0-9A-Za-z_.:-]{1,255})/[^\x00-\x1f\x7f\ud800-\udfff]+"
+    r"(files/[0-9A-Za-z-]{1,64}|(tasks|values|delayed)/[0-9A-Za-z_.:-]{1,255})/[^\x00-\x1f\x7f\ud800-\udfff]+"
 )
 
 #: What a browser would run if it opened it: offered as plain bytes, to be saved. Office documents
 #: have "openxml" in their types and are none of these.
 _ACTIVE = re.compile(r"html|svg|[/+]xml|/xsl|javascript|ecmascript", re.IGNORECASE)
+
+
+#: How the keys of objects begin, and those of objects that are kept until a task is due.
+TENANTS = "tenants/"
+DELAYED = "delayed/"
 
 
 class ArtifactKeyError(Picklable, ValueError):
@@ -141,12 +148,12 @@ class Artifacts:
 
     def list(self, tenant: str, prefix: str) -> Iterator[StoredArtifact]:
         """The tenant's artifacts whose keys begin with ``prefix``."""
-        for _, found in self._list(f"tenants/{tenant}/{prefix}"):
+        for _, found in self._list(f"{TENANTS}{tenant}/{prefix}"):
             yield found
 
     def list_all(self) -> Iterator[tuple[str, StoredArtifact]]:
         """Every tenant's artifacts, each with the tenant's name."""
-        return self._list("tenants/")
+        return self._list(TENANTS)
 
     def _list(self, prefix: str) -> Iterator[tuple[str, StoredArtifact]]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
@@ -208,7 +215,8 @@ def safe_content_type(content_type: str) -> str:
 def _full_key(tenant: str, key: str) -> str:
     if not is_key(key):
         raise ArtifactNotFoundError(key)
-    return f"tenants/{tenant}/{key}"
+    root = DELAYED if key.startswith(DELAYED) else TENANTS
+    return f"{root}{tenant}/{key}"
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from celeriac.storage.groups import Groups
 from celeriac.storage.heartbeats import Workers
 from celeriac.storage.keys import Keys
 from celeriac.storage.mail_events import MailEvents
+from celeriac.storage.pauses import Pauses
 from celeriac.storage.rates import Rates
 from celeriac.storage.requests import Requests
 from celeriac.storage.same import Same
@@ -42,7 +43,12 @@ class Services(aws.Clients):
 
     @cached_property
     def values(self) -> ValueStore:
-        return AwsValues(self.dynamodb, self.settings.table_name, self.artifacts)
+        return AwsValues(
+            self.dynamodb,
+            self.settings.table_name,
+            self.artifacts,
+            record_ttl=self.settings.record_ttl,
+        )
 
     @cached_property
     def mail_events(self) -> MailEvents:
@@ -67,6 +73,10 @@ class Services(aws.Clients):
     @cached_property
     def requests(self) -> Requests:
         return Requests(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def pauses(self) -> Pauses:
+        return Pauses(self.dynamodb, self.settings.table_name)
 
     @cached_property
     def slots(self) -> Slots:

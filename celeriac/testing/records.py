@@ -149,6 +149,7 @@ class MemoryRecords:
         failure: Failure,
         *,
         input: str | None = None,
+        expires_at: int | None = None,
         limited: bool = False,
     ) -> TaskRecord:
         with self._lock:
@@ -166,6 +167,7 @@ class MemoryRecords:
                 due_at=due_at,
                 failure=failure,
                 input=input or found.input,
+                expires_at=expires_at or found.expires_at,
                 lease_until=None,
                 progress=None,
                 meta=None,

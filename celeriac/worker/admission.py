@@ -24,6 +24,7 @@ from celeriac.storage.line import Later, Place
 from celeriac.storage.services import services
 from celeriac.transport.call import Call
 from celeriac.transport.message import HEADER
+from celeriac.worker.pausing import ASK_AGAIN_AFTER, pausing
 
 if TYPE_CHECKING:
     from celeriac.worker.request import RecordedRequest
@@ -37,7 +38,7 @@ class Admission:
     def __init__(self, request: RecordedRequest, limits: Sequence[Limit]) -> None:
         own: Mapping[str, Any] = request.request_dict.get(HEADER) or {}
         self._limits = limits
-        self._type = str(request.task.limits_of or request.task.name)
+        self._type = type_of(request)
         self._tenant = str(own.get("tenant") or request.app.settings.tenant)
         self._task_id = str(request.id)
         self._owner = request.owner
@@ -56,6 +57,9 @@ class Admission:
             botocore.exceptions.BotoCoreError: AWS can't be reached.
             celeriac.storage.values.ValueMissingError: the task's input has expired.
         """
+        if pausing().pauses_type(self._type):
+            # Its places in lines stay with it.
+            return Wait(f"{self._type} is paused", ASK_AGAIN_AFTER, self._places)
         self.until = clock.now() + clock.millis(services().slots.claim_within)
         content = self._content()
         # Slots first: they can be freed again. A start that was taken is gone.
@@ -104,9 +108,19 @@ class Admission:
 
 
 def admission_of(request: RecordedRequest) -> Admission | None:
-    """What a request has to pass before its claim; None for most, whose type has no limits."""
+    """What a request has to pass before its claim.
+
+    None for most, whose type has no limits and isn't paused.
+    """
     limits: Sequence[Limit] = request.task.limits
-    return Admission(request, limits) if limits else None
+    if limits or pausing().pauses_type(type_of(request)):
+        return Admission(request, limits)
+    return None
+
+
+def type_of(request: RecordedRequest) -> str:
+    """The name of a request's task type, where its message has an alias too."""
+    return str(request.task.limits_of or request.task.name)
 
 
 def _places(given: Any) -> dict[str, Place]:

@@ -3,9 +3,9 @@
     process 1      runs A ──────────── runs B ───────────
     main process       claim B ✓ ─ (B waits for a process)  claim C ✓
 
-As many tasks as there are processes are claimed ahead, fewer if tasks take long, and of each tenant
-its oldest first. Other held messages stay unclaimed. If a claim is refused or fails, the process
-claims again: it knows what each answer means.
+As many tasks as there are processes are claimed ahead, fewer if tasks take long. Urgent ones come
+first, and of each tenant its oldest. Other held messages stay unclaimed. If a claim is refused or
+fails, the process claims again: it knows the meaning of each answer.
 
 A task whose type has limits isn't claimed ahead: it would count as running, and start late. It is
 assigned a process first, then asks whether it may run, and then is claimed.
@@ -28,7 +28,7 @@ from celeriac.app.release import Wait, release_lease
 from celeriac.errors import transient
 from celeriac.records import Claimed, ClaimLost
 from celeriac.storage.services import services
-from celeriac.transport.message import attempt_of
+from celeriac.transport.message import attempt_of, tenant_of
 from celeriac.worker.phases import Phase
 from celeriac.worker.prefetch import claims_ahead
 from celeriac.worker.tally import tally
@@ -51,13 +51,17 @@ class Claims:
         self._controller = controller
         self._run = run
         self._ahead: set[RecordedRequest] = set()
-        self._unclaimed = Turns(lambda: (*state.active_requests, *self._ahead))
+        self._unclaimed: Turns[RecordedRequest] = Turns(
+            lambda: (*state.active_requests, *self._ahead),
+            lambda request: tenant_of(request.request_dict),
+        )
         self._stopped = False
 
     def take(self, request: RecordedRequest) -> None:
         """Have a request run, as soon as there is a process for it."""
         request.claims = self
-        self._unclaimed.append(request)
+        held = request.channel.held.get(request.tag)
+        self._unclaimed.add(request, high=held is not None and held.high)
         self._advance()
 
     def freed(self, request: RecordedRequest) -> None:
@@ -78,7 +82,7 @@ class Claims:
 
     def _advance(self) -> None:
         while self._unclaimed and not self._stopped and len(self._ahead) < self._most_ahead():
-            request = self._unclaimed.popleft()
+            request = self._unclaimed.take()
             if request.admission is not None:
                 self._controller.semaphore.acquire(self._on_assigned, request)
                 continue

@@ -1,8 +1,13 @@
-"""Whose held message is claimed next: no tenant's waits for a crowd of another's.
+"""Which held message is claimed next: an urgent one first, and no tenant's waits for a crowd's.
+
+Urgent tasks come first, and normal ones get their share:
+
+    held      N N N N N N H H H H H
+    begun     H H H H N H N N N N N
 
 SQS's fair queues choose what a worker receives. A worker also holds messages ahead, and while one
 tenant floods the queue they are all that tenant's. A message that another tenant sends meanwhile
-passes them:
+passes those of the same lane:
 
     held here, oldest first    flooder  flooder  flooder  flooder  other
     begun or claimed           flooder × 8
@@ -12,39 +17,52 @@ passes them:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Iterable
+from typing import Generic, TypeVar
 
-from celeriac.transport.message import tenant_of
+from celeriac.transport.polls import SHARE
 
-if TYPE_CHECKING:
-    from celeriac.worker.request import RecordedRequest
+T = TypeVar("T")
 
 
-class Turns:
-    """Requests that wait to be claimed.
+def _of_one(_: object) -> Hashable:
+    return None
 
-    ``under_way`` are those of this worker that are claimed or running.
+
+class Turns(Generic[T]):
+    """What waits to be claimed, in two lines: while both have some, one of ``SHARE`` is normal.
+
+    ``under_way`` are those that are claimed or running, and ``tenant`` says whose each is.
     """
 
-    def __init__(self, under_way: Callable[[], Iterable[RecordedRequest]]) -> None:
+    def __init__(
+        self,
+        under_way: Callable[[], Iterable[T]] = tuple,
+        tenant: Callable[[T], Hashable] = _of_one,
+    ) -> None:
         self._under_way = under_way
-        self._waiting: list[RecordedRequest] = []
+        self._tenant = tenant
+        self._high: list[T] = []
+        self._normal: list[T] = []
+        self._urgent = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._high) + len(self._normal)
 
-    def append(self, request: RecordedRequest) -> None:
-        self._waiting.append(request)
+    def add(self, each: T, *, high: bool) -> None:
+        """Have it wait at the end of its line."""
+        (self._high if high else self._normal).append(each)
 
-    def popleft(self) -> RecordedRequest:
-        """The oldest request of the tenant with the fewest under way."""
-        counts = Counter(_tenant(each) for each in self._under_way())
+    def take(self) -> T:
+        """The next one: of its line, the oldest of the tenant with the fewest under way."""
+        if self._high and not (self._normal and self._urgent >= SHARE - 1):
+            self._urgent += 1
+            line = self._high
+        else:
+            self._urgent = 0
+            line = self._normal
+        counts = Counter(map(self._tenant, self._under_way()))
         # The first of several that are equal.
-        request = min(self._waiting, key=lambda each: counts[_tenant(each)])
-        self._waiting.remove(request)
-        return request
-
-
-def _tenant(request: RecordedRequest) -> str | None:
-    return tenant_of(request.request_dict)
+        found = min(line, key=lambda each: counts[self._tenant(each)])
+        line.remove(found)
+        return found

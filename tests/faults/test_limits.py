@@ -11,11 +11,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from celeriac import states
+from celeriac.http.app import create_app
 from celeriac.local.standin import Fault, Standin
 from celeriac.operations.submission import submit
 from celeriac.storage.services import services
 from tests.faults.limited import evidence, most_at_once, most_within
 from tests.faults.stack import Stack
+from tests.integration.api.conftest import Api
 from tests.integration.processes import wait_for
 
 #: How far apart two starts may slip on their way from the limit to the task's own code.
@@ -169,4 +171,23 @@ def test_an_outage_of_dynamodb_lets_nothing_over_its_limit(
 
     assert {each.state for each in records.values()} == {states.SUCCESS}
     runs = [each for each in evidence("outage") if each.ended is not None]
+    assert most_at_once(runs, {}) <= 5
+
+
+def test_limits_hold_for_what_http_submits(stack: Stack, tasks: ModuleType) -> None:
+    """A batch over HTTP, run by real workers: no more at once than may, and all end."""
+    api = Api.of(create_app(services().settings, tasks.TYPES))
+    items = [
+        {"payload": {"name": str(number), "series": "http", "seconds": 0.1}} for number in range(20)
+    ]
+    answers = api.post("/tasks/five-at-once/batch", json={"items": items}).json()["data"]
+    submitted = [each["task"]["task_id"] for each in answers]
+    stack.start_worker(8)
+
+    stack.wait_for_all(submitted, 60)
+
+    found = [api.get(f"/tasks/{each}").json() for each in submitted]
+    assert {(each["status"], each["attempt"]) for each in found} == {("SUCCESS", 1)}
+    runs = evidence("http")
+    assert len(runs) == 20
     assert most_at_once(runs, {}) <= 5

@@ -10,9 +10,8 @@ from constructs import Construct
 
 from celeriac.cdk.convert import duration
 from celeriac.origins import PREFLIGHT_KEPT
-
-# Where the engine keeps every artifact: a tenant's own folder under this one.
-TENANTS = "tenants/"
+from celeriac.storage.artifacts import DELAYED, TENANTS
+from celeriac.topology import FURTHEST_DUE
 
 
 class Artifacts(Construct):
@@ -55,6 +54,11 @@ class Artifacts(Construct):
                     expiration=duration(keep),
                 ),
                 aws_s3.LifecycleRule(
+                    id="expire-delayed",
+                    prefix=DELAYED,
+                    expiration=duration(FURTHEST_DUE + keep),
+                ),
+                aws_s3.LifecycleRule(
                     id="abandoned-uploads",
                     abort_incomplete_multipart_upload_after=duration(timedelta(days=1)),
                 ),
@@ -64,9 +68,9 @@ class Artifacts(Construct):
         )
 
     @property
-    def objects(self) -> str:
-        """The ARN pattern of every artifact, for a policy."""
-        return f"arn:{Aws.PARTITION}:s3:::{self._name}/{TENANTS}*"
+    def objects(self) -> list[str]:
+        """The ARN patterns of every artifact, for a policy."""
+        return [f"arn:{Aws.PARTITION}:s3:::{self._name}/{each}*" for each in (TENANTS, DELAYED)]
 
 
 def _cors(web_origins: Sequence[str]) -> list[aws_s3.CorsRule] | None:

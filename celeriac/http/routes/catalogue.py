@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from fastapi import Depends, Query
 from pydantic import BaseModel, Field, TypeAdapter
 
-from celeriac.contract import TaskType
-from celeriac.http.auth import Reader
+from celeriac.contract import TaskType, UnknownTaskTypeError
+from celeriac.contract.catalogue import AnyTaskType
+from celeriac.errors import unavailable
+from celeriac.http.auth import Administrator, Reader
 from celeriac.http.dependencies import TheDependencies
 from celeriac.http.links import at
-from celeriac.http.problems import KEYED, documented
+from celeriac.http.pause_views import PauseOptions, PauseView, pause_link, pause_view, shown
+from celeriac.http.problems import KEYED, Problem, ProblemType, documented
 from celeriac.http.route import keyed_router
 from celeriac.http.unchecked import unchecked
+from celeriac.operations import pausing
+from celeriac.storage.pauses import Paused
 
 router = keyed_router("catalogue")
+
+_ONE = (*KEYED, ProblemType.NOT_FOUND, ProblemType.INVALID)
 
 
 class RetryView(BaseModel):
@@ -68,7 +76,10 @@ class TaskTypeView(BaseModel):
     debounce: DebounceView | None = Field(description="Which submissions replace an earlier task.")
     payload_schema: dict[str, Any] = Field(description="JSON Schema of what it takes.")
     result_schema: dict[str, Any] = Field(description="JSON Schema of what it gives.")
-    links: dict[str, str] = Field(description="`submit`: where to POST a payload.")
+    paused: PauseView | None = Field(description="Null unless it is paused.")
+    links: dict[str, str] = Field(
+        description="By POST: `submit`, which takes a payload, and `pause` or `resume`."
+    )
 
 
 class CataloguePage(BaseModel):
@@ -89,11 +100,51 @@ class CataloguePage(BaseModel):
 )
 def get_catalogue(_: Reader, dependencies: TheDependencies) -> CataloguePage:
     """All task types with the JSON Schemas of their payloads and results."""
-    return CataloguePage(data=[view_of(each) for each in dependencies.catalogue.values()])
+    with unavailable("DynamoDB"):
+        paused = pausing.paused()
+    return CataloguePage(data=[view_of(each, paused) for each in dependencies.catalogue.values()])
 
 
-def view_of(task_type: TaskType[Any, Any]) -> TaskTypeView:
+async def _known_type(name: str, dependencies: TheDependencies) -> AnyTaskType:
+    try:
+        return dependencies.catalogue[name[:100]]
+    except UnknownTaskTypeError as error:
+        raise Problem(ProblemType.NOT_FOUND, str(error)) from None
+
+
+KnownType = Annotated[AnyTaskType, Depends(_known_type)]
+
+
+@router.post(
+    "/catalogue/{name}/pause",
+    operation_id="pause-task-type",
+    summary="Pause a task type",
+    responses={200: {"description": "It is paused."}, **documented(*_ONE)},
+)
+def pause_type(
+    task_type: KnownType, caller: Administrator, options: Annotated[PauseOptions, Query()]
+) -> PauseView:
+    """Have workers begin none of its tasks, of all tenants, within 10 s. Running ones go on."""
+    with unavailable("DynamoDB"):
+        return shown(pausing.pause(task_type, by=caller.id, reason=options.reason))
+
+
+@router.post(
+    "/catalogue/{name}/resume",
+    operation_id="resume-task-type",
+    status_code=204,
+    summary="Resume a task type",
+    responses={204: {"description": "It isn't paused."}, **documented(*_ONE)},
+)
+def resume_type(task_type: KnownType, _: Administrator) -> None:
+    """Have workers begin its tasks again, within about a minute."""
+    with unavailable("DynamoDB"):
+        pausing.resume(task_type)
+
+
+def view_of(task_type: TaskType[Any, Any], paused: Paused) -> TaskTypeView:
     """What callers see of a task type."""
+    pause = paused.of("type", task_type.name)
     retry = task_type.retry
     return TaskTypeView(
         name=task_type.name,
@@ -121,7 +172,11 @@ def view_of(task_type: TaskType[Any, Any]) -> TaskTypeView:
         debounce=_debounce_of(task_type),
         payload_schema=TypeAdapter(unchecked(task_type.payload_model)).json_schema(),
         result_schema=task_type.result_model.model_json_schema(mode="serialization"),
-        links={"submit": at(f"/tasks/{task_type.name}")},
+        paused=pause_view(pause),
+        links={
+            "submit": at(f"/tasks/{task_type.name}"),
+            **pause_link(at(f"/catalogue/{task_type.name}"), pause),
+        },
     )
 
 

@@ -23,7 +23,7 @@ from celeriac.app import call_options
 from celeriac.app.factory import CeleriacApp, celery_app
 from celeriac.clock import Millis
 from celeriac.contract import UnknownTaskTypeError
-from celeriac.errors import IdempotencyConflictError, unavailable
+from celeriac.errors import IdempotencyConflictError, QuotaExceededError, unavailable
 from celeriac.operations import submission
 from celeriac.operations.scheduled import Scheduled, find
 from celeriac.operations.submission import Submission
@@ -75,8 +75,8 @@ def fire(
         return
     try:
         submitted = _submit(app, found, f"schedule {own_id} at {moment}")
-    except RefusedError as refused:
-        # Fired again it would fail again. What is wrong is in the code, or in the schedule.
+    except (RefusedError, QuotaExceededError) as refused:
+        # Fired again it would fail again: of the code, the schedule, or the tenant's quota.
         log.error("schedule %s fires no task: %s", schedule_id, refused)  # noqa: TRY400
         detail = str(refused)
         _note(app, found, noted(outcome=Outcome.REFUSED, last_task_id=last, detail=detail))

@@ -295,7 +295,7 @@ def _editable(app: CeleriacApp, tenant: str, schedule_id: str) -> KeptSchedule:
 
 
 def _settle(kept: KeptSchedule) -> None:
-    """Have EventBridge fire a schedule as the table says, whoever else edits or deletes it.
+    """Have EventBridge fire a schedule as the table says, also while others edit or delete it.
 
     edit A   item 2 ✓ ─────────────────────────── EventBridge 2 ✓ ── item is 3: write 3
     edit B            item 3 ✓ ── EventBridge 3 ✓ ── item is 3 ✓

@@ -272,4 +272,4 @@ class RecordStore(Protocol):
         """What an index holds below a position, newest first, at most ``limit`` entries."""
 
     def unfinished(self) -> Iterator[OpenTask]:
-        """The tasks of all tenants that have not ended. One that has just ended may be there too."""
+        """The tasks of all tenants that have not ended. One that just ended may be among them."""

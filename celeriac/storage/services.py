@@ -16,7 +16,6 @@ from celeriac.storage.keys import Keys
 from celeriac.storage.mail_events import MailEvents
 from celeriac.storage.requests import Requests
 from celeriac.storage.stamps import Stamps
-from celeriac.storage.tenants import Tenants
 from celeriac.storage.values import AwsValues, ValueStore
 
 
@@ -53,10 +52,6 @@ class Services(aws.Clients):
     @cached_property
     def workers(self) -> Workers:
         return Workers(self.dynamodb, self.settings.table_name)
-
-    @cached_property
-    def tenants(self) -> Tenants:
-        return Tenants(self.dynamodb, self.settings.table_name)
 
     @cached_property
     def requests(self) -> Requests:

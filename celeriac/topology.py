@@ -21,6 +21,12 @@ LONGEST_RETENTION = timedelta(days=14)
 #: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 LONGEST_DELAY = timedelta(minutes=15)
 
+#: How far ahead a task may be due. Its record, its input and its schedule are kept until then.
+FURTHEST_DUE = timedelta(days=366)
+
+#: The name, after the deployment's prefix, of the function that EventBridge Scheduler calls.
+FIRE = "fire"
+
 # Every early receive spends one of these: a message that waits out another worker's lease, one
 # handed back by a worker that drains, one whose worker was killed.
 MAX_RECEIVES = 20
@@ -32,18 +38,32 @@ HEARTBEATS = "workers"
 KEYS = "keys"
 #: How many requests each caller has made: each has a partition that begins so.
 REQUESTS = "requests#"
+#: How many unfinished tasks each tenant has: each has a partition that begins so.
+UNFINISHED_COUNTS = "unfinished#"
 #: Groups of tasks: each has a partition that begins so.
 GROUPS = "group#"
 #: Who was told of a task's end: each task has a partition that begins so.
 TOLD = "told#"
 #: Stamps that are revoked: each has a partition that begins so.
 STAMPS = "stamp#"
+#: What runs, and when the next may start, under one limit: each has a partition that begins so.
+LIMITS = "limit#"
+#: Which task stands for the same submissions: each key has a partition that begins so.
+SAME = "same#"
+#: Schedules: each tenant has a partition that begins so.
+SCHEDULES_OF = "schedules#"
+#: What schedules fired: each has a partition that begins so.
+FIRINGS = "schedule#"
+#: What is paused: queues and task types.
+PAUSES = "pauses"
 
 # How the keys of the bucket's objects begin. S3 expires objects by that.
 #: Artifacts and large values.
 TENANT_OBJECTS = "tenants/"
 #: What callers uploaded.
 UPLOADS = "uploads/"
+#: Inputs of tasks that are due later than SQS's delays reach.
+DELAYED = "delayed/"
 
 #: A part of an upload whose other parts didn't follow is deleted after this.
 #: docs.aws.amazon.com/AmazonS3/latest/userguide/mpu-abort-incomplete-mpu-lifecycle-config.html
@@ -56,12 +76,20 @@ RETENTION = timedelta(days=10)
 
 @dataclass(frozen=True, kw_only=True)
 class QueueShape:
-    """One SQS queue with its dead-letter queue."""
+    """The two lanes of one queue, normal and high, with the dead-letter queue of both.
+
+    The lanes are SQS queues of the same attributes.
+    """
 
     queue: Queue
     visibility: timedelta
     retention: timedelta = RETENTION
     max_receives: int = MAX_RECEIVES
+
+    @property
+    def lanes(self) -> tuple[str, str]:
+        """The names of its lanes, normal and high, without the deployment's prefix."""
+        return self.queue.name, self.queue.high_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +132,7 @@ def expiries(*, record_ttl: timedelta, upload_ttl: timedelta) -> tuple[Expiry, .
         # A day more: a record goes before its artifacts, and SQS may delay a task for minutes.
         Expiry(name="expire", prefix=TENANT_OBJECTS, days=_days(record_ttl) + 1),
         Expiry(name="expire-uploads", prefix=UPLOADS, days=_days(upload_ttl)),
+        Expiry(name="expire-delayed", prefix=DELAYED, days=_days(FURTHEST_DUE + record_ttl) + 1),
     )
 
 
@@ -154,5 +183,5 @@ TABLE = TableShape(
 
 
 def queues(catalogue: Catalogue, visibility: timedelta) -> list[QueueShape]:
-    """A queue for each of the catalogue's, used or not."""
+    """The lanes of each of the catalogue's queues, used or not."""
     return [QueueShape(queue=queue, visibility=visibility) for queue in catalogue.queues]

@@ -14,7 +14,16 @@ from aws_cdk import Stack, aws_iam
 
 from celeriac.contract import Queue
 from celeriac.records.items import partition
-from celeriac.topology import GROUPS, HEARTBEATS, STAMPS, TOLD, UNFINISHED
+from celeriac.topology import (
+    GROUPS,
+    HEARTBEATS,
+    LIMITS,
+    PAUSES,
+    SAME,
+    STAMPS,
+    TOLD,
+    UNFINISHED,
+)
 
 if TYPE_CHECKING:
     from celeriac.cdk.task_data import TaskData
@@ -71,7 +80,7 @@ def grant_task_records(role: aws_iam.Role, data: TaskData, actions: Sequence[str
 
 
 def grant_own_records(role: aws_iam.Role, data: TaskData) -> None:
-    """Reach tasks, groups, who was told of an end, revoked stamps and heartbeats, as workers must.
+    """Reach tasks, groups, who was told of an end, stamps, limits and heartbeats, as workers must.
 
     API keys are items of the same table. A worker that is taken over, by a file that
     it reads, can neither read nor write them.
@@ -81,8 +90,17 @@ def grant_own_records(role: aws_iam.Role, data: TaskData) -> None:
         "TaskRecords",
         ITEM_ACTIONS,
         data,
-        [partition("*"), f"{GROUPS}*", f"{TOLD}*", f"{STAMPS}*", HEARTBEATS],
+        [
+            partition("*"),
+            f"{GROUPS}*",
+            f"{TOLD}*",
+            f"{STAMPS}*",
+            f"{LIMITS}*",
+            f"{SAME}*",
+            HEARTBEATS,
+        ],
     )
+    _grant_partitions(role, "Pauses", [LIST_ACTION], data, [PAUSES])
 
 
 def _grant_partitions(
@@ -100,6 +118,11 @@ def _grant_partitions(
         [data.table.table.table_arn],
         conditions={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": partitions}},
     )
+
+
+def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
+    """Read the records and inputs of tasks that are due."""
+    _grant_partitions(role, "TaskRecords", ["dynamodb:GetItem"], data, [partition("*")])
 
 
 def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) -> None:
@@ -222,7 +245,7 @@ def grant_repair(role: aws_iam.Role, data: TaskData) -> None:
         role,
         "QueueDepths",
         ["sqs:GetQueueAttributes"],
-        [pair.queue.queue_arn for pair in data.queues.values()],
+        [arn for pair in data.queues.values() for arn in pair.lane_arns],
     )
 
 

@@ -33,6 +33,8 @@ MOST_STEPS = 20
 # How soon grow and fit may act again. They name the size they want, so acting twice is harmless.
 COOLDOWN = timedelta(minutes=1)
 
+# What waits in both lanes. A lane of urgent tasks that SQS publishes nothing of is empty.
+VISIBLE = "(normal + FILL(high, 0))"
 # The expression that target tracking follows. It waits for late samples.
 GROW = "visible / running"
 # The expression of the no-worker alarm. Without workers there are no samples: they are filled in.

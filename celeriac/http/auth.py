@@ -89,8 +89,8 @@ async def identify(request: Request) -> Caller:
     caller = _by_token(request.scope, settings)
     if caller is None:
         caller = await _by_key(request)
-    if settings.requests_per_key is not None:
-        await run_in_threadpool(admit, caller.id, caller.credential, settings.requests_per_key)
+    if settings.requests_per_key is not None or settings.requests_per_tenant is not None:
+        await run_in_threadpool(admit, caller, settings)
     return caller
 
 

@@ -63,18 +63,19 @@ def _queue(sqs: SQSClient, shape: topology.QueueShape, settings: Settings) -> No
         "Attributes"
     ]["QueueArn"]
     # Attributes in a second call: creating an existing queue with others is an error.
-    queue = sqs.create_queue(QueueName=_name(settings.queue_url(shape.queue)))
-    sqs.set_queue_attributes(
-        QueueUrl=queue["QueueUrl"],
-        Attributes=retention
-        | {
-            "VisibilityTimeout": str(int(shape.visibility.total_seconds())),
-            "ReceiveMessageWaitTimeSeconds": str(LONGEST_POLL_SECONDS),
-            "RedrivePolicy": json.dumps(
-                {"deadLetterTargetArn": arn, "maxReceiveCount": shape.max_receives}
-            ),
-        },
-    )
+    for lane in shape.lanes:
+        queue = sqs.create_queue(QueueName=_name(settings.queue_url_prefix + lane))
+        sqs.set_queue_attributes(
+            QueueUrl=queue["QueueUrl"],
+            Attributes=retention
+            | {
+                "VisibilityTimeout": str(int(shape.visibility.total_seconds())),
+                "ReceiveMessageWaitTimeSeconds": str(LONGEST_POLL_SECONDS),
+                "RedrivePolicy": json.dumps(
+                    {"deadLetterTargetArn": arn, "maxReceiveCount": shape.max_receives}
+                ),
+            },
+        )
 
 
 def _schedules(

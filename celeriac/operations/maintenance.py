@@ -80,8 +80,8 @@ class _Queues:
     def holds_messages(self, name: str) -> bool:
         """Raises ``QueueNotFoundError``."""
         if name not in self._known:
-            url = self._settings.queue_url(queue_named(name, self._queues))
-            self._known[name] = sum(counts_of(url)) > 0
+            lanes = self._settings.lane_urls(queue_named(name, self._queues))
+            self._known[name] = any(sum(counts_of(url)) for url in lanes)
         return self._known[name]
 
 

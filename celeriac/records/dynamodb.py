@@ -193,13 +193,21 @@ class DynamoRecords:
         failure: Failure,
         *,
         input: str | None = None,
+        expires_at: int | None = None,
         limited: bool = False,
     ) -> TaskRecord:
+        changes = {
+            "state": states.RETRY,
+            "due_at": due_at,
+            "failure": failure,
+            "input": input,
+            "expires_at": expires_at,
+        }
         try:
             return self._held(
                 task_id,
                 owner,
-                {"state": states.RETRY, "due_at": due_at, "failure": failure, "input": input},
+                changes,
                 condition=NOT_CANCELLED,
                 add={"attempt": 1, "limited": 1} if limited else {"attempt": 1},
                 remove=("lease_until", "progress", "meta"),
@@ -319,6 +327,9 @@ class DynamoRecords:
 
     def newest(self, index: IndexShape, position: Position, limit: int) -> list[Entry]:
         return self._table.newest(index, position, limit)
+
+    def count_unfinished(self, tenant: str) -> int:
+        return sum(self._table.count_open(shard, tenant) for shard in range(OPEN_SHARDS))
 
     def unfinished(self) -> Iterator[OpenTask]:
         for shard in range(OPEN_SHARDS):

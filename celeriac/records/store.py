@@ -215,11 +215,13 @@ class RecordStore(Protocol):
         failure: Failure,
         *,
         input: str | None = None,
+        expires_at: int | None = None,
         limited: bool = False,
     ) -> TaskRecord:
         """End this attempt and make room for the next, with another input if one is given.
 
-        ``limited``: a service refused this attempt, which doesn't count.
+        ``limited``: a service refused this attempt, which doesn't count. ``expires_at``, in
+        seconds since 1970, keeps the record for longer: the next attempt is due later.
 
         A task whose caller has asked for an end becomes REVOKED instead: nobody wants another
         attempt. Raises ``LeaseLostError``.
@@ -271,5 +273,8 @@ class RecordStore(Protocol):
     def newest(self, index: IndexShape, position: Position, limit: int) -> list[Entry]:
         """What an index holds below a position, newest first, at most ``limit`` entries."""
 
+    def count_unfinished(self, tenant: str) -> int:
+        """How many of a tenant's tasks have not ended, as the index knew a moment ago."""
+
     def unfinished(self) -> Iterator[OpenTask]:
-        """The tasks of all tenants that have not ended. One that just ended may be among them."""
+        """The tasks of all tenants that have not ended, and maybe some that have just ended."""

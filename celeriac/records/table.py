@@ -183,6 +183,20 @@ class Table:
                 created_at=created_at_of(entry[UNFINISHED.sort_key]),
             )
 
+    def count_open(self, shard: int, tenant: str) -> int:
+        """How many entries a tenant has in one partition of the unfinished tasks."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            IndexName=UNFINISHED.name,
+            Select="COUNT",
+            KeyConditionExpression=f"{UNFINISHED.partition_key} = :partition "
+            f"AND begins_with({UNFINISHED.sort_key}, :tenant)",
+            ExpressionAttributeValues=marshal(
+                {":partition": open_partition(shard), ":tenant": f"{tenant}#"}
+            ),
+        )
+        return sum(page["Count"] for page in pages)
+
 
 def _key(task_id: str) -> Item:
     return marshal({"pk": partition(task_id), "sk": RECORD})

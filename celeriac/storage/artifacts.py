@@ -4,6 +4,7 @@
     tenants/<tenant>/files/<id>/<name>                     what a caller uploaded before that
     tenants/<tenant>/tasks/<task_id>/<attempt>/<name>      what a task made
     tenants/<tenant>/values/<task_id>/<name>.json          an input or result too large for a record
+    delayed/<tenant>/delayed/<task_id>/<name>.json         such an input of a task that is due later
 
 Outside this module a key is what follows the tenant: ``uploads/<id>/photo.jpg``. S3 expires objects
 by how their keys begin, so what has another lifetime begins differently.
@@ -23,7 +24,7 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError
 
 from celeriac.contract.errors import Picklable
-from celeriac.topology import TENANT_OBJECTS, UPLOADS
+from celeriac.topology import DELAYED, TENANT_OBJECTS, UPLOADS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 # docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _LONGEST_KEY = 900
 _KEY = re.compile(
-    r"((files|uploads)/[0-9A-Za-z-]{1,64}|(tasks|values)/[0-9A-Za-z_.:-]{1,255})/[^\x00-\x1f\x7f\ud800-\udfff]+"
+    r"((files|uploads)/[0-9A-Za-z-]{1,64}|(tasks|values|delayed)/[0-9A-Za-z_.:-]{1,255})"
+    r"/[^\x00-\x1f\x7f\ud800-\udfff]+"
 )
 
 #: What a browser would run if it opened it: offered as plain bytes, to be saved. Office documents
@@ -202,7 +204,8 @@ def safe_content_type(content_type: str) -> str:
 def _full_key(tenant: str, key: str) -> str:
     if not is_key(key):
         raise ArtifactNotFoundError(key)
-    root = UPLOADS if key.startswith(UPLOADS) else TENANT_OBJECTS
+    first = f"{key.partition('/')[0]}/"
+    root = first if first in {UPLOADS, DELAYED} else TENANT_OBJECTS
     return f"{root}{tenant}/{key}"
 
 

@@ -149,6 +149,7 @@ class MemoryRecords:
         failure: Failure,
         *,
         input: str | None = None,
+        expires_at: int | None = None,
         limited: bool = False,
     ) -> TaskRecord:
         with self._lock:
@@ -166,6 +167,7 @@ class MemoryRecords:
                 due_at=due_at,
                 failure=failure,
                 input=input or found.input,
+                expires_at=expires_at or found.expires_at,
                 lease_until=None,
                 progress=None,
                 meta=None,
@@ -284,6 +286,11 @@ class MemoryRecords:
             and (position.below is None or record.listing_key < position.below)
             and (position.created_after is None or record.created_at > position.created_after)
         ][:limit]
+
+    def count_unfinished(self, tenant: str) -> int:
+        return sum(
+            1 for each in self._records.values() if each.tenant == tenant and not each.terminal
+        )
 
     def unfinished(self) -> Iterator[OpenTask]:
         unfinished = (record for record in self._records.values() if not record.terminal)

@@ -10,6 +10,7 @@ from typing import Any
 
 from celeriac import states
 from celeriac.local.standin import Standin
+from celeriac.operations import firing
 from celeriac.storage.services import services
 from tests.faults.stack import VISIBILITY, Stack
 from tests.integration.processes import wait_for
@@ -24,13 +25,11 @@ def schedules() -> list[dict[str, Any]]:
     ]
 
 
-def fire(schedule: dict[str, Any]) -> None:
-    """What EventBridge Scheduler does when a one-time schedule is due."""
-    target = schedule["Target"]
-    queue = target["Arn"].removeprefix(services().settings.queue_arn_prefix)
-    services().sqs.send_message(
-        QueueUrl=services().settings.queue_url_prefix + queue, MessageBody=target["Input"]
-    )
+def fire(schedule: dict[str, Any], *, times: int = 1) -> None:
+    """What EventBridge Scheduler and the function do when a one-time schedule is due."""
+    assert schedule["Target"]["Arn"] == services().settings.schedule_target_arn
+    for _ in range(times):
+        firing.fire(json.loads(schedule["Target"]["Input"]))
     services().scheduler.delete_schedule(Name=schedule["Name"], GroupName=schedule["GroupName"])
 
 
@@ -56,7 +55,7 @@ def test_a_delay_of_twenty_seconds_is_kept_by_sqs_and_executed_once(
 def test_a_delay_of_sixteen_minutes_is_a_schedule_and_executed_once(
     stack: Stack, aws: Standin, tasks: ModuleType
 ) -> None:
-    """SQS keeps fifteen minutes at most; what the schedule sends is what a worker would run."""
+    """SQS keeps fifteen minutes at most; what the schedule fires sends the record's message."""
     stack.start_worker(1)
     before = datetime.now(UTC)
     task_id = stack.submit("effect", "far", delay=timedelta(minutes=16))
@@ -114,6 +113,10 @@ def test_a_long_retry_delay_becomes_a_schedule_of_the_next_attempt(
     stack.wait_for_state(result.id, states.RETRY)
     wait_for(lambda: not any(stack.depth().values()), "the first message to be acknowledged")
     (schedule,) = schedules()
-    assert json.loads(schedule["Target"]["Input"])["headers"]["id"] == result.id
+    assert json.loads(schedule["Target"]["Input"]) == {
+        "celeriac": "due",
+        "task_id": result.id,
+        "attempt": 2,
+    }
     fire(schedule)
     assert result.get(timeout=20) == 1

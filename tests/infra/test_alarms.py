@@ -60,6 +60,11 @@ def schedules(metric: str) -> Reading:
     return Reading("AWS/Scheduler", metric, dimensions, "Sum", seconds=300)
 
 
+def firing(metric: str) -> Reading:
+    dimensions = {"FunctionName": "celeriac-dev-fire"}
+    return Reading("AWS/Lambda", metric, dimensions, "Sum", seconds=300)
+
+
 def tasks(name: str, metric: str, statistic: str, unit: str) -> Reading:
     """A metric of ours, of the tasks of one type."""
     dimensions = task_dimensions(environment="dev", queue=SAMPLE[name].queue.name, task_type=name)
@@ -100,8 +105,13 @@ SYSTEM_ALARMS = {
                 "dropped": schedules("InvocationDroppedCount"),
                 "throttled": schedules("InvocationThrottleCount"),
                 "lost": schedules("InvocationsFailedToBeSentToDeadLetterCount"),
+                "raised": firing("Errors"),
+                "refused": firing("Throttles"),
+                "expired": firing("AsyncEventsDropped"),
+                "forgotten": firing("DestinationDeliveryFailures"),
             },
-            "FILL(errors, 0) + FILL(dropped, 0) + FILL(throttled, 0) + FILL(lost, 0)",
+            "FILL(errors, 0) + FILL(dropped, 0) + FILL(throttled, 0) + FILL(lost, 0)"
+            " + FILL(raised, 0) + FILL(refused, 0) + FILL(expired, 0) + FILL(forgotten, 0)",
         ),
     ),
     "schedules-dead-letter": (

@@ -24,11 +24,18 @@ DATA_TYPES = {
 }
 
 
-def test_each_queue_of_the_catalogue_is_there_with_its_dead_letter_queue(dev: Synthesized) -> None:
-    """Name, visibility, retention and redrive of each pair are those of the shared shape."""
+def test_each_queue_of_the_catalogue_has_two_lanes_and_one_dead_letter_queue(
+    dev: Synthesized,
+) -> None:
+    """Name, visibility, retention and redrive of each are those of the shared shape."""
     resources = dev.template("data")["Resources"]
-    for shape in queues(SAMPLE, Settings().visibility):
-        queue = dev.one("data", "AWS::SQS::Queue", QueueName=f"celeriac-dev-{shape.queue.name}")
+    lanes = [
+        (shape, lane)
+        for shape in queues(SAMPLE, Settings().visibility)
+        for lane in (shape.queue.name, f"{shape.queue.name}-high")
+    ]
+    for shape, lane in lanes:
+        queue = dev.one("data", "AWS::SQS::Queue", QueueName=f"celeriac-dev-{lane}")
         assert queue["VisibilityTimeout"] == shape.visibility.total_seconds()
         assert queue["MessageRetentionPeriod"] == shape.retention.total_seconds()
         assert queue["ReceiveMessageWaitTimeSeconds"] == 20

@@ -1,4 +1,9 @@
-"""The CloudWatch metrics of one queue and its fleet, as SQS and ECS publish them."""
+"""The CloudWatch metrics of one queue and its fleet, as SQS and ECS publish them.
+
+A count is that of both lanes. SQS publishes none of a queue that nothing has asked for six hours,
+so a lane of urgent tasks that is unheard of counts as empty:
+docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/monitoring-using-cloudwatch.html
+"""
 
 from __future__ import annotations
 
@@ -6,42 +11,55 @@ from datetime import timedelta
 
 from aws_cdk import aws_cloudwatch
 
+from celeriac.cdk.constructs.task_queue import TaskQueue
 from celeriac.cdk.convert import duration
 from celeriac.cdk.scaling import PERIOD
 
+_SUM = "{normal} + FILL({high}, 0)"
+_MAXIMUM = "MAX([{normal}, FILL({high}, 0)])"
+
 
 class QueueMetrics:
-    """``queue_name``, ``cluster_name`` and ``service_name`` are the names in AWS."""
+    """``cluster_name`` and ``service_name`` are the names in AWS."""
 
-    def __init__(self, *, queue_name: str, cluster_name: str, service_name: str) -> None:
-        self._queue = {"QueueName": queue_name}
+    def __init__(self, *, lanes: TaskQueue, cluster_name: str, service_name: str) -> None:
+        self._lanes = lanes
         self._service = {"ClusterName": cluster_name, "ServiceName": service_name}
 
-    def visible(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
+    def visible(self, period: timedelta = PERIOD) -> aws_cloudwatch.MathExpression:
         """Waiting messages."""
-        return self._sqs("ApproximateNumberOfMessagesVisible", "waiting", period)
+        return self._both(*self.visible_by_lane(period), "waiting", period)
 
-    def in_flight(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
+    def visible_by_lane(
+        self, period: timedelta = PERIOD
+    ) -> tuple[aws_cloudwatch.Metric, aws_cloudwatch.Metric]:
+        """Waiting messages of the normal lane, and of the high one."""
+        return self._sqs("ApproximateNumberOfMessagesVisible", period)
+
+    def in_flight(self, period: timedelta = PERIOD) -> aws_cloudwatch.MathExpression:
         """Messages that a worker has received and not yet deleted."""
-        return self._sqs("ApproximateNumberOfMessagesNotVisible", "in flight", period)
+        counts = self._sqs("ApproximateNumberOfMessagesNotVisible", period)
+        return self._both(*counts, "in flight", period)
 
-    def delayed(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
+    def delayed(self, period: timedelta = PERIOD) -> aws_cloudwatch.MathExpression:
         """Messages that SQS holds back until their delay has passed."""
-        return self._sqs("ApproximateNumberOfMessagesDelayed", "delayed", period)
+        counts = self._sqs("ApproximateNumberOfMessagesDelayed", period)
+        return self._both(*counts, "delayed", period)
 
-    def oldest_age(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
+    def oldest_age(self, period: timedelta = PERIOD) -> aws_cloudwatch.MathExpression:
         """How long ago the oldest message was sent, in seconds; one that a worker holds counts."""
-        return self._sqs("ApproximateAgeOfOldestMessage", "oldest, s", period)
+        ages = self._sqs("ApproximateAgeOfOldestMessage", period)
+        return self._both(*ages, "oldest, s", period, expression=_MAXIMUM)
 
-    def sent(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
+    def sent(self, period: timedelta = PERIOD) -> aws_cloudwatch.MathExpression:
         """All messages sent."""
-        return self._sqs("NumberOfMessagesSent", "sent", period, statistic=aws_cloudwatch.Stats.SUM)
+        counts = self._sqs("NumberOfMessagesSent", period, aws_cloudwatch.Stats.SUM)
+        return self._both(*counts, "sent", period)
 
-    def received(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
+    def received(self, period: timedelta = PERIOD) -> aws_cloudwatch.MathExpression:
         """All messages received."""
-        return self._sqs(
-            "NumberOfMessagesReceived", "received", period, statistic=aws_cloudwatch.Stats.SUM
-        )
+        counts = self._sqs("NumberOfMessagesReceived", period, aws_cloudwatch.Stats.SUM)
+        return self._both(*counts, "received", period)
 
     def running(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
         """CPU samples: one a minute for each running worker."""
@@ -54,18 +72,36 @@ class QueueMetrics:
             label="running workers",
         )
 
-    def _sqs(
+    def _both(
         self,
-        name: str,
+        normal: aws_cloudwatch.Metric,
+        high: aws_cloudwatch.Metric,
         label: str,
         period: timedelta,
-        statistic: str = aws_cloudwatch.Stats.MAXIMUM,
-    ) -> aws_cloudwatch.Metric:
-        return aws_cloudwatch.Metric(
-            namespace="AWS/SQS",
-            metric_name=name,
-            dimensions_map=self._queue,
-            statistic=statistic,
-            period=duration(period),
+        expression: str = _SUM,
+    ) -> aws_cloudwatch.MathExpression:
+        # In one graph or alarm each id is one metric: others of this queue, and other queues.
+        of_what = f"{label.partition(',')[0]}_{self._service['ServiceName']}"
+        name = of_what.replace(" ", "_").replace("-", "_")
+        ids = {"normal": f"{name}_normal", "high": f"{name}_high"}
+        return aws_cloudwatch.MathExpression(
+            expression=expression.format(**ids),
+            using_metrics={ids["normal"]: normal, ids["high"]: high},
             label=label,
+            period=duration(period),
         )
+
+    def _sqs(
+        self, name: str, period: timedelta, statistic: str = aws_cloudwatch.Stats.MAXIMUM
+    ) -> tuple[aws_cloudwatch.Metric, aws_cloudwatch.Metric]:
+        normal, high = (
+            aws_cloudwatch.Metric(
+                namespace="AWS/SQS",
+                metric_name=name,
+                dimensions_map={"QueueName": queue.queue_name},
+                statistic=statistic,
+                period=duration(period),
+            )
+            for queue in (self._lanes.queue, self._lanes.high)
+        )
+        return normal, high

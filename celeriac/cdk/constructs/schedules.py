@@ -1,4 +1,4 @@
-"""EventBridge Scheduler: the schedules' group, the role they send with, and their dead letters."""
+"""EventBridge Scheduler: the schedules' group, the role they fire with, and their dead letters."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from constructs import Construct, IConstruct
 
 from celeriac.cdk.constructs.queue_metrics import QueueMetrics
 from celeriac.cdk.convert import duration
-from celeriac.cdk.scaling import COOLDOWN, GROW, Scaling, StepPolicy
+from celeriac.cdk.scaling import COOLDOWN, GROW, VISIBLE, Scaling, StepPolicy
 
 _Policy = aws_applicationautoscaling.CfnScalingPolicy
 
@@ -57,7 +57,8 @@ class WorkerScaling(Construct):
         self.fit = self._stepped(scaling.fit)
 
     def _grow(self) -> aws_applicationautoscaling.CfnScalingPolicy:
-        visible, running = self._metrics.visible(), self._metrics.running()
+        normal, high = self._metrics.visible_by_lane()
+        running = self._metrics.running()
         return _Policy(
             self,
             "GrowPolicy",
@@ -72,12 +73,13 @@ class WorkerScaling(Construct):
                     customized_metric_specification=(
                         _Policy.CustomizedMetricSpecificationProperty(
                             metrics=[
-                                _tracked("visible", visible),
+                                _tracked("normal", normal),
+                                _tracked("high", high),
                                 _tracked("running", running),
                                 _Policy.TargetTrackingMetricDataQueryProperty(
                                     id="backlog",
                                     label="messages waiting for each running worker",
-                                    expression=GROW,
+                                    expression=GROW.replace("visible", VISIBLE),
                                     return_data=True,
                                 ),
                             ]

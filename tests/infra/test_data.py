@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from celeriac.contract import catalogue
 from celeriac.settings import Settings
-from celeriac.topology import TABLE, queues
+from celeriac.topology import FURTHEST_DUE, TABLE, queues
 from tests.infra.conftest import (
     SAMPLE,
     Synthesized,
@@ -137,6 +137,9 @@ def test_artifacts_are_private_and_expire_after_their_records(dev: Synthesized) 
     assert timedelta(days=rules["expire"]["ExpirationInDays"]) > dev.environment.record_ttl
     assert rules["expire-uploads"]["Prefix"] == "uploads/"
     assert rules["expire-uploads"]["ExpirationInDays"] == 1
+    assert rules["expire-delayed"]["Prefix"] == "delayed/"
+    kept = timedelta(days=rules["expire-delayed"]["ExpirationInDays"])
+    assert kept > FURTHEST_DUE + dev.environment.record_ttl
     abandoned = rules["abandoned-uploads"]
     assert abandoned["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
     policy = dev.one("data", "AWS::S3::BucketPolicy")

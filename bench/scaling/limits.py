@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Literal
 
 from bench.scaling.traffic import Traffic
@@ -18,7 +17,6 @@ from celeriac.cdk.spot import share
 from celeriac.contract import Catalogue, Queue
 from celeriac.topology import OPEN_SHARDS
 from infra.cdk.environments import PROD
-from tasks.cleanup import cleanup
 from tasks.queues import DEFAULT
 
 #: Whose it is: ``account`` bounds all deployments of an account and region together.
@@ -28,10 +26,6 @@ Raised = Literal["option", "request", "never"]
 
 _DYNAMODB = "docs.aws.amazon.com/amazondynamodb/latest/developerguide"
 _ECS = "docs.aws.amazon.com/AmazonECS/latest/developerguide"
-
-#: A page of ``cleanup`` is one query and one batch of reads. Assumed: nothing measured it on AWS.
-_PAGE = timedelta(milliseconds=50)
-_PAGE_TASKS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,15 +88,6 @@ def limits(
             remedy="payloads and results of up to 32 KB; S3 divides busy prefixes by itself",
             source="docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html",
         ),
-        Limit(
-            name="seconds of an hourly `cleanup`",
-            most=cleanup.time_limit.total_seconds(),
-            demand=_cleanup_seconds,
-            scope="deployment",
-            raised="option",
-            remedy="`time_limit` in `tasks/cleanup.py`",
-            source="bench/scaling/limits.py",
-        ),
     )
 
 
@@ -116,11 +101,6 @@ def cell(found: Iterable[Limit], traffic: Traffic) -> Limit:
     """What bounds a deployment whose options are raised, with AWS's defaults of its own parts."""
     own = [each for each in found if each.scope == "deployment" and each.raised != "option"]
     return first_to_break(own, traffic)[0]
-
-
-def _cleanup_seconds(traffic: Traffic) -> float:
-    """A repair reads those that have not ended."""
-    return traffic.in_flight / _PAGE_TASKS * _PAGE.total_seconds()
 
 
 def _fleet(queue: Queue, spot: float) -> tuple[Limit, ...]:

@@ -162,6 +162,8 @@ def test_a_large_value_of_a_task_due_in_a_year_lies_where_s3_keeps_it(
     year = clock.now() + clock.millis(FURTHEST_DUE + aws.record_ttl)
     reference = values.put("shop", task_id, "input", text, year // 1000)
 
-    objects = services().s3.list_objects_v2(Bucket=aws.bucket_name, Prefix="delayed/shop/")
+    objects = services().s3.list_objects_v2(
+        Bucket=aws.bucket_name, Prefix=f"delayed/shop/delayed/{task_id}"
+    )
     assert [each["Key"].split("/")[3] for each in objects["Contents"]] == [task_id]
     assert values.get("shop", task_id, reference) == text

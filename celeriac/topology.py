@@ -36,10 +36,6 @@ MAX_RECEIVES = 20
 HEARTBEATS = "workers"
 #: API keys.
 KEYS = "keys"
-#: The tenants of tokens.
-TENANTS = "tenants"
-#: When the last repair began.
-REPAIRS = "maintenance"
 #: How many requests each caller has made: each has a partition that begins so.
 REQUESTS = "requests#"
 #: How many unfinished tasks each tenant has: each has a partition that begins so.
@@ -61,6 +57,17 @@ FIRINGS = "schedule#"
 #: What is paused: queues and task types.
 PAUSES = "pauses"
 
+# How the keys of the bucket's objects begin. S3 expires objects by that.
+#: Artifacts and large values.
+TENANT_OBJECTS = "tenants/"
+#: What callers uploaded.
+UPLOADS = "uploads/"
+#: Inputs of tasks that are due later than SQS's delays reach.
+DELAYED = "delayed/"
+
+#: A part of an upload whose other parts didn't follow is deleted after this.
+#: docs.aws.amazon.com/AmazonS3/latest/userguide/mpu-abort-incomplete-mpu-lifecycle-config.html
+UNFINISHED_UPLOADS = timedelta(days=1)
 
 #: A dead letter's age counts from its first sending, so its own queue must keep it for longer.
 #: docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
@@ -104,6 +111,33 @@ class TableShape:
     ttl_attribute: str
     indexes: tuple[IndexShape, ...]
     billing: Literal["PAY_PER_REQUEST"] = "PAY_PER_REQUEST"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expiry:
+    """A rule by which S3 deletes the objects whose keys begin with ``prefix``."""
+
+    name: str
+    prefix: str
+    days: int
+
+
+def expiries(*, record_ttl: timedelta, upload_ttl: timedelta) -> tuple[Expiry, ...]:
+    """How long the bucket keeps objects, from each one's creation.
+
+    S3 counts whole days and deletes at the midnight (UTC) that follows, so no object goes early.
+    docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
+    """
+    return (
+        # A day more: a record goes before its artifacts, and SQS may delay a task for minutes.
+        Expiry(name="expire", prefix=TENANT_OBJECTS, days=_days(record_ttl) + 1),
+        Expiry(name="expire-uploads", prefix=UPLOADS, days=_days(upload_ttl)),
+        Expiry(name="expire-delayed", prefix=DELAYED, days=_days(FURTHEST_DUE + record_ttl) + 1),
+    )
+
+
+def _days(duration: timedelta) -> int:
+    return -(-duration // timedelta(days=1))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -154,7 +154,7 @@ class SendEmail(BaseModel):
                         "product": "Shop",
                         "action_url": "https://shop.example.com/start",
                     },
-                    "attachments": [{"key": "files/0198c0de/sales.csv"}],
+                    "attachments": [{"key": "uploads/0198c0de/sales.csv"}],
                 },
             ]
         },

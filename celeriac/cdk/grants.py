@@ -17,14 +17,12 @@ from celeriac.records.items import partition
 from celeriac.topology import (
     GROUPS,
     HEARTBEATS,
-    KEYS,
     LIMITS,
     PAUSES,
-    REPAIRS,
     SAME,
     STAMPS,
-    TENANTS,
     TOLD,
+    UNFINISHED,
 )
 
 if TYPE_CHECKING:
@@ -84,7 +82,7 @@ def grant_task_records(role: aws_iam.Role, data: TaskData, actions: Sequence[str
 def grant_own_records(role: aws_iam.Role, data: TaskData) -> None:
     """Reach tasks, groups, who was told of an end, stamps, limits and heartbeats, as workers must.
 
-    API keys and tenants are items of the same table. A worker that is taken over, by a file that
+    API keys are items of the same table. A worker that is taken over, by a file that
     it reads, can neither read nor write them.
     """
     _grant_partitions(
@@ -128,7 +126,7 @@ def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
 
 
 def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) -> None:
-    """Reach the objects under ``tenants/`` and ``delayed/``.
+    """Reach the objects, each of which lies under a prefix that expires.
 
     Without the right to list, S3 answers 403 instead of 404 for a key that doesn't exist:
     docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
@@ -238,13 +236,11 @@ def grant_own_service(role: aws_iam.Role, prefix: str, queue: Queue, data: TaskD
 
 
 def grant_repair(role: aws_iam.Role, data: TaskData) -> None:
-    """List tasks, and see whether a queue is empty: the repair sends a lost message again.
+    """Find unfinished tasks, and see whether a queue is empty, to send lost messages again.
 
-    It lists tasks by tenant, and learns the tenants from the API keys and the tokens.
+    Their records are read by their keys, as any worker reads them.
     """
-    grant(role, "ListTasks", [LIST_ACTION], data.table.index_arns)
-    _grant_partitions(role, "Tenants", [LIST_ACTION], data, [KEYS, TENANTS])
-    _grant_partitions(role, "LastRepair", ["dynamodb:GetItem", "dynamodb:PutItem"], data, [REPAIRS])
+    grant(role, "UnfinishedTasks", [LIST_ACTION], [data.table.index_arn(UNFINISHED)])
     grant(
         role,
         "QueueDepths",

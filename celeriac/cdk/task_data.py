@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from aws_cdk import ArnFormat, Fn, RemovalPolicy, Stack, Token, aws_kms
@@ -20,7 +19,7 @@ from celeriac.cdk.grants import grant, grant_key_of_queues
 from celeriac.cdk.nag import accept
 from celeriac.contract import Catalogue, Queue
 from celeriac.settings import Settings
-from celeriac.topology import FIRE, TABLE, queues
+from celeriac.topology import FIRE, TABLE, expiries, queues
 
 
 class TaskData:
@@ -62,8 +61,7 @@ class TaskData:
             "Artifacts",
             # All of AWS's customers share one space of bucket names.
             name=f"{prefix}-{stack.account}-{stack.region}",
-            # S3 deletes once a day: a day more, so that a record goes before its artifacts.
-            keep=max(environment.record_ttl, defaults.upload_ttl) + timedelta(days=1),
+            expiries=expiries(record_ttl=environment.record_ttl, upload_ttl=defaults.upload_ttl),
             web_origins=environment.web_origins,
             removal_policy=removal,
             key=self.key,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import GlobalSecondaryIndexTypeDef
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import LifecycleRuleTypeDef
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
@@ -46,7 +47,7 @@ def provision(settings: Settings, catalogue: Catalogue, endpoint: str | None = N
     scheduler = boto3.client("scheduler", endpoint_url=endpoint)
     _schedules(scheduler, sqs, topology.SCHEDULES, settings)
     _table(boto3.client("dynamodb", endpoint_url=endpoint), settings.table_name, topology.TABLE)
-    _bucket(boto3.client("s3", endpoint_url=endpoint), settings.bucket_name)
+    _bucket(boto3.client("s3", endpoint_url=endpoint), settings)
     if settings.mail_from is not None:
         _mail_identity(boto3.client("sesv2", endpoint_url=endpoint), settings.mail_from)
 
@@ -137,11 +138,33 @@ def _index(shape: topology.IndexShape) -> GlobalSecondaryIndexTypeDef:
     }
 
 
-def _bucket(s3: S3Client, name: str) -> None:
+def _bucket(s3: S3Client, settings: Settings) -> None:
+    name = settings.bucket_name
     # No location constraint: S3's first region, the one used here, refuses its own name as one.
     # docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=name)
+    rules: list[LifecycleRuleTypeDef] = [
+        {
+            "ID": each.name,
+            "Status": "Enabled",
+            "Filter": {"Prefix": each.prefix},
+            "Expiration": {"Days": each.days},
+        }
+        for each in topology.expiries(
+            record_ttl=settings.record_ttl, upload_ttl=settings.upload_ttl
+        )
+    ]
+    abandoned: LifecycleRuleTypeDef = {
+        "ID": "abandoned-uploads",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": topology.UNFINISHED_UPLOADS.days},
+    }
+    # Kept by moto and by the stand-in, which delete nothing: all they hold ends with them.
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=name, LifecycleConfiguration={"Rules": [*rules, abandoned]}
+    )
 
 
 def _mail_identity(ses: SESV2Client, address: str) -> None:

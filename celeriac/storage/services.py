@@ -22,7 +22,6 @@ from celeriac.storage.same import Same
 from celeriac.storage.schedules import Schedules
 from celeriac.storage.slots import Slots
 from celeriac.storage.stamps import Stamps
-from celeriac.storage.tenants import Tenants
 from celeriac.storage.values import AwsValues, ValueStore
 from celeriac.storage.waiting import Waiting
 
@@ -65,10 +64,6 @@ class Services(aws.Clients):
     @cached_property
     def workers(self) -> Workers:
         return Workers(self.dynamodb, self.settings.table_name)
-
-    @cached_property
-    def tenants(self) -> Tenants:
-        return Tenants(self.dynamodb, self.settings.table_name)
 
     @cached_property
     def requests(self) -> Requests:

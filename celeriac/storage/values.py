@@ -20,8 +20,8 @@ from celeriac import clock
 from celeriac.contract.errors import Picklable
 from celeriac.marshalling import marshal, unmarshal
 from celeriac.records.items import partition
-from celeriac.storage.artifacts import DELAYED, Artifacts
-from celeriac.topology import LONGEST_DELAY
+from celeriac.storage.artifacts import Artifacts
+from celeriac.topology import DELAYED, LONGEST_DELAY
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from celeriac.contract import catalogue
 from celeriac.settings import Settings
-from celeriac.topology import TABLE, queues
+from celeriac.topology import FURTHEST_DUE, TABLE, queues
 from tests.infra.conftest import (
     SAMPLE,
     Synthesized,
@@ -70,7 +70,7 @@ def test_the_table_is_the_shared_shape(dev: Synthesized) -> None:
     assert {
         index["IndexName"]: (
             *_keys(index["KeySchema"]),
-            tuple(index["Projection"]["NonKeyAttributes"]),
+            tuple(index["Projection"].get("NonKeyAttributes", ())),
         )
         for index in table["GlobalSecondaryIndexes"]
     } == {
@@ -125,15 +125,23 @@ def test_a_first_deployment_that_fails_leaves_nothing(
 
 
 def test_artifacts_are_private_and_expire_after_their_records(dev: Synthesized) -> None:
-    """No public access, TLS only, and an object goes no earlier than the record that names it."""
+    """No public access, TLS only, and an object goes no earlier than the record that names it.
+
+    Uploads have a time of their own, and parts of an upload that broke off go too.
+    """
     bucket = dev.one("data", "AWS::S3::Bucket")
 
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
-    expire = next(
-        rule for rule in bucket["LifecycleConfiguration"]["Rules"] if rule["Id"] == "expire"
-    )
-    assert expire["Prefix"] == "tenants/"
-    assert timedelta(days=expire["ExpirationInDays"]) > dev.environment.record_ttl
+    rules = {each["Id"]: each for each in bucket["LifecycleConfiguration"]["Rules"]}
+    assert rules["expire"]["Prefix"] == "tenants/"
+    assert timedelta(days=rules["expire"]["ExpirationInDays"]) > dev.environment.record_ttl
+    assert rules["expire-uploads"]["Prefix"] == "uploads/"
+    assert rules["expire-uploads"]["ExpirationInDays"] == 1
+    assert rules["expire-delayed"]["Prefix"] == "delayed/"
+    kept = timedelta(days=rules["expire-delayed"]["ExpirationInDays"])
+    assert kept > FURTHEST_DUE + dev.environment.record_ttl
+    abandoned = rules["abandoned-uploads"]
+    assert abandoned["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
     policy = dev.one("data", "AWS::S3::BucketPolicy")
     assert all(each["Effect"] == "Deny" for each in statements([policy]))
 

@@ -83,7 +83,11 @@ def bucket(trial: Trial) -> str:
             "encryption": rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"],
             "expiring": sorted(map(str, expiring)),
         },
-        {"public access": True, "encryption": "AES256", "expiring": ["delayed/", "tenants/"]},
+        {
+            "public access": True,
+            "encryption": "AES256",
+            "expiring": ["delayed/", "tenants/", "uploads/"],
+        },
     )
     return f"{name}: closed, encrypted, {expiring['tenants/']} days"
 

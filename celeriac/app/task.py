@@ -31,7 +31,6 @@ from celeriac.app.release import (
 )
 from celeriac.contract import Cancelled, PermanentError
 from celeriac.contract.errors import Picklable
-from celeriac.contract.limits import Limit, of_celery
 from celeriac.errors import NotConfiguredError, UnavailableError, transient
 from celeriac.records import Claimed, ClaimLost, LeaseLostError, LostClaim, TaskRecord
 from celeriac.storage.services import services
@@ -75,19 +74,6 @@ class RecordedTask(Task):
     abstract = True
     #: By name: a process that only sends never loads a worker.
     Request = "celeriac.worker.request:RecordedRequest"
-    #: What its task type says of limits.
-    declared_limits: tuple[Limit, ...] = ()
-
-    #: The name under which its runs are counted; its own unless given.
-    limits_of: str | None = None
-
-    @property
-    def limits(self) -> tuple[Limit, ...]:
-        """What limits its runs: its task type's limits, and Celery's ``rate_limit``."""
-        limit = of_celery(self.rate_limit)
-        if limit is None or limit.kind in {each.kind for each in self.declared_limits}:
-            return self.declared_limits
-        return (*self.declared_limits, limit)
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Claim the task, or leave it to the worker that has it.

@@ -46,8 +46,6 @@ class TypedTask(RecordedTask):
             {
                 "name": name,
                 "task_type": task_type,
-                "declared_limits": task_type.limits,
-                "limits_of": task_type.name,
                 "max_retries": task_type.retry.attempts - 1,
                 "soft_time_limit": task_type.time_limit.total_seconds(),
                 "time_limit": task_type.hard_time_limit.total_seconds(),

@@ -22,7 +22,7 @@ def pause(what: Queue | AnyTaskType, *, by: str | None = None, reason: str | Non
 
     Args:
         what: the queue, or the task type.
-        by: the name of whoever does it.
+        by: a name for others to read.
         reason: up to 200 characters.
 
     Raises:

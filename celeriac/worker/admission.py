@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import clock
 from celeriac.app.release import PLACES, Wait
+from celeriac.app.typed_task import TypedTask
 from celeriac.clock import Millis
-from celeriac.contract.limits import Limit
+from celeriac.contract.limits import Limit, of_celery
 from celeriac.storage.line import Later, Place
 from celeriac.storage.services import services
 from celeriac.transport.call import Call
@@ -35,10 +36,10 @@ log = logging.getLogger(__name__)
 class Admission:
     """One delivery's way past the limits of its task type. Its methods wait for DynamoDB."""
 
-    def __init__(self, request: RecordedRequest, limits: Sequence[Limit]) -> None:
+    def __init__(self, request: RecordedRequest, name: str, limits: Sequence[Limit]) -> None:
         own: Mapping[str, Any] = request.request_dict.get(HEADER) or {}
         self._limits = limits
-        self._type = type_of(request)
+        self._type = name
         self._tenant = str(own.get("tenant") or request.app.settings.tenant)
         self._task_id = str(request.id)
         self._owner = request.owner
@@ -112,15 +113,21 @@ def admission_of(request: RecordedRequest) -> Admission | None:
 
     None for most, whose type has no limits and isn't paused.
     """
-    limits: Sequence[Limit] = request.task.limits
-    if limits or pausing().pauses_type(type_of(request)):
-        return Admission(request, limits)
-    return None
+    task = request.task
+    # No attributes of the task's class: its author's may have the same names.
+    task_type = task.task_type if isinstance(task, TypedTask) else None
+    limits = task_type.limits if task_type is not None else ()
+    celerys = of_celery(task.rate_limit)
+    if celerys is not None and celerys.kind not in {each.kind for each in limits}:
+        limits = (*limits, celerys)
+    name = type_of(request)
+    return Admission(request, name, limits) if limits or pausing().pauses_type(name) else None
 
 
 def type_of(request: RecordedRequest) -> str:
     """The name of a request's task type, where its message has an alias too."""
-    return str(request.task.limits_of or request.task.name)
+    task = request.task
+    return str(task.task_type.name if isinstance(task, TypedTask) else task.name)
 
 
 def _places(given: Any) -> dict[str, Place]:

@@ -33,6 +33,9 @@ CLAIM_HORIZON = timedelta(milliseconds=100)
 MOST_AHEAD = 5
 #: A message whose task hasn't begun returns to its queue after this long.
 PATIENCE = timedelta(seconds=2)
+#: An urgent one stays for as long as a task takes, up to this: a process is free by then, and after
+#: a return other tasks would be first.
+URGENT_PATIENCE = timedelta(seconds=10)
 INTERVAL = timedelta(milliseconds=250)
 
 
@@ -57,6 +60,14 @@ def claims_ahead(processes: int, average: float | None) -> int:
     return min(processes, ceil(processes * CLAIM_HORIZON.total_seconds() / max(average, 0.001)))
 
 
+def patience(urgent: bool, average: float | None) -> float:
+    """For how many seconds to hold a message whose task hasn't begun."""
+    shortest = PATIENCE.total_seconds()
+    if not urgent:
+        return shortest
+    return min(max(shortest, average or 0), URGENT_PATIENCE.total_seconds())
+
+
 class PrefetchStep(RepeatingStep):
     """Adapts the prefetch count while the worker consumes."""
 
@@ -79,7 +90,7 @@ class PrefetchStep(RepeatingStep):
 
     def _return_unbegun(self, channel: Channel) -> None:
         """Return what has waited here for too long, or is paused."""
-        longest_ago = monotonic() - PATIENCE.total_seconds()
+        now = monotonic()
         for request in tuple(state.reserved_requests):
             if request in state.active_requests or request.time_start:
                 continue
@@ -90,5 +101,5 @@ class PrefetchStep(RepeatingStep):
             paused = channel.is_paused(held) or (
                 request.admission is None and pausing().pauses_type(type_of(request))
             )
-            if paused or held.received_at < longest_ago:
+            if paused or now - held.received_at > patience(held.high, tally.average):
                 request.return_now()

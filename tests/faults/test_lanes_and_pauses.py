@@ -26,6 +26,7 @@ OBEYED_WITHIN = 10.0
 def resumed(stack: Stack) -> Iterator[None]:
     """Leave nothing paused."""
     yield
+    stack.aws.heal()
     for pause in pausing.paused().pauses:
         services().pauses.resume(pause.kind, pause.name)
 
@@ -57,9 +58,9 @@ def none_begins(task_ids: list[str], seconds: float) -> None:
 def test_an_urgent_task_overtakes_a_thousand(
     stack: Stack, record_property: Callable[[str, object], None]
 ) -> None:
-    """With eight processes and tasks of 2 s, it begins within one task's duration, and some."""
+    """With eight processes, it begins within the duration of one task."""
     seconds = 2.0
-    submit_all(stack, 1000, seconds)
+    normal = submit_all(stack, 1000, seconds)
     stack.start_worker(8)
     wait_for(lambda: stack.depth()["in_flight"] >= 8, "the worker to be busy", 30)
     time.sleep(seconds)
@@ -67,11 +68,14 @@ def test_an_urgent_task_overtakes_a_thousand(
     waits = []
     for _ in range(3):
         task_id = stack.submit("effect", seconds=seconds, priority="high")
-        record = stack.wait_for_state(task_id, states.STARTED, states.SUCCESS, seconds=20)
+        record = stack.wait_for_state(task_id, states.SUCCESS, seconds=60)
         waits.append(((record.started_at or 0) - record.created_at) / 1000)
 
     record_property("waits", waits)
-    assert max(waits) < 2 * seconds
+    ended = [each for each in services().records.get_many(normal).values() if each.terminal]
+    longest = max((each.finished_at or 0) - (each.started_at or 0) for each in ended) / 1000
+    record_property("longest", longest)
+    assert max(waits) < longest + 1, waits
     print("WAITS", waits)
     assert stack.depth()["visible"] > 900
 
@@ -91,7 +95,6 @@ def test_normal_tasks_have_their_share_of_a_flood(
     among = [each for each in order if (each.started_at or 0) < last_urgent]
     share = sum(each.priority is None for each in among) / len(among)
     record_property("share", share)
-    print("SHARE", share)
     assert 0.5 / SHARE < share < 2 / SHARE
 
 

@@ -148,7 +148,7 @@ def test_schedules_may_only_send_to_the_queues(dev: Synthesized) -> None:
     assert trust["Condition"]["StringEquals"]["aws:SourceAccount"] == {"Ref": "AWS::AccountId"}
     assert "schedule-group/celeriac-dev" in str(trust["Condition"]["StringEquals"]["aws:SourceArn"])
     assert statement["Action"] == "sqs:SendMessage"
-    assert len(as_list(statement["Resource"])) == len(QUEUES) + 1
+    assert len(as_list(statement["Resource"])) == 2 * len(QUEUES) + 1
     assert dev.one("data", "AWS::Scheduler::ScheduleGroup")["Name"] == "celeriac-dev"
     assert dev.one("data", "AWS::SQS::Queue", QueueName="celeriac-dev-schedules-dead-letter")
 

@@ -83,7 +83,7 @@ def bucket(trial: Trial) -> str:
             "encryption": rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"],
             "expiring": sorted(map(str, expiring)),
         },
-        {"public access": True, "encryption": "AES256", "expiring": ["tenants/"]},
+        {"public access": True, "encryption": "AES256", "expiring": ["delayed/", "tenants/"]},
     )
     return f"{name}: closed, encrypted, {expiring['tenants/']} days"
 

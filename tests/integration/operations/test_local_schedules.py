@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from croniter import croniter
 
 from celeriac import states
 from celeriac.app.factory import CeleriacApp
@@ -214,6 +216,55 @@ def test_start_and_end_bound_a_recurring_schedule(
     assert [datetime.fromisoformat(each["at"]) for each in fired.events] == [
         start + timedelta(minutes=n) for n in (0, 5, 10)
     ]
+
+
+def test_a_year_of_schedules_fires_what_croniter_has(
+    schedules: Schedules, fired: Fired, clock: Clock
+) -> None:
+    """Daily, weekly and one-time schedules in zones whose clocks change: each firing of a year."""
+    began, year = clock(), timedelta(days=365)
+    crons = {
+        "berlin": ("cron(30 2 * * ? *)", "30 2 * * *", "Europe/Berlin"),
+        "new-york": ("cron(30 1 ? * SUN *)", "30 1 * * SUN", "America/New_York"),
+        "moscow": ("cron(0 6 ? * MON *)", "0 6 * * MON", "Europe/Moscow"),
+    }
+    expected: dict[str, list[datetime]] = {}
+    for name, (expression, cron, zone) in crons.items():
+        make(name, ScheduleExpression=expression, ScheduleExpressionTimezone=zone)
+        expected[name] = wall_times(cron, ZoneInfo(zone), began, began + year)
+    start = began.replace(microsecond=0) + timedelta(days=2)
+    make("rate", ScheduleExpression="rate(11 days)", StartDate=start)
+    expected["rate"] = [start + n * timedelta(days=11) for n in range(34)]
+    once = start + timedelta(days=300)
+    make("once", ScheduleExpression=f"at({once:%Y-%m-%dT%H:%M:%S})", ActionAfterCompletion="DELETE")
+    expected["once"] = [once]
+
+    schedules.fire_due()
+    found: dict[str, list[datetime]] = {name: [] for name in expected}
+    while (next_at := schedules.next_at) is not None and next_at < began + year:
+        clock.ahead = next_at - began
+        fired.events.clear()
+        for name, event in zip(schedules.fire_due(), fired.events, strict=True):
+            found[name].append(datetime.fromisoformat(event["at"]))
+
+    assert found == expected
+    assert "once" not in names()
+
+
+def wall_times(cron: str, zone: ZoneInfo, after: datetime, before: datetime) -> list[datetime]:
+    """By croniter on a wall clock: a time that doesn't exist is left out, one that is twice once.
+
+    docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
+    """
+    found: list[datetime] = []
+    walls = croniter(cron, (after - timedelta(days=1)).replace(tzinfo=None), ret_type=datetime)
+    while True:
+        wall: datetime = walls.get_next()
+        moment = wall.replace(tzinfo=zone).astimezone(UTC)
+        if moment >= before:
+            return found
+        if moment > after and moment.astimezone(zone).replace(tzinfo=None) == wall:
+            found.append(moment)
 
 
 def test_what_cannot_be_fired_is_repeated_and_becomes_a_dead_letter(

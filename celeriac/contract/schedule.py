@@ -9,41 +9,25 @@ docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
-from celeriac.contract import cron
-from celeriac.contract.errors import Picklable
+from celeriac.contract import cron, zones
+from celeriac.contract.errors import ScheduleError
 from celeriac.contract.places import short
 
 Overlap = Literal["allow", "skip", "cancel"]
+
+__all__ = ["LONGEST_RATE", "MINUTE", "Overlap", "Schedule", "ScheduleError"]
 
 MINUTE = timedelta(minutes=1)
 #: The longest interval of a schedule.
 LONGEST_RATE = timedelta(days=366)
 #: From the longest: AWS takes whole minutes, hours of 60 minutes and days of 24 hours.
 _UNITS = (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", MINUTE))
-#: Folders and files of the time zone database that are no zones of IANA.
-_NO_ZONES = ("posix", "right", "localtime", "posixrules", "Factory")
-
-
-class ScheduleError(Picklable, ValueError):
-    """There can be no such schedule. ``fault`` and ``fix`` are sentences without a full stop.
-
-    ``field`` is the wrong part: ``cron``, ``rate``, ``at``, ``timezone``, ``start``, ``end``,
-    ``overlap`` or ``payload``. ``near`` are similar names of time zones.
-    """
-
-    def __init__(self, field: str, fault: str, fix: str, near: tuple[str, ...] = ()) -> None:
-        super().__init__(f"{fault}. {fix}.")
-        self.field = field
-        self.fault = fault
-        self.fix = fix
-        self.near = near
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,11 +126,11 @@ class Schedule:
         return cls(when=moment, timezone=timezone, payload={} if payload is None else payload)
 
     def __post_init__(self) -> None:
-        zone = _zone(self.timezone)
+        zone = zones.zone(self.timezone)
         for name in ("start", "end"):
             moment: object = getattr(self, name)
             if moment is not None:
-                object.__setattr__(self, name, _in_utc(name, moment, zone))
+                object.__setattr__(self, name, zones.in_utc(name, moment, zone))
         when: object = self.when
         match when:
             case str():
@@ -154,7 +138,7 @@ class Schedule:
             case timedelta():
                 self._check_rate(when)
             case datetime():
-                moment = _in_utc("at", when, zone)
+                moment = zones.in_utc("at", when, zone)
                 if moment.microsecond:
                     moment = moment.replace(microsecond=0) + timedelta(seconds=1)
                 object.__setattr__(self, "when", moment)
@@ -205,7 +189,7 @@ class Schedule:
         """
         after = after.astimezone(UTC)
         for moment in self._unbounded(after):
-            if moment > (self.end or _BEYOND):
+            if moment > (self.end or zones.BEYOND):
                 return
             if moment > after and (self.start is None or moment >= self.start):
                 yield moment
@@ -273,17 +257,12 @@ class Schedule:
                 "a schedule at one time has no start or end",
                 "Leave them out",
             )
-        if self.end is not None and not any(self.fire_times((self.start or _FIRST) - MINUTE)):
+        if self.end is not None and not any(self.fire_times((self.start or zones.FIRST) - MINUTE)):
             raise ScheduleError(
                 "end",
                 f"no time of this schedule is before its end {self.end.isoformat()}",
                 "Give a later end",
             )
-
-
-#: AWS's cron knows the years 1970 to 2199.
-_FIRST = datetime(1970, 1, 2, tzinfo=UTC)
-_BEYOND = datetime(2199, 12, 31, tzinfo=UTC)
 
 
 def _no_cron(value: object) -> ScheduleError:
@@ -299,64 +278,6 @@ def _each(interval: timedelta, after: datetime, start: datetime | None) -> Itera
     moment = after + interval
     if start is not None:
         moment = start + max((after - start) // interval + 1, 0) * interval
-    while moment < _BEYOND:
+    while moment < zones.BEYOND:
         yield moment
         moment += interval
-
-
-def _zone(name: object) -> ZoneInfo:
-    if isinstance(name, str) and name.partition("/")[0] not in _NO_ZONES:
-        try:
-            return ZoneInfo(name)
-        except (LookupError, ValueError, OSError):
-            pass  # unknown; a path out of the database; a folder of it
-    near = _near(name) if isinstance(name, str) else ()
-    raise ScheduleError(
-        "timezone",
-        f"there is no time zone {short(name)}",
-        f"Did you mean {' or '.join(near)}"
-        if near
-        else "Use an IANA name, such as 'Europe/Moscow'",
-        near,
-    )
-
-
-def _near(name: str) -> tuple[str, ...]:
-    """Similar names; a city finds its zone."""
-    wanted = name[:100].lower().replace(" ", "_")
-    zones = sorted(available_timezones() - set(_NO_ZONES))
-    spelled = {each.lower(): each for each in zones}
-    cities = {each.lower().rpartition("/")[2]: each for each in zones}
-    found = [
-        *([spelled[wanted]] if wanted in spelled else ()),
-        *(spelled[each] for each in difflib.get_close_matches(wanted, spelled, n=3)),
-        *(
-            cities[each]
-            for each in difflib.get_close_matches(wanted.rpartition("/")[2], cities, n=3)
-        ),
-    ]
-    return tuple(dict.fromkeys(found))[:3]
-
-
-def _in_utc(name: str, moment: object, zone: ZoneInfo) -> datetime:
-    """A time in UTC. One without an offset is of the zone's clock, which may never show it."""
-    if not isinstance(moment, datetime):
-        raise ScheduleError(
-            name, f"{name} {short(moment)} is not a datetime", "Write datetime(2027, 1, 31, 12, 0)"
-        )
-    if not _FIRST.year <= moment.year < _BEYOND.year:
-        raise ScheduleError(
-            name,
-            f"{name} {moment.isoformat()} is out of range",
-            f"Give a time from {_FIRST.year} to {_BEYOND.year - 1}",
-        )
-    if moment.tzinfo is not None:
-        return moment.astimezone(UTC)
-    found = moment.replace(tzinfo=zone).astimezone(UTC)
-    if found.astimezone(zone).replace(tzinfo=None, fold=0) != moment.replace(fold=0):
-        raise ScheduleError(
-            name,
-            f"{name} {moment.isoformat()} never comes in {zone.key}, whose clock skips it",
-            f"Give another time, such as {found.astimezone(zone).replace(tzinfo=None).isoformat()}",
-        )
-    return found

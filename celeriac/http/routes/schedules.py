@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Body, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from celeriac.clock import to_datetime
 from celeriac.contract import TaskType, UnknownTaskTypeError
 from celeriac.contract.schedule import ScheduleError
 from celeriac.http.answers import JsonAnswer
 from celeriac.http.auth import Caller, Canceller, Reader, Submitter
 from celeriac.http.dependencies import Dependencies, TheDependencies
 from celeriac.http.errors import invalid
-from celeriac.http.links import schedule_path, task_path
+from celeriac.http.links import schedule_path
 from celeriac.http.problems import KEYED, Problem, ProblemType, WrongValue, documented
 from celeriac.http.route import keyed_router
 from celeriac.http.routes.submit import ACCEPTED, accepted
@@ -28,11 +26,18 @@ from celeriac.http.schedule_bodies import (
     read,
     wrong,
 )
+from celeriac.http.schedule_views import (
+    FiringPage,
+    SchedulePage,
+    ScheduleView,
+    firing_view,
+    schedule_summary,
+    schedule_view,
+)
 from celeriac.http.unchecked import Unchecked
 from celeriac.http.views import TaskView
 from celeriac.operations import schedules
 from celeriac.operations.scheduled import Scheduled
-from celeriac.storage.schedules import Firing, Outcome
 
 router = keyed_router("schedules")
 
@@ -46,64 +51,6 @@ _BODY = (
     ProblemType.UNSUPPORTED_MEDIA_TYPE,
     ProblemType.INVALID,
 )
-
-
-class ScheduleSummary(BaseModel):
-    """A schedule without its payload."""
-
-    schedule_id: str
-    type: str
-    cron: str | None
-    rate: timedelta | None = Field(description="An ISO 8601 duration.")
-    at: datetime | None
-    timezone: str
-    start: datetime | None = Field(description="Of a rate, the time that it is counted from.")
-    end: datetime | None
-    overlap: Literal["allow", "skip", "cancel"]
-    tags: list[str]
-    paused: bool
-    created_at: datetime | None = Field(description="Null if code declares it.")
-    declared_at: str | None = Field(description="Where code declares it, if it does.")
-    next_fire_times: list[datetime] = Field(description="The next five; none while it is paused.")
-    links: dict[str, str] = Field(
-        description="`self`, `history`, `run` (POST), and `pause` or `resume` (POST)."
-    )
-
-
-class ScheduleView(ScheduleSummary):
-    """A schedule."""
-
-    model_config = ConfigDict(title="Schedule")
-
-    payload: dict[str, Any]
-
-
-class SchedulePage(BaseModel):
-    """Schedules: those that code declares, then those of callers, oldest first."""
-
-    data: list[ScheduleSummary]
-    next_cursor: str | None = Field(description="Where the next page begins.")
-
-
-class FiringView(BaseModel):
-    """What a schedule did at one of its times."""
-
-    model_config = ConfigDict(title="Firing")
-
-    scheduled_at: datetime
-    fired_at: datetime
-    outcome: Literal["fired", "paused", "skipped", "refused"]
-    by_hand: bool = Field(description="Somebody ran it then.")
-    task_id: str | None = Field(description="The task that it submitted.")
-    detail: str | None = Field(description="Why there is no task, if there is none.")
-    links: dict[str, str] = Field(description="`task`, if there is one.")
-
-
-class FiringPage(BaseModel):
-    """What a schedule fired, newest first."""
-
-    data: list[FiringView]
-    next_cursor: str | None = Field(description="Where the next page begins.")
 
 
 class PageOptions(BaseModel):
@@ -157,7 +104,7 @@ def create_schedule(
         raise wrong(error) from None
     except ValidationError as error:
         raise _invalid_payload(error, body) from None
-    return JsonAnswer(_view(found), 201, {"Location": schedule_path(found.schedule_id)})
+    return JsonAnswer(schedule_view(found), 201, {"Location": schedule_path(found.schedule_id)})
 
 
 @router.get(
@@ -182,7 +129,7 @@ def list_schedules(
     page = found[start : start + options.limit]
     more = len(found) > start + options.limit
     content = SchedulePage(
-        data=[_summary(each) for each in page],
+        data=[schedule_summary(each) for each in page],
         next_cursor=page[-1].schedule_id if more else None,
     )
     return JsonAnswer(content.model_dump(mode="json"))
@@ -197,7 +144,7 @@ def list_schedules(
 )
 def get_schedule(schedule_id: str, caller: Reader, dependencies: TheDependencies) -> JSONResponse:
     """A schedule, with its next five times."""
-    return JsonAnswer(_view(_found(schedule_id, caller, dependencies)))
+    return JsonAnswer(schedule_view(_found(schedule_id, caller, dependencies)))
 
 
 @router.patch(
@@ -233,7 +180,7 @@ def edit_schedule(
         raise wrong(error) from None
     except ValidationError as error:
         raise _invalid_payload(error, body) from None
-    return JsonAnswer(_view(found))
+    return JsonAnswer(schedule_view(found))
 
 
 @router.delete(
@@ -264,7 +211,9 @@ def pause_schedule(
     schedule_id: str, caller: Canceller, dependencies: TheDependencies
 ) -> JSONResponse:
     """Its times pass without a task, and its history notes them."""
-    return JsonAnswer(_view(schedules.pause(schedule_id, caller.tenant, app=dependencies.celery)))
+    return JsonAnswer(
+        schedule_view(schedules.pause(schedule_id, caller.tenant, app=dependencies.celery))
+    )
 
 
 @router.post(
@@ -279,7 +228,9 @@ def resume_schedule(
 ) -> JSONResponse:
     """It fires from its next time on. Those that have passed are not made up for."""
     _may_submit(caller, _found(schedule_id, caller, dependencies), dependencies)
-    return JsonAnswer(_view(schedules.resume(schedule_id, caller.tenant, app=dependencies.celery)))
+    return JsonAnswer(
+        schedule_view(schedules.resume(schedule_id, caller.tenant, app=dependencies.celery))
+    )
 
 
 @router.post(
@@ -324,7 +275,7 @@ def list_firings(
         app=dependencies.celery,
     )
     content = FiringPage(
-        data=[_firing(each) for each in found],
+        data=[firing_view(each) for each in found],
         next_cursor=found[-1].key if len(found) == options.limit else None,
     )
     return JsonAnswer(content.model_dump(mode="json"))
@@ -343,51 +294,4 @@ def _may_submit(caller: Caller, found: Scheduled, dependencies: Dependencies) ->
 def _invalid_payload(error: ValidationError, body: Any) -> Problem:
     return invalid(
         [{**each, "loc": ("body", "payload", *each["loc"])} for each in error.errors()], body
-    )
-
-
-def _view(found: Scheduled) -> dict[str, Any]:
-    # Not through the model: pydantic refuses what is nested deeply.
-    return {
-        **_summary(found).model_dump(mode="json"),
-        "payload": dict(found.schedule.payload),
-    }
-
-
-def _summary(found: Scheduled) -> ScheduleSummary:
-    schedule = found.schedule
-    here = schedule_path(found.schedule_id)
-    switch = "resume" if found.paused else "pause"
-    when: dict[str, Any] = {"cron": None, "rate": None, "at": None, schedule.kind: schedule.when}
-    return ScheduleSummary(
-        schedule_id=found.schedule_id,
-        type=found.type,
-        **when,
-        timezone=schedule.timezone,
-        start=schedule.start,
-        end=schedule.end,
-        overlap=schedule.overlap,
-        tags=list(found.tags),
-        paused=found.paused,
-        created_at=found.created_at,
-        declared_at=found.code.where if found.code else None,
-        next_fire_times=schedules.next_times(found),
-        links={
-            "self": here,
-            "history": f"{here}/history",
-            "run": f"{here}/run",
-            switch: f"{here}/{switch}",
-        },
-    )
-
-
-def _firing(firing: Firing) -> FiringView:
-    return FiringView(
-        scheduled_at=to_datetime(firing.scheduled_at),
-        fired_at=to_datetime(firing.fired_at),
-        outcome=Outcome(firing.outcome).value,
-        by_hand=firing.by_hand,
-        task_id=firing.task_id,
-        detail=firing.detail,
-        links={"task": task_path(firing.task_id)} if firing.task_id else {},
     )

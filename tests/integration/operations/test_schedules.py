@@ -7,11 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from celeriac import clock, states
 from celeriac.app.factory import CeleriacApp
+from celeriac.cli.main import app as cli
 from celeriac.contract import Schedule
 from celeriac.operations import firing, schedules
+from celeriac.operations.scheduled import ScheduleNotFoundError
 from celeriac.settings import settings
 from celeriac.storage.services import services
 from tests.integration.operations.conftest import StartWorker, record_of, wait_for_end
@@ -91,3 +94,35 @@ def test_a_late_call_says_how_late_it_was(the_app: CeleriacApp, tmp_path: Path) 
     [fired] = schedules.history(found.schedule_id, app=the_app)
     assert clock.to_datetime(fired.scheduled_at).year == 2020
     assert clock.now() - fired.fired_at < 60_000
+
+
+def test_the_command_line_does_what_http_does(
+    the_app: CeleriacApp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """List, pause, run, history, resume and delete; an unknown schedule is one line."""
+    monkeypatch.setattr("celeriac.operations.schedules.celery_app", lambda: the_app)
+    found = schedules.create(
+        "note", Schedule.cron("0 6 * * *", payload={"path": str(tmp_path)}), app=the_app
+    )
+
+    def command(*words: str) -> str:
+        done = CliRunner().invoke(cli, ["schedules", *words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    here = found.schedule_id
+    [listed] = json.loads(command("list", "--json"))
+    assert (listed["schedule_id"], listed["expression"]) == (here, "cron(0 6 * * ? *)")
+    command("pause", here)
+    assert "paused" in command("list")
+    task_id = command("run", here).strip()
+    assert record_of(task_id).schedule_id == here
+    [fired] = json.loads(command("history", here, "--json"))
+    assert (fired["task_id"], fired["by_hand"]) == (task_id, True)
+    assert "by hand" in command("history", here)
+    command("resume", here)
+    assert len(json.loads(command("list", "--json"))[0]["next_fire_times"]) == 5
+    command("delete", here)
+    assert json.loads(command("list", "--json")) == []
+    refused = CliRunner().invoke(cli, ["schedules", "pause", here])
+    assert isinstance(refused.exception, ScheduleNotFoundError)

@@ -65,7 +65,7 @@ class Operations:
         )
         queues = {
             queue: QueueMetrics(
-                lanes=pair,
+                queue=pair,
                 cluster_name=fleets.cluster.cluster_name,
                 service_name=fleets.services[queue].service_name,
             )
@@ -121,8 +121,16 @@ class Operations:
             do="See whether its fleet is at max_workers and busy, or runs and receives nothing.",
             # Not SQS's age of the oldest message: a task that runs for long has an old one.
             metric=aws_cloudwatch.MathExpression(
-                expression="IF(visible > 0 AND received == 0, 1, 0)",
-                using_metrics={"visible": metrics.visible(), "received": metrics.received()},
+                expression=(
+                    "IF(FILL(visible, 0) + FILL(high_visible, 0) > 0 "
+                    "AND FILL(received, 0) + FILL(high_received, 0) == 0, 1, 0)"
+                ),
+                using_metrics={
+                    "visible": metrics.visible(),
+                    "high_visible": metrics.high_visible(),
+                    "received": metrics.received(),
+                    "high_received": metrics.high_received(),
+                },
                 period=duration(PERIOD),
             ),
             threshold=1,
@@ -144,7 +152,11 @@ class Operations:
             do="Read the service's events: the image, its roles or the network keep it down.",
             metric=aws_cloudwatch.MathExpression(
                 expression=NO_WORKER,
-                using_metrics={"visible": metrics.visible(), "running": metrics.running()},
+                using_metrics={
+                    "visible": metrics.visible(),
+                    "high_visible": metrics.high_visible(),
+                    "running": metrics.running(),
+                },
                 period=duration(timedelta(minutes=1)),
             ),
             threshold=1,

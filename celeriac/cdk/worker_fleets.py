@@ -166,7 +166,7 @@ class WorkerFleets:
                 most=most_workers(queue, self._catalogue, environment.ses_mail),
             ),
             metrics=QueueMetrics(
-                lanes=self._data.queues[queue],
+                queue=self._data.queues[queue],
                 cluster_name=self.cluster.cluster_name,
                 service_name=queue.name,
             ),

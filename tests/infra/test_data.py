@@ -146,16 +146,20 @@ def test_artifacts_are_private_and_expire_after_their_records(dev: Synthesized) 
     assert all(each["Effect"] == "Deny" for each in statements([policy]))
 
 
-def test_schedules_may_only_send_to_the_queues(dev: Synthesized) -> None:
-    """The scheduler's role sends to the task queues and its dead letters, for this group alone."""
+def test_schedules_may_only_fire_and_send_to_the_queues(dev: Synthesized) -> None:
+    """The scheduler's role calls one function, and sends to the queues, for this group alone."""
     role = dev.one("data", "AWS::IAM::Role")
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
-    (statement,) = statements(dev.properties("data", "AWS::IAM::Policy"))
+    granted = {
+        each["Action"]: each for each in statements(dev.properties("data", "AWS::IAM::Policy"))
+    }
+    statement = granted["sqs:SendMessage"]
 
     assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
     assert trust["Condition"]["StringEquals"]["aws:SourceAccount"] == {"Ref": "AWS::AccountId"}
     assert "schedule-group/celeriac-dev" in str(trust["Condition"]["StringEquals"]["aws:SourceArn"])
-    assert statement["Action"] == "sqs:SendMessage"
+    assert granted.keys() == {"sqs:SendMessage", "lambda:InvokeFunction"}
+    assert "function:celeriac-dev-fire" in str(granted["lambda:InvokeFunction"]["Resource"])
     assert len(as_list(statement["Resource"])) == 2 * len(QUEUES) + 1
     assert dev.one("data", "AWS::Scheduler::ScheduleGroup")["Name"] == "celeriac-dev"
     assert dev.one("data", "AWS::SQS::Queue", QueueName="celeriac-dev-schedules-dead-letter")

@@ -1,12 +1,8 @@
-"""The CloudWatch metrics of one queue and its fleet, as SQS and ECS publish them.
-
-A count is that of both lanes. SQS publishes none of a queue that nothing has asked for six hours,
-so a lane of urgent tasks that is unheard of counts as empty:
-docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/monitoring-using-cloudwatch.html
-"""
+"""The CloudWatch metrics of one queue and its fleet, as SQS and ECS publish them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from aws_cdk import aws_cloudwatch
@@ -15,51 +11,73 @@ from celeriac.cdk.constructs.task_queue import TaskQueue
 from celeriac.cdk.convert import duration
 from celeriac.cdk.scaling import PERIOD
 
-_SUM = "{normal} + FILL({high}, 0)"
-_MAXIMUM = "MAX([{normal}, FILL({high}, 0)])"
-
 
 class QueueMetrics:
-    """``cluster_name`` and ``service_name`` are the names in AWS."""
+    """``queue``, ``cluster_name`` and ``service_name`` are the names in AWS.
 
-    def __init__(self, *, lanes: TaskQueue, cluster_name: str, service_name: str) -> None:
-        self._lanes = lanes
+    The metrics that begin with ``high_`` are of the queue's lane for high priority.
+    """
+
+    def __init__(self, *, queue: TaskQueue, cluster_name: str, service_name: str) -> None:
+        self._queue = {"QueueName": queue.queue.queue_name}
+        self._high = {"QueueName": queue.high.queue_name}
         self._service = {"ClusterName": cluster_name, "ServiceName": service_name}
 
-    def visible(self, period: timedelta = PERIOD) -> aws_cloudwatch.MathExpression:
+    def visible(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
         """Waiting messages."""
-        return self._both(*self.visible_by_lane(period), "waiting", period)
+        return self._sqs("ApproximateNumberOfMessagesVisible", "waiting", period)
 
-    def visible_by_lane(
-        self, period: timedelta = PERIOD
-    ) -> tuple[aws_cloudwatch.Metric, aws_cloudwatch.Metric]:
-        """Waiting messages of the normal lane, and of the high one."""
-        return self._sqs("ApproximateNumberOfMessagesVisible", period)
-
-    def in_flight(self, period: timedelta = PERIOD) -> aws_cloudwatch.MathExpression:
+    def in_flight(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
         """Messages that a worker has received and not yet deleted."""
-        counts = self._sqs("ApproximateNumberOfMessagesNotVisible", period)
-        return self._both(*counts, "in flight", period)
+        return self._sqs("ApproximateNumberOfMessagesNotVisible", "in flight", period)
 
-    def delayed(self, period: timedelta = PERIOD) -> aws_cloudwatch.MathExpression:
+    def delayed(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
         """Messages that SQS holds back until their delay has passed."""
-        counts = self._sqs("ApproximateNumberOfMessagesDelayed", period)
-        return self._both(*counts, "delayed", period)
+        return self._sqs("ApproximateNumberOfMessagesDelayed", "delayed", period)
 
-    def oldest_age(self, period: timedelta = PERIOD) -> aws_cloudwatch.MathExpression:
+    def high_visible(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
+        """Waiting messages of high priority."""
+        return self._sqs("ApproximateNumberOfMessagesVisible", "waiting, high", period, self._high)
+
+    def high_in_flight(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
+        """As ``in_flight``."""
+        return self._sqs(
+            "ApproximateNumberOfMessagesNotVisible", "in flight, high", period, self._high
+        )
+
+    def high_delayed(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
+        """As ``delayed``."""
+        return self._sqs("ApproximateNumberOfMessagesDelayed", "delayed, high", period, self._high)
+
+    def high_sent(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
+        """As ``sent``."""
+        return self._sqs(
+            "NumberOfMessagesSent", "sent, high", period, self._high, aws_cloudwatch.Stats.SUM
+        )
+
+    def high_received(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
+        """As ``received``."""
+        return self._sqs(
+            "NumberOfMessagesReceived",
+            "received, high",
+            period,
+            self._high,
+            aws_cloudwatch.Stats.SUM,
+        )
+
+    def oldest_age(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
         """How long ago the oldest message was sent, in seconds; one that a worker holds counts."""
-        ages = self._sqs("ApproximateAgeOfOldestMessage", period)
-        return self._both(*ages, "oldest, s", period, expression=_MAXIMUM)
+        return self._sqs("ApproximateAgeOfOldestMessage", "oldest, s", period)
 
-    def sent(self, period: timedelta = PERIOD) -> aws_cloudwatch.MathExpression:
+    def sent(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
         """All messages sent."""
-        counts = self._sqs("NumberOfMessagesSent", period, aws_cloudwatch.Stats.SUM)
-        return self._both(*counts, "sent", period)
+        return self._sqs("NumberOfMessagesSent", "sent", period, statistic=aws_cloudwatch.Stats.SUM)
 
-    def received(self, period: timedelta = PERIOD) -> aws_cloudwatch.MathExpression:
+    def received(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
         """All messages received."""
-        counts = self._sqs("NumberOfMessagesReceived", period, aws_cloudwatch.Stats.SUM)
-        return self._both(*counts, "received", period)
+        return self._sqs(
+            "NumberOfMessagesReceived", "received", period, statistic=aws_cloudwatch.Stats.SUM
+        )
 
     def running(self, period: timedelta = PERIOD) -> aws_cloudwatch.Metric:
         """CPU samples: one a minute for each running worker."""
@@ -72,36 +90,19 @@ class QueueMetrics:
             label="running workers",
         )
 
-    def _both(
+    def _sqs(
         self,
-        normal: aws_cloudwatch.Metric,
-        high: aws_cloudwatch.Metric,
+        name: str,
         label: str,
         period: timedelta,
-        expression: str = _SUM,
-    ) -> aws_cloudwatch.MathExpression:
-        # In one graph or alarm each id is one metric: others of this queue, and other queues.
-        of_what = f"{label.partition(',')[0]}_{self._service['ServiceName']}"
-        name = of_what.replace(" ", "_").replace("-", "_")
-        ids = {"normal": f"{name}_normal", "high": f"{name}_high"}
-        return aws_cloudwatch.MathExpression(
-            expression=expression.format(**ids),
-            using_metrics={ids["normal"]: normal, ids["high"]: high},
-            label=label,
+        queue: Mapping[str, str] | None = None,
+        statistic: str = aws_cloudwatch.Stats.MAXIMUM,
+    ) -> aws_cloudwatch.Metric:
+        return aws_cloudwatch.Metric(
+            namespace="AWS/SQS",
+            metric_name=name,
+            dimensions_map=queue or self._queue,
+            statistic=statistic,
             period=duration(period),
+            label=label,
         )
-
-    def _sqs(
-        self, name: str, period: timedelta, statistic: str = aws_cloudwatch.Stats.MAXIMUM
-    ) -> tuple[aws_cloudwatch.Metric, aws_cloudwatch.Metric]:
-        normal, high = (
-            aws_cloudwatch.Metric(
-                namespace="AWS/SQS",
-                metric_name=name,
-                dimensions_map={"QueueName": queue.queue_name},
-                statistic=statistic,
-                period=duration(period),
-            )
-            for queue in (self._lanes.queue, self._lanes.high)
-        )
-        return normal, high

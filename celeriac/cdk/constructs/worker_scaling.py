@@ -10,7 +10,7 @@ from constructs import Construct, IConstruct
 
 from celeriac.cdk.constructs.queue_metrics import QueueMetrics
 from celeriac.cdk.convert import duration
-from celeriac.cdk.scaling import COOLDOWN, GROW, VISIBLE, Scaling, StepPolicy
+from celeriac.cdk.scaling import COOLDOWN, GROW, Scaling, StepPolicy
 
 _Policy = aws_applicationautoscaling.CfnScalingPolicy
 
@@ -57,8 +57,7 @@ class WorkerScaling(Construct):
         self.fit = self._stepped(scaling.fit)
 
     def _grow(self) -> aws_applicationautoscaling.CfnScalingPolicy:
-        normal, high = self._metrics.visible_by_lane()
-        running = self._metrics.running()
+        metrics = self._metrics
         return _Policy(
             self,
             "GrowPolicy",
@@ -73,13 +72,13 @@ class WorkerScaling(Construct):
                     customized_metric_specification=(
                         _Policy.CustomizedMetricSpecificationProperty(
                             metrics=[
-                                _tracked("normal", normal),
-                                _tracked("high", high),
-                                _tracked("running", running),
+                                _tracked("visible", metrics.visible()),
+                                _tracked("high_visible", metrics.high_visible()),
+                                _tracked("running", metrics.running()),
                                 _Policy.TargetTrackingMetricDataQueryProperty(
                                     id="backlog",
                                     label="messages waiting for each running worker",
-                                    expression=GROW.replace("visible", VISIBLE),
+                                    expression=GROW,
                                     return_data=True,
                                 ),
                             ]

@@ -18,7 +18,7 @@ from celery.schedules import crontab, maybe_schedule
 from celery.schedules import schedule as interval_schedule
 from pydantic import ValidationError
 
-from celeriac.contract import Schedule
+from celeriac.contract import Catalogue, Schedule
 from celeriac.contract.places import short
 from celeriac.contract.schedule import ScheduleError
 from celeriac.transport.call import Call
@@ -67,11 +67,12 @@ def declared(app: CeleriacApp) -> list[DeclaredSchedule]:
         BeatScheduleError: an entry of ``beat_schedule`` can't be kept exactly.
     """
     app.finalize(auto=True)
-    return [*_of_types(app), *_of_beat(app)]
+    return [*of_types(app.catalogue), *_of_beat(app)]
 
 
-def _of_types(app: CeleriacApp) -> Iterator[DeclaredSchedule]:
-    for each in app.catalogue.values():
+def of_types(catalogue: Catalogue) -> Iterator[DeclaredSchedule]:
+    """The schedules of these task types."""
+    for each in catalogue.values():
         for number, schedule in enumerate(each.schedules, 1):
             suffix = "" if number == 1 else f"-{number}"
             yield DeclaredSchedule(

@@ -15,14 +15,17 @@ from aws_cdk import Stack, aws_iam
 from celeriac.contract import Queue
 from celeriac.records.items import partition
 from celeriac.topology import (
+    FIRINGS,
     GROUPS,
     HEARTBEATS,
     LIMITS,
     PAUSES,
     SAME,
+    SCHEDULES_OF,
     STAMPS,
     TOLD,
     UNFINISHED,
+    UNFINISHED_COUNTS,
 )
 
 if TYPE_CHECKING:
@@ -121,8 +124,34 @@ def _grant_partitions(
 
 
 def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
-    """Read the records and inputs of tasks that are due."""
-    _grant_partitions(role, "TaskRecords", ["dynamodb:GetItem"], data, [partition("*")])
+    """Read the tasks that are due, write those that schedules fire, and keep the history."""
+    _grant_partitions(
+        role,
+        "TaskRecords",
+        [
+            "dynamodb:DeleteItem",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+            LIST_ACTION,
+        ],
+        data,
+        [
+            partition("*"),
+            f"{SCHEDULES_OF}*",
+            f"{FIRINGS}*",
+            f"{UNFINISHED_COUNTS}*",
+            f"{REQUESTS}*",
+            PAUSES,
+        ],
+    )
+    grant(
+        role,
+        "Schedules",
+        ["scheduler:DeleteSchedule"],
+        [data.schedules.schedule_arns],
+        wildcard="A schedule is named at run time; the group is the deployment's own.",
+    )
 
 
 def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) -> None:

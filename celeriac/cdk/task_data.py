@@ -7,6 +7,7 @@ from typing import Any
 from aws_cdk import ArnFormat, Fn, RemovalPolicy, Stack, Token, aws_kms
 from constructs import Construct
 
+from celeriac.app.declared import of_types
 from celeriac.cdk.constructs.artifacts import Artifacts
 from celeriac.cdk.constructs.deployment_key import DeploymentKey, for_alarms, for_logs, for_mail
 from celeriac.cdk.constructs.mailing import Mailing, events_topic
@@ -100,6 +101,7 @@ class TaskData:
             ],
         )
         grant_key_of_queues(self.schedules.role, self)
+        self.schedules.declare(of_types(catalogue), self.fire_arn)
         self.mailing = (
             Mailing(scope, prefix=prefix, mail=environment.ses_mail, key=self.key)
             if environment.ses_mail

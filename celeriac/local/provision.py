@@ -6,15 +6,18 @@ A deployment's templates are made from the same description.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import boto3
 
-from celeriac import topology
+from celeriac import clock, topology
+from celeriac.app.declared import DeclaredSchedule, of_types
 from celeriac.contract import Catalogue
 from celeriac.settings import Settings
+from celeriac.storage.event_bridge import EventBridge
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -46,6 +49,7 @@ def provision(settings: Settings, catalogue: Catalogue, endpoint: str | None = N
         _queue(sqs, shape, settings)
     scheduler = boto3.client("scheduler", endpoint_url=endpoint)
     _schedules(scheduler, sqs, topology.SCHEDULES, settings)
+    _declared(scheduler, of_types(catalogue), settings)
     _table(boto3.client("dynamodb", endpoint_url=endpoint), settings.table_name, topology.TABLE)
     _bucket(boto3.client("s3", endpoint_url=endpoint), settings)
     if settings.mail_from is not None:
@@ -90,6 +94,27 @@ def _schedules(
     # moto replaces a group that exists, with its schedules, where AWS refuses.
     if settings.schedule_group not in (each["Name"] for each in groups["ScheduleGroups"]):
         scheduler.create_schedule_group(Name=settings.schedule_group)
+
+
+def _declared(
+    scheduler: EventBridgeSchedulerClient, declared: Iterable[DeclaredSchedule], settings: Settings
+) -> None:
+    """Have the group's ``type-…`` schedules be those that the task types declare."""
+    event_bridge = EventBridge(scheduler, settings)
+    now = clock.to_datetime(clock.now())
+    wanted = {each.schedule_id: each.schedule for each in declared}
+    pages = scheduler.get_paginator("list_schedules").paginate(
+        GroupName=settings.schedule_group, NamePrefix="type-"
+    )
+    there = {each["Name"] for page in pages for each in page["Schedules"]}
+    for name in there - set(wanted):
+        event_bridge.delete(name)
+    for name, schedule in wanted.items():
+        if not any(schedule.fire_times(now)):
+            event_bridge.delete(name)
+        elif not event_bridge.holds(name, schedule, name):
+            # The firer reads a changed schedule again, so one that is the same stays untouched.
+            event_bridge.update(name, schedule, name)
 
 
 def _retention(duration: timedelta) -> dict[QueueAttributeNameType, str]:

@@ -57,6 +57,15 @@ class EventBridge:
         except self.client.exceptions.ResourceNotFoundException:
             self.create(name, schedule, known_as)
 
+    def holds(self, name: str, schedule: Schedule, known_as: str) -> bool:
+        """Whether the schedule is there, and is exactly this one."""
+        try:
+            there = self.client.get_schedule(GroupName=self.settings.schedule_group, Name=name)
+        except self.client.exceptions.ResourceNotFoundException:
+            return False
+        wanted = {"StartDate": None, "EndDate": None, **self._values(name, schedule, known_as)}
+        return all(there.get(each) == value for each, value in wanted.items())
+
     def delete(self, name: str) -> None:
         """Remove a schedule, if it is there."""
         try:
@@ -65,7 +74,7 @@ class EventBridge:
             return
 
     def _values(self, name: str, schedule: Schedule, known_as: str) -> dict[str, Any]:
-        bounds = {"StartDate": _start(schedule), "EndDate": schedule.end}
+        bounds = {"StartDate": start_of(schedule), "EndDate": schedule.end}
         return {
             "GroupName": self.settings.schedule_group,
             "Name": name,
@@ -84,7 +93,7 @@ class EventBridge:
         }
 
 
-def _start(schedule: Schedule) -> datetime | None:
+def start_of(schedule: Schedule) -> datetime | None:
     """From when AWS may fire. It refuses a start that lies more than 5 minutes back.
 
     rate   start ── fired ── fired ── now ── next    the next keeps the rhythm

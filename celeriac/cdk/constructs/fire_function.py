@@ -114,6 +114,6 @@ class FireFunction(Construct):
                 data.schedules.dead_letter.queue_arn,
             ],
         )
-        grant_artifacts(role, data, ["s3:GetObject"])
+        grant_artifacts(role, data, ["s3:GetObject", "s3:PutObject"])
         grant_waking(role, environment.prefix, data.queues)
         grant_key(role, data)

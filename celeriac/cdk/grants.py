@@ -20,6 +20,7 @@ from celeriac.topology import (
     HEARTBEATS,
     LIMITS,
     PAUSES,
+    REQUESTS,
     SAME,
     SCHEDULES_OF,
     STAMPS,

@@ -18,6 +18,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from celeriac.contract.errors import Picklable
+
 if TYPE_CHECKING:
     from cronsim import CronSim
 
@@ -47,7 +49,7 @@ _LONGEST = 256
 _SATURDAY = 6
 
 
-class CronError(ValueError):
+class CronError(Picklable, ValueError):
     """No such cron expression, or none that AWS has. ``fault`` and ``fix`` have no full stop."""
 
     def __init__(self, fault: str, fix: str) -> None:

@@ -236,7 +236,7 @@ def test_a_wrong_signature_is_refused(function: Callable[..., Any], fault: str, 
         ({"acks_late": True}, "acks_late=True", "deleted once the task's outcome is written"),
         ({"ignore_result": True}, "ignore_result=True", "every result is kept"),
         ({"serializer": "pickle"}, "serializer='pickle'", "payloads and results are JSON"),
-        ({"priority": 9}, "priority=9", "submit(..., priority='high')"),
+        ({"priority": 9}, "priority=9", r"submit\(\.\.\., priority='high'\)"),
         ({"base": "x" * 1000}, r"base='x+\.\.\.x+' is an option", "@shared_task"),
     ],
 )

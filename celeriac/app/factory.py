@@ -29,7 +29,6 @@ from celeriac.clock import Millis
 from celeriac.contract import Catalogue, Queue, catalogue
 from celeriac.project import Project, project
 from celeriac.settings import Settings, settings
-from celeriac.transport.lanes import lanes_of
 
 #: The first app that this process has made for its own settings and task types.
 _of_process: list[Celeriac] = []
@@ -116,9 +115,8 @@ class Celeriac(CeleriacApp):
     def _where(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         known = {
             "predefined_queues": {
-                lane.name: {"url": self.settings.queue_url_prefix + lane.name}
+                queue.name: {"url": self.settings.queue_url(queue)}
                 for queue in self.catalogue.queues
-                for lane in lanes_of(queue.name)
             },
             "visibility_timeout": int(self.settings.visibility.total_seconds()),
         }

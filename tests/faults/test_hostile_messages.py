@@ -120,9 +120,9 @@ def test_a_message_of_another_type_leaves_its_task_alone(stack: Stack, tasks: Mo
     forged = envelope(task_id, {}, json.dumps([["forged"], {}, {}])).replace(
         "tests.faults.app.add", "tests.faults.app.counting"
     )
-    # First in the queue: the task's own message is received after it.
+    # The task's own message is held until the forged one is dead, however slowly the worker starts.
     url = services().settings.queue_url_prefix + "default"
-    [own] = services().sqs.receive_message(QueueUrl=url)["Messages"]
+    [own] = services().sqs.receive_message(QueueUrl=url, VisibilityTimeout=600)["Messages"]
     send(stack, forged)
     stack.start_worker(1)
     wait_for(lambda: stack.depth(DEAD)["visible"] == 1, "the forged message to be dead-lettered")

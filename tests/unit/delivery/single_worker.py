@@ -104,9 +104,12 @@ class SingleWorker:
         raise AssertionError(f"still messages after {most}")
 
     def empty(self) -> None:
-        """Leave no visible message to the next test."""
+        """Leave no message to the next test, not even one that would be visible again later."""
         while (request := self.receive()) is not None:
             request.acknowledge()
+        for handle in self._handles:
+            with suppress(ClientError):
+                services().sqs.delete_message(QueueUrl=self.url, ReceiptHandle=handle)
 
     def show_all(self) -> None:
         """Make the returned messages visible, as the end of their visibility would."""

@@ -29,6 +29,7 @@ from celeriac.clock import Millis
 from celeriac.contract import Catalogue, Queue, catalogue
 from celeriac.project import Project, project
 from celeriac.settings import Settings, settings
+from celeriac.transport.lanes import lanes_of
 
 #: The first app that this process has made for its own settings and task types.
 _of_process: list[Celeriac] = []
@@ -115,8 +116,9 @@ class Celeriac(CeleriacApp):
     def _where(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         known = {
             "predefined_queues": {
-                queue.name: {"url": self.settings.queue_url(queue)}
+                lane.name: {"url": self.settings.queue_url_prefix + lane.name}
                 for queue in self.catalogue.queues
+                for lane in lanes_of(queue.name)
             },
             "visibility_timeout": int(self.settings.visibility.total_seconds()),
         }

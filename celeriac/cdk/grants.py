@@ -14,7 +14,20 @@ from aws_cdk import Stack, aws_iam
 
 from celeriac.contract import Queue
 from celeriac.records.items import partition
-from celeriac.topology import GROUPS, HEARTBEATS, KEYS, REPAIRS, STAMPS, TENANTS, TOLD
+from celeriac.topology import (
+    FIRINGS,
+    GROUPS,
+    HEARTBEATS,
+    LIMITS,
+    PAUSES,
+    REQUESTS,
+    SAME,
+    SCHEDULES_OF,
+    STAMPS,
+    TOLD,
+    UNFINISHED,
+    UNFINISHED_COUNTS,
+)
 
 if TYPE_CHECKING:
     from celeriac.cdk.task_data import TaskData
@@ -71,9 +84,9 @@ def grant_task_records(role: aws_iam.Role, data: TaskData, actions: Sequence[str
 
 
 def grant_own_records(role: aws_iam.Role, data: TaskData) -> None:
-    """Reach tasks, groups, who was told of an end, revoked stamps and heartbeats, as workers must.
+    """Reach tasks, groups, who was told of an end, stamps, limits and heartbeats, as workers must.
 
-    API keys and tenants are items of the same table. A worker that is taken over, by a file that
+    API keys are items of the same table. A worker that is taken over, by a file that
     it reads, can neither read nor write them.
     """
     _grant_partitions(
@@ -81,8 +94,17 @@ def grant_own_records(role: aws_iam.Role, data: TaskData) -> None:
         "TaskRecords",
         ITEM_ACTIONS,
         data,
-        [partition("*"), f"{GROUPS}*", f"{TOLD}*", f"{STAMPS}*", HEARTBEATS],
+        [
+            partition("*"),
+            f"{GROUPS}*",
+            f"{TOLD}*",
+            f"{STAMPS}*",
+            f"{LIMITS}*",
+            f"{SAME}*",
+            HEARTBEATS,
+        ],
     )
+    _grant_partitions(role, "Pauses", [LIST_ACTION], data, [PAUSES])
 
 
 def _grant_partitions(
@@ -102,8 +124,39 @@ def _grant_partitions(
     )
 
 
+def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
+    """Read the tasks that are due, write those that schedules fire, and keep the history."""
+    _grant_partitions(
+        role,
+        "TaskRecords",
+        [
+            "dynamodb:DeleteItem",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+            LIST_ACTION,
+        ],
+        data,
+        [
+            partition("*"),
+            f"{SCHEDULES_OF}*",
+            f"{FIRINGS}*",
+            f"{UNFINISHED_COUNTS}*",
+            f"{REQUESTS}*",
+            PAUSES,
+        ],
+    )
+    grant(
+        role,
+        "Schedules",
+        ["scheduler:DeleteSchedule"],
+        [data.schedules.schedule_arns],
+        wildcard="A schedule is named at run time; the group is the deployment's own.",
+    )
+
+
 def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) -> None:
-    """Reach the objects under ``tenants/``.
+    """Reach the objects, each of which lies under a prefix that expires.
 
     Without the right to list, S3 answers 403 instead of 404 for a key that doesn't exist:
     docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
@@ -113,7 +166,7 @@ def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) 
         role,
         "Artifacts",
         actions,
-        [data.artifacts.objects],
+        data.artifacts.objects,
         wildcard="An artifact's key holds its tenant and its task, known at run time.",
     )
 
@@ -213,18 +266,16 @@ def grant_own_service(role: aws_iam.Role, prefix: str, queue: Queue, data: TaskD
 
 
 def grant_repair(role: aws_iam.Role, data: TaskData) -> None:
-    """List tasks, and see whether a queue is empty: the repair sends a lost message again.
+    """Find unfinished tasks, and see whether a queue is empty, to send lost messages again.
 
-    It lists tasks by tenant, and learns the tenants from the API keys and the tokens.
+    Their records are read by their keys, as any worker reads them.
     """
-    grant(role, "ListTasks", [LIST_ACTION], data.table.index_arns)
-    _grant_partitions(role, "Tenants", [LIST_ACTION], data, [KEYS, TENANTS])
-    _grant_partitions(role, "LastRepair", ["dynamodb:GetItem", "dynamodb:PutItem"], data, [REPAIRS])
+    grant(role, "UnfinishedTasks", [LIST_ACTION], [data.table.index_arn(UNFINISHED)])
     grant(
         role,
         "QueueDepths",
         ["sqs:GetQueueAttributes"],
-        [pair.queue.queue_arn for pair in data.queues.values()],
+        [arn for pair in data.queues.values() for arn in pair.lane_arns],
     )
 
 

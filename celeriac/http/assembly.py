@@ -9,7 +9,17 @@ from celeriac.app.factory import celery_app, make_app
 from celeriac.contract import Catalogue
 from celeriac.contract import catalogue as process_catalogue
 from celeriac.http.dependencies import SCOPE_KEY, Dependencies
-from celeriac.http.routes import batch, files, health, problems, queues, results, submit, tasks
+from celeriac.http.routes import (
+    batch,
+    files,
+    health,
+    problems,
+    queues,
+    results,
+    schedules,
+    submit,
+    tasks,
+)
 from celeriac.http.routes import catalogue as catalogue_routes
 from celeriac.settings import Settings
 from celeriac.settings import settings as process_settings
@@ -68,6 +78,7 @@ def router(
         files.router,
         catalogue_routes.router,
         queues.router,
+        schedules.router,
         health.router,
         problems.router,
     ):

@@ -42,3 +42,8 @@ def task_path(task_id: str) -> str:
 def file_path(key: str) -> str:
     """Where an artifact can be fetched from."""
     return at(f"/files/{quote(key)}")
+
+
+def schedule_path(schedule_id: str) -> str:
+    """Where a schedule is."""
+    return at(f"/schedules/{quote(schedule_id, safe='')}")

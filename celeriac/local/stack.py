@@ -18,6 +18,7 @@ from pathlib import Path
 from celeriac.contract.variables import PREFIX
 from celeriac.local import environment
 from celeriac.local.aws import HOST
+from celeriac.local.firing import fire_in_child
 from celeriac.local.inspection import Inspection, inspect
 from celeriac.local.keeping import KeptAws
 from celeriac.local.ports import PortError, Ports, check_free
@@ -132,7 +133,7 @@ class Stack:
         ended = threading.Event()
         threading.Thread(target=self._reload, args=(supervisor, ended), daemon=True).start()
         try:
-            with Schedules(services(), self._say):
+            with Schedules(services(), fire_in_child, self._say):
                 supervisor.watch()
         finally:
             ended.set()

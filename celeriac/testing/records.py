@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from celeriac import clock, states
 from celeriac.clock import Clock, Millis
+from celeriac.records.items import open_key
 from celeriac.records.record import WITH_ITS_WORKER, Failure, Progress, TaskRecord
 from celeriac.records.store import (
     Cancellation,
@@ -17,13 +18,14 @@ from celeriac.records.store import (
     Entry,
     LeaseLostError,
     LostClaim,
+    OpenTask,
     Position,
     RecordExistsError,
     check_running_state,
     is_free,
     judge,
 )
-from celeriac.topology import FAILURES, IndexShape
+from celeriac.topology import FAILURES, OPEN_SHARDS, IndexShape
 
 
 class MemoryRecords:
@@ -147,6 +149,7 @@ class MemoryRecords:
         failure: Failure,
         *,
         input: str | None = None,
+        expires_at: int | None = None,
         limited: bool = False,
     ) -> TaskRecord:
         with self._lock:
@@ -164,6 +167,7 @@ class MemoryRecords:
                 due_at=due_at,
                 failure=failure,
                 input=input or found.input,
+                expires_at=expires_at or found.expires_at,
                 lease_until=None,
                 progress=None,
                 meta=None,
@@ -282,6 +286,18 @@ class MemoryRecords:
             and (position.below is None or record.listing_key < position.below)
             and (position.created_after is None or record.created_at > position.created_after)
         ][:limit]
+
+    def count_unfinished(self, tenant: str) -> int:
+        return sum(
+            1 for each in self._records.values() if each.tenant == tenant and not each.terminal
+        )
+
+    def unfinished(self) -> Iterator[OpenTask]:
+        unfinished = (record for record in self._records.values() if not record.terminal)
+        for record in sorted(
+            unfinished, key=lambda record: (record.shard(OPEN_SHARDS), open_key(record))
+        ):
+            yield OpenTask(record.task_id, record.created_at)
 
     def _written(self, task_id: str, owner: str, state: str) -> TaskRecord | None:
         """The record, if this very write has been made before."""

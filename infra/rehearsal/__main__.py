@@ -22,6 +22,7 @@ from infra.rehearsal.permissions import (
     UNUSED_BY_AGENT,
     UNUSED_BY_API,
     UNUSED_BY_CHECK,
+    UNUSED_BY_FIRE,
     USED_IN_FAULT_TESTS,
     Findings,
     check,
@@ -29,10 +30,11 @@ from infra.rehearsal.permissions import (
     unused_by_workers,
 )
 from infra.rehearsal.samples import samples, with_files
-from infra.rehearsal.server import AGENT_KEY, CHECK_KEY, worker_key
+from infra.rehearsal.server import AGENT_KEY, CHECK_KEY, FIRE_KEY, worker_key
 from infra.rehearsal.stage import (
     API_KEY_ID,
     Stage,
+    fire_function,
     function,
     operator,
     workers,
@@ -86,7 +88,7 @@ def rehearse(directory: Path, *, first: Callable[[Stage], object] = lambda _: No
         states = run_all(server, deployed, rehearsed, queues, directory, first)
         # The roles of other queues' workers had no occasion to use their grants.
         keys = {worker_key(queue): queue for queue in queues}
-        known = {API_KEY_ID, CHECK_KEY, AGENT_KEY, *keys}
+        known = {API_KEY_ID, CHECK_KEY, FIRE_KEY, AGENT_KEY, *keys}
         roles = {key: policies for key, policies in _roles(server).items() if key in known}
         return Outcome(
             ignored=server.ignored(),
@@ -98,6 +100,7 @@ def rehearse(directory: Path, *, first: Callable[[Stage], object] = lambda _: No
                 {
                     API_KEY_ID: UNUSED_BY_API,
                     CHECK_KEY: UNUSED_BY_CHECK,
+                    FIRE_KEY: UNUSED_BY_FIRE,
                     AGENT_KEY: UNUSED_BY_AGENT,
                     **{key: unused_by_workers(Queue(queue)) for key, queue in keys.items()},
                 },
@@ -149,6 +152,8 @@ def run_all(
                 actions.bounce(api, caller, id, settings["CELERIAC_MAIL_CONFIGURATION_SET"])
         urls = settings["CELERIAC_QUEUE_URL_PREFIX"]
         _act(server, caller, deployer, urls, ids["a large task"])
+        with fire_function(server, deployed, directory) as fire:
+            actions.fire_what_is_due_later(server, caller, fire, settings)
         actions.lose(server, caller, urls, settings["CELERIAC_CLUSTER_NAME"])
         with workers(server, deployed, [MAINTENANCE.name], directory):
             repair = caller.submit("cleanup", {"grace": 0})
@@ -171,8 +176,9 @@ def _act(
 
 def _roles(server: Server) -> dict[str, list[dict[str, Any]]]:
     """The policies of the function and of each queue's workers, by the access key they use."""
+    keys = {"fire": FIRE_KEY, "api": API_KEY_ID, "follow": API_KEY_ID}
     names = {
-        API_KEY_ID if each["Handler"].endswith("handler.handler") else CHECK_KEY: each[
+        keys.get(each["FunctionName"].removeprefix(f"{ENVIRONMENT.prefix}-"), CHECK_KEY): each[
             "Role"
         ].rpartition("/")[2]
         for each in server.client("lambda").list_functions()["Functions"]

@@ -32,7 +32,8 @@ _KEY = "due-later"
 _DUE_LATER = f"""
 from datetime import timedelta
 from celeriac.operations.submission import submit
-submit({_TYPE!r}, {_SHORT!r}, idempotency_key={_KEY!r}, delay=timedelta(hours=1))
+large = {_LARGE!r}
+submit({_TYPE!r}, large, idempotency_key={_KEY!r}, delay=timedelta(hours=1))
 """
 #: Longer than the deployment's visibility.
 _EMPTY_SECONDS = 60
@@ -74,7 +75,7 @@ def cancel(caller: Caller) -> None:
 def send_again_what_is_due_later(caller: Caller, deployer: Mapping[str, str]) -> None:
     """A submission is repeated while EventBridge Scheduler keeps the task: so is its schedule.
 
-    HTTP takes delays of up to 15 minutes, and Python callers may ask for more.
+    Its payload is too large for a message, and waits in S3.
     """
     subprocess.run(  # noqa: S603  the program above
         [sys.executable, "-c", _DUE_LATER],
@@ -83,7 +84,28 @@ def send_again_what_is_due_later(caller: Caller, deployer: Mapping[str, str]) ->
         check=True,
         capture_output=True,
     )
-    caller.submit(_TYPE, _SHORT, idempotency_key=_KEY)
+    caller.submit(_TYPE, _LARGE, idempotency_key=_KEY)
+
+
+def fire_what_is_due_later(
+    server: Server, caller: Caller, fire: Function, settings: Mapping[str, str]
+) -> None:
+    """The schedule of that task comes to its time: its message is sent, and a worker is woken."""
+    scheduler = server.client("scheduler")
+    group = settings["CELERIAC_SCHEDULE_GROUP"]
+    (listed,) = scheduler.list_schedules(GroupName=group)["Schedules"]
+    schedule = scheduler.get_schedule(GroupName=group, Name=listed["Name"])
+    _same(schedule["Target"]["Arn"], settings["CELERIAC_SCHEDULE_TARGET_ARN"])
+    cluster = settings["CELERIAC_CLUSTER_NAME"]
+    ecs = server.client("ecs")
+    ecs.update_service(cluster=cluster, service=_QUEUE.name, desiredCount=0)
+    here = f"/queues/{_QUEUE.name}"
+    before = caller.ask("GET", here).json()["waiting"]
+    fire.invoke(json.loads(schedule["Target"]["Input"]))
+    _same(caller.ask("GET", here).json()["waiting"], before + 1)
+    found = ecs.describe_services(cluster=cluster, services=[_QUEUE.name])["services"]
+    _same(found[0]["desiredCount"], 1)
+    caller.ask("POST", f"{here}/purge")
 
 
 def bounce(function: Function, caller: Caller, mailed: str, configuration_set: str) -> None:

@@ -73,6 +73,14 @@ UNUSED_BY_CHECK: Mapping[str, str] = {
 }
 
 
+#: Why the function that fires is granted what no rehearsal asks of it.
+UNUSED_BY_FIRE: Mapping[str, str] = {
+    "logs:CreateLogStream": "Lambda's own writing of the function's log.",
+    "logs:PutLogEvents": "Lambda's own writing of the function's log.",
+    "s3:ListBucket": "S3 asks for it where an input is gone.",
+}
+
+
 def unused_by_workers(queue: Queue) -> Mapping[str, str]:
     """Why this queue's workers are granted what neither a rehearsal nor the fault tests ask."""
     reasons = {
@@ -92,6 +100,7 @@ def by_workers_of(queue: Queue, asked: Iterable[Asked], *, instead_of: Queue) ->
     """What ``queue``'s workers would have asked: the same, of their own queue and dead letters."""
     names = {
         instead_of.name: queue.name,
+        instead_of.high_name: queue.high_name,
         instead_of.dead_letter_name: queue.dead_letter_name,
     }
 

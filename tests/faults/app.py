@@ -35,6 +35,7 @@ from celeriac.contract import (
 from celeriac.marshalling import marshal, unmarshal
 from celeriac.storage.services import services
 from tasks.queues import DEFAULT
+from tests.faults import limited
 from tests.faults.ways import RETURNED, WAYS
 from worker.app import app
 
@@ -150,6 +151,20 @@ def fatal(payload: Work, context: TaskContext) -> Done:
     return Done(attempt=context.attempt)
 
 
+class Begun(BaseModel):
+    """``at`` is when a process began with the task, in seconds since 1970."""
+
+    at: float
+
+
+@task(queue=DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
+def timed(payload: Work, context: TaskContext) -> Begun:
+    """Note when it begins, and take a while."""
+    at = time.time()
+    time.sleep(payload.seconds)
+    return Begun(at=at)
+
+
 class Death(BaseModel):
     """``by`` is an exit code, or the negative number of a signal."""
 
@@ -223,7 +238,10 @@ def ending(payload: Ending, context: TaskContext) -> Done:
 
 
 TYPES = Catalogue(
-    [ending, effect, saving, stubborn, fatal, dying, overlong, overlong_once, dawdling]
+    [
+        *(ending, effect, saving, stubborn, fatal, dying, overlong, overlong_once, dawdling, timed),
+        *limited.TYPES,
+    ]
 )
 for _each in TYPES.values():
     app.register_task(TypedTask.of(_each, _each.name))

@@ -183,10 +183,10 @@ class Stack:
     def submit(self, type_name: str, name: str = "x", seconds: float = 0, **options: Any) -> str:
         """Submit a task of the test's types; its id."""
         payload = {"name": name, "seconds": seconds}
-        return submit(type_name, payload, app=self._caller, **options).record.task_id
+        return submit(type_name, payload, app=self.caller, **options).record.task_id
 
     @cached_property
-    def _caller(self) -> Celeriac:
+    def caller(self) -> Celeriac:
         """The app of a process that only submits."""
         from tests.faults.app import TYPES
 

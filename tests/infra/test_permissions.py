@@ -11,7 +11,7 @@ import pytest
 from aws_cdk import App
 
 from celeriac.contract import Queue, catalogue
-from celeriac.topology import TABLE, IndexShape
+from celeriac.topology import TABLE, UNFINISHED, IndexShape
 from infra.cdk.app import compose
 from infra.cdk.environments import DEV
 from infra.rehearsal.calls import ACCOUNT, LEADING_KEY, REGION, Asked, asked_by
@@ -164,8 +164,6 @@ def test_workers_reach_what_they_need(real: Synthesized, queue: Queue, partition
     [
         "keys",
         "requests#1",
-        "tenants",
-        "maintenance",
         "health",
         "task",
         "workers2",
@@ -175,28 +173,23 @@ def test_workers_reach_what_they_need(real: Synthesized, queue: Queue, partition
     ],
 )
 def test_workers_reach_no_other_items(real: Synthesized, queue: Queue, partition: str) -> None:
-    """A worker that a file has taken over makes itself no API key, and no tenant.
-
-    The repair alone keeps its own time, and reads who the tenants are.
-    """
-    repairs = queue == MAINTENANCE
+    """A worker that a file has taken over makes itself no API key."""
     for name, calls in touching(partition).items():
-        own = repairs and partition == "maintenance" and name in {
-            "GetItem", "PutItem", "TransactWriteItems",
-        }  # fmt: skip
-        assert (name, bool(denied(calls, real, queue))) == (name, not own)
-    reads = repairs and partition in {"keys", "tenants"}
-    assert bool(denied(query(partition), real, queue)) == (not reads)
+        assert (name, bool(denied(calls, real, queue))) == (name, True)
+    assert denied(query(partition), real, queue)
 
 
 @pytest.mark.parametrize("index", TABLE.indexes, ids=lambda each: each.name)
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
-def test_the_repair_alone_lists_tasks(real: Synthesized, queue: Queue, index: IndexShape) -> None:
-    """Other workers know their tasks by their ids."""
+def test_the_repair_alone_finds_unfinished_tasks(
+    real: Synthesized, queue: Queue, index: IndexShape
+) -> None:
+    """Other workers know their tasks by their ids, and none lists what has ended."""
     calls = query("acme#0", index.name, index.partition_key)
 
     assert [each.context for each in calls] == [{LEADING_KEY: "acme#0"}]
-    assert bool(denied(calls, real, queue)) == (queue != MAINTENANCE)
+    finds = queue == MAINTENANCE and index is UNFINISHED
+    assert bool(denied(calls, real, queue)) == (not finds)
 
 
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)

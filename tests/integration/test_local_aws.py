@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +179,24 @@ def test_provisioning_again_keeps_everything(settings: Settings) -> None:
     assert boto3.client("s3").get_object(Bucket=settings.bucket_name, Key="kept")
     queues = boto3.client("sqs").list_queues()["QueueUrls"]
     assert len(queues) == 2 * len(QUEUES) + 1
+
+
+def test_declared_schedules_follow_the_code(settings: Settings) -> None:
+    """They are made once, stay untouched while they are the same, and go with their type."""
+    scheduler = boto3.client("scheduler")
+
+    def there() -> dict[str, datetime]:
+        found = scheduler.list_schedules(GroupName=settings.schedule_group, NamePrefix="type-")
+        return {each["Name"]: each["LastModificationDate"] for each in found["Schedules"]}
+
+    provision(settings, catalogue())
+    first = there()
+    provision(settings, catalogue())
+
+    assert "type-cleanup" in first
+    assert there() == first
+    provision(settings, CATALOGUE)
+    assert there() == {}
 
 
 def test_a_deep_queue_is_as_quick_as_a_shallow_one() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from celeriac.local.standin.errors import AwsError
 from celeriac.local.standin.http import Request
-from celeriac.local.standin.sqs import ACCOUNT, REGION
+from celeriac.local.standin.sqs_queue import ACCOUNT, REGION
 
 _OPERATIONS = {
     "POST": "CreateSchedule",

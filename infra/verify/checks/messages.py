@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,19 @@ print(submit({type!r}, {payload!r}, tenant={tenant!r}, delay=later).record.task_
 """
 
 
+#: More than a fleet's workers run while another tenant's task comes and goes.
+_FLOOD = 200
+_SLOW = {"total_steps": 1, "step_seconds": 20}
+
+_RUN_AS = """
+import time
+from celeriac import find, submit
+id = submit({type!r}, {payload!r}, tenant={tenant!r}).record.task_id
+while not find(id, {tenant!r}).terminal:
+    time.sleep(1)
+"""
+
+
 @check(
     "dead-letter",
     claims="A message that can't be read is set aside, and GET /queues/{name} says why it was.",
@@ -54,10 +68,10 @@ def dead_letter(trial: Trial) -> str:
 )
 def redrive(trial: Trial) -> str:
     _no_dead_letters_of_others(trial)
-    # A waiting task's message, as SQS would set it aside after 20 receives: its schedule has it.
+    # A waiting task's message, as SQS would set it aside after 20 receives. None has been sent yet.
     id, schedule = _scheduled(trial)
     _delete(trial, schedule["Name"])
-    _send(trial, _QUEUE.dead_letter_name, schedule["Target"]["Input"])
+    _send(trial, _QUEUE.dead_letter_name, _message(id))
     _send_unreadable(trial, _QUEUE.dead_letter_name)
     trial.until(lambda: _letters(trial)[1:], "second dead letter", every=0.5)
     done = trial.ask("POST", f"/queues/{_QUEUE.name}/redrive").json()
@@ -98,19 +112,19 @@ def schedule_made(trial: Trial) -> str:
     _, schedule = _scheduled(trial)
     setting = trial.deployment.setting
     wanted = {
-        "Arn": setting("QUEUE_ARN_PREFIX") + _QUEUE.name,
+        "Arn": setting("SCHEDULE_TARGET_ARN"),
         "RoleArn": setting("SCHEDULE_ROLE_ARN"),
         "DeadLetterConfig": {"Arn": setting("SCHEDULE_DEAD_LETTER_ARN")},
     }
     target = {name: schedule["Target"].get(name) for name in wanted}
     if target != wanted or schedule["ActionAfterCompletion"] != "DELETE":
-        raise NotHeld(f"it sends {target}, and then does {schedule['ActionAfterCompletion']}")
+        raise NotHeld(f"it calls {target}, and then does {schedule['ActionAfterCompletion']}")
     return f"{schedule['ScheduleExpression']}, deleted afterwards"
 
 
 @check(
     "schedule-fires",
-    claims="A schedule that is due sends its task, with the role it has, and deletes itself.",
+    claims="A delayed task that is due is fired by the function, and its schedule deletes itself.",
     proves="architecture.md#the-life-of-a-task",
     only_aws="moto's schedules never fire.",
     limit=timedelta(minutes=10),
@@ -131,6 +145,26 @@ def schedule_fires(trial: Trial) -> str:
     late = datetime.fromisoformat(task["started_at"]) - due_at
     trial.until(lambda: _schedule(trial, schedule["Name"]) is None, "end of the schedule", every=5)
     return f"the task started {late.total_seconds():.0f} s after its time; the schedule is gone"
+
+
+@check(
+    "fair-queues",
+    claims="A tenant's task begins while another tenant's flood of tasks waits in the same queue.",
+    proves="tenants.md#fair-queues",
+    only_aws="moto's queues deliver the oldest message first.",
+    limit=timedelta(minutes=10),
+)
+def fair_queues(trial: Trial) -> str:
+    if trial.deployment.environment.jwt:
+        raise NotShown("Python code submits as the other tenant, and the run's caller has a token.")
+    for _ in range(_FLOOD):
+        trial.submit(_TYPE, _SLOW)
+    began = time.monotonic()
+    trial.deployment.python(_RUN_AS.format(type=_TYPE, payload=SHORT, tenant=f"{TENANT}-quiet"))
+    waiting = trial.ask("GET", f"/queues/{_QUEUE.name}").json()["waiting"]
+    if waiting < _FLOOD // 2:
+        raise NotHeld(f"{waiting} of {_FLOOD} messages of the flood waited when it had begun")
+    return f"it ended after {time.monotonic() - began:.0f} s; {waiting} of the flood still waited"
 
 
 def _scheduled(trial: Trial) -> tuple[str, dict[str, Any]]:
@@ -154,6 +188,32 @@ def _scheduled(trial: Trial) -> tuple[str, dict[str, Any]]:
     if schedule is None:
         raise NotHeld(f"the task {id} has no schedule {name}")
     return id, schedule
+
+
+def _message(id: str) -> str:
+    """The message of a task's first attempt: Celery's protocol in kombu's envelope."""
+    headers = {
+        "lang": "py",
+        "task": _TYPE,
+        "id": id,
+        "root_id": id,
+        "retries": 0,
+        "celeriac": {"v": 1, "tenant": TENANT, "attempt": 1},
+    }
+    properties = {
+        "correlation_id": id,
+        "delivery_info": {"exchange": "", "routing_key": _QUEUE.name},
+        "delivery_tag": str(uuid.uuid4()),
+    }
+    return json.dumps(
+        {
+            "body": json.dumps([[SHORT], {}, {}]),
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": headers,
+            "properties": properties,
+        }
+    )
 
 
 def _schedule(trial: Trial, name: str) -> dict[str, Any] | None:
@@ -238,5 +298,5 @@ def _no_dead_letters_of_others(trial: Trial) -> None:
         )
 
 
-CHECKS = (dead_letter, redrive, schedule_made, schedule_fires)
+CHECKS = (dead_letter, redrive, schedule_made, schedule_fires, fair_queues)
 LATE = (dead_letter_alarm,)

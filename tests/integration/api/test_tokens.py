@@ -176,4 +176,4 @@ def test_tasks_of_a_token_are_repaired(configured: Settings, call: Invoke) -> No
     """The repair finds tasks of a tenant that no key names, and sends a lost one again."""
     task_id = json.loads(call(configured, "submit-token")["body"])["task_id"]
 
-    assert task_id in repair(timedelta(0), timedelta(hours=1)).resent
+    assert task_id in repair(timedelta(0)).resent

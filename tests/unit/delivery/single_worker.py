@@ -16,6 +16,7 @@ from kombu.transport.virtual import Message
 
 from celeriac.app.factory import Celeriac
 from celeriac.contract import Queue
+from celeriac.contract.queues import HIGH
 from celeriac.storage.services import services
 from celeriac.transport import Channel
 from celeriac.worker.request import RecordedRequest
@@ -43,17 +44,20 @@ class SingleWorker:
 
     def receive(self) -> RecordedRequest | None:
         """Take one message, if one is visible."""
-        messages = services().sqs.receive_message(
-            QueueUrl=self.url,
-            MaxNumberOfMessages=1,
-            WaitTimeSeconds=0,
-            MessageSystemAttributeNames=["ApproximateReceiveCount"],
-        )
-        if not messages.get("Messages"):
-            return None
-        raw: Any = messages["Messages"][0]
+        for url in (services().settings.queue_url(self.queue, HIGH), self.url):
+            messages = services().sqs.receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=1,
+                WaitTimeSeconds=0,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+            )
+            if messages.get("Messages"):
+                return self._request(messages["Messages"][0], url)
+        return None
+
+    def _request(self, raw: Any, url: str) -> RecordedRequest:
         self._handles.append(raw["ReceiptHandle"])
-        payload = self.channel._message_to_python(raw, self.queue.name, self.url)
+        payload = self.channel._message_to_python(raw, self.queue.name, url)
         message: Message = self.channel.message_to_python(payload)
         self.channel.qos.append(message, message.delivery_tag)
         return RecordedRequest(

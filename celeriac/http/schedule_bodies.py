@@ -1,0 +1,144 @@
+"""What callers send to make or edit a schedule."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from celeriac.contract import Schedule
+from celeriac.contract.payloads import Payloads
+from celeriac.contract.schedule import Overlap, ScheduleError
+from celeriac.http.errors import invalid_payload
+from celeriac.http.problems import Problem, ProblemType, WrongValue
+from celeriac.http.routes.submit import MOST_TAGS, Tag
+
+WHEN = ("cron", "rate", "at")
+
+
+def _iso(given: Any) -> Any:
+    """Refuse the numbers that pydantic takes for seconds, or milliseconds, since 1970."""
+    if given is not None and not (
+        isinstance(given, str) and re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", given)
+    ):
+        raise ValueError("Input should be a date and time of ISO 8601, as 2027-01-31T12:00:00Z")
+    return given
+
+
+Moment = Annotated[datetime | None, BeforeValidator(_iso)]
+
+
+class ScheduleTimes(BaseModel):
+    """When a task is submitted, and with what."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    payload: dict[str, Any] = Field({}, description="As POST /tasks/{type} takes it.")
+    cron: str | None = Field(
+        None, description="Five fields: minute, hour, day of month, month, day of week."
+    )
+    rate: timedelta | None = Field(
+        None, description="An interval of whole minutes: ISO 8601, or seconds."
+    )
+    at: Moment = Field(None, description="One time. Without an offset it is one of `timezone`.")
+    timezone: str = Field("UTC", description="An IANA name, such as Europe/Moscow.")
+    start: Moment = Field(None, description="The earliest time.")
+    end: Moment = Field(None, description="The latest time.")
+    tags: list[Tag] = Field([], max_length=MOST_TAGS, description="Words to find its tasks by.")
+    overlap: Overlap = Field(
+        "allow",
+        description="If the last task hasn't ended: submit another all the same, skip this time, "
+        "or cancel the last.",
+    )
+
+
+class NewSchedule(ScheduleTimes):
+    """A task type, and exactly one of `cron`, `rate` and `at`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "generate-report",
+                    "payload": {"report": "sales"},
+                    "cron": "0 6 * * MON-FRI",
+                    "timezone": "Europe/Moscow",
+                    "overlap": "skip",
+                }
+            ]
+        }
+    )
+
+    type: str = Field(max_length=255, description="A task type, or an alias of one.")
+
+
+class ScheduleEdit(ScheduleTimes):
+    """What is to change; all else stays. One of `cron`, `rate` and `at` replaces another."""
+
+
+def read(model: type[ScheduleTimes], body: Any) -> Any:
+    """A caller's body. Raises ``Problem`` (422)."""
+    try:
+        return Payloads(model).read(body)
+    except ValidationError as error:
+        raise invalid_payload(error, body) from None
+
+
+def new_schedule(given: NewSchedule) -> Schedule:
+    """The schedule that a caller wants. Raises ``Problem`` (422) and ``ScheduleError``."""
+    when = _when(given)
+    if when is None:
+        raise _invalid("", f"Give one of {', '.join(WHEN)}")
+    return Schedule(
+        when=when,
+        timezone=given.timezone,
+        start=given.start,
+        end=given.end,
+        overlap=given.overlap,
+        payload=given.payload,
+    )
+
+
+def edited_schedule(before: Schedule, given: ScheduleEdit) -> Schedule:
+    """A schedule with what a caller changes. Raises ``Problem`` (422) and ``ScheduleError``."""
+    when = _when(given)
+    named = given.model_fields_set & {"timezone", "start", "end", "overlap", "payload"}
+    changes: dict[str, Any] = {name: getattr(given, name) for name in named}
+    if when is not None:
+        changes["when"] = when
+        if not isinstance(when, type(before.when)):
+            # The other's bounds may make no sense for it: a rate's start is its rhythm.
+            changes = {"start": None, "end": None, **changes}
+    values: Mapping[str, Any] = {
+        "when": before.when,
+        "timezone": before.timezone,
+        "start": before.start,
+        "end": before.end,
+        "overlap": before.overlap,
+        "payload": before.payload,
+        **changes,
+    }
+    return Schedule(**values)
+
+
+def wrong(error: ScheduleError) -> Problem:
+    """The problem for a schedule that can't be."""
+    return _invalid(f"/{error.field}", f"{error.fault}. {error.fix}", list(error.near) or None)
+
+
+def _when(given: ScheduleTimes) -> str | timedelta | datetime | None:
+    named = [name for name in WHEN if getattr(given, name) is not None]
+    if len(named) > 1:
+        raise _invalid(f"/{named[1]}", f"Give one of {', '.join(WHEN)}, not {' and '.join(named)}")
+    found: str | timedelta | datetime | None = getattr(given, named[0]) if named else None
+    return found
+
+
+def _invalid(path: str, detail: str, near: list[str] | None = None) -> Problem:
+    where = f"#{path}"
+    value = WrongValue(pointer=where, detail=detail, near=near)
+    mark = "" if detail.endswith("?") else "."
+    return Problem(ProblemType.INVALID, f"{where}: {detail}{mark}", errors=[value])

@@ -1,0 +1,122 @@
+"""The models of the answers about schedules, and what they show."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from celeriac.clock import to_datetime
+from celeriac.http.links import schedule_path, task_path
+from celeriac.operations import schedules
+from celeriac.operations.scheduled import Scheduled
+from celeriac.storage.schedules import Firing, Outcome
+
+
+class ScheduleSummary(BaseModel):
+    """A schedule without its payload."""
+
+    schedule_id: str
+    type: str
+    cron: str | None
+    rate: timedelta | None = Field(description="An ISO 8601 duration.")
+    at: datetime | None
+    timezone: str
+    start: datetime | None = Field(description="Of a rate, the time that it is counted from.")
+    end: datetime | None
+    overlap: Literal["allow", "skip", "cancel"]
+    tags: list[str]
+    paused: bool
+    created_at: datetime | None = Field(description="Null if code declares it.")
+    declared_at: str | None = Field(description="Where code declares it, if it does.")
+    next_fire_times: list[datetime] = Field(description="The next five; none while it is paused.")
+    links: dict[str, str] = Field(
+        description="`self`, `history`, `run` (POST), and `pause` or `resume` (POST)."
+    )
+
+
+class ScheduleView(ScheduleSummary):
+    """A schedule."""
+
+    model_config = ConfigDict(title="Schedule")
+
+    payload: dict[str, Any]
+
+
+class SchedulePage(BaseModel):
+    """Schedules: those that code declares, then those of callers, oldest first."""
+
+    data: list[ScheduleSummary]
+    next_cursor: str | None = Field(description="Where the next page begins.")
+
+
+class FiringView(BaseModel):
+    """What a schedule did at one of its times."""
+
+    model_config = ConfigDict(title="Firing")
+
+    scheduled_at: datetime
+    fired_at: datetime
+    outcome: Literal["fired", "paused", "skipped", "refused"]
+    by_hand: bool = Field(description="Somebody ran it then.")
+    task_id: str | None = Field(description="The task that it submitted.")
+    detail: str | None = Field(description="Why there is no task, if there is none.")
+    links: dict[str, str] = Field(description="`task`, if there is one.")
+
+
+class FiringPage(BaseModel):
+    """What a schedule fired, newest first."""
+
+    data: list[FiringView]
+    next_cursor: str | None = Field(description="Where the next page begins.")
+
+
+def schedule_view(found: Scheduled) -> dict[str, Any]:
+    """A schedule, as ``ScheduleView`` describes it."""
+    # Not through the model: pydantic refuses what is nested deeply.
+    return {
+        **schedule_summary(found).model_dump(mode="json"),
+        "payload": dict(found.schedule.payload),
+    }
+
+
+def schedule_summary(found: Scheduled) -> ScheduleSummary:
+    """A schedule as listings show it."""
+    schedule = found.schedule
+    here = schedule_path(found.schedule_id)
+    switch = "resume" if found.paused else "pause"
+    when: dict[str, Any] = {"cron": None, "rate": None, "at": None, schedule.kind: schedule.when}
+    return ScheduleSummary(
+        schedule_id=found.schedule_id,
+        type=found.type,
+        **when,
+        timezone=schedule.timezone,
+        start=schedule.start,
+        end=schedule.end,
+        overlap=schedule.overlap,
+        tags=list(found.tags),
+        paused=found.paused,
+        created_at=found.created_at,
+        declared_at=found.code.where if found.code else None,
+        next_fire_times=schedules.next_times(found),
+        links={
+            "self": here,
+            "history": f"{here}/history",
+            "run": f"{here}/run",
+            switch: f"{here}/{switch}",
+        },
+    )
+
+
+def firing_view(firing: Firing) -> FiringView:
+    """What a schedule did at one of its times."""
+    return FiringView(
+        scheduled_at=to_datetime(firing.scheduled_at),
+        fired_at=to_datetime(firing.fired_at),
+        outcome=Outcome(firing.outcome).value,
+        by_hand=firing.by_hand,
+        task_id=firing.task_id,
+        detail=firing.detail,
+        links={"task": task_path(firing.task_id)} if firing.task_id else {},
+    )

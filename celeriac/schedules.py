@@ -1,0 +1,45 @@
+"""Make, look at, edit, pause and run schedules from Python: ``from celeriac import schedules``.
+
+found = schedules.create("send-digest", Schedule.cron("0 6 * * MON-FRI"))
+schedules.pause(found.schedule_id)
+"""
+
+from celeriac.contract.schedule import ScheduleError
+from celeriac.operations.firings import RefusedError
+from celeriac.operations.scheduled import (
+    DeclaredScheduleError,
+    Scheduled,
+    ScheduleNotFoundError,
+)
+from celeriac.operations.schedules import (
+    create,
+    delete,
+    edit,
+    find,
+    history,
+    list_all,
+    next_times,
+    pause,
+    resume,
+    run_now,
+)
+from celeriac.storage.schedules import Firing
+
+__all__ = [
+    "DeclaredScheduleError",
+    "Firing",
+    "RefusedError",
+    "ScheduleError",
+    "ScheduleNotFoundError",
+    "Scheduled",
+    "create",
+    "delete",
+    "edit",
+    "find",
+    "history",
+    "list_all",
+    "next_times",
+    "pause",
+    "resume",
+    "run_now",
+]

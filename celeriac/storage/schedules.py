@@ -1,0 +1,303 @@
+"""Schedules that callers made, pauses of all schedules, and what each of them fired.
+
+schedules#<tenant>         <schedule id>      the schedule; of a declared one only its pause
+schedule#<tenant>/<id>     <scheduled time>   what it fired then; removed with the record
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from celeriac import clock
+from celeriac.clock import Millis
+from celeriac.contract import Schedule
+from celeriac.marshalling import marshal, unmarshal
+from celeriac.topology import FIRINGS, SCHEDULES_OF
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+#: How long the mark of a schedule stays that EventBridge knew and the table didn't: longer than
+#: any request that could still be making it.
+_BURIED_FOR = timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptSchedule:
+    """A schedule that a caller made. Each edit and each pause raises ``version``."""
+
+    schedule_id: str
+    tenant: str
+    type: str
+    schedule: Schedule
+    created_at: Millis
+    tags: tuple[str, ...] = ()
+    paused: bool = False
+    version: int = 1
+    #: When its item is removed, in seconds since 1970: some time after its last firing.
+    expires_at: int | None = None
+
+
+class Outcome(StrEnum):
+    """What a firing came to."""
+
+    FIRED = "fired"
+    PAUSED = "paused"
+    SKIPPED = "skipped"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Firing:
+    """What a schedule did at one time. ``last_task_id`` is the latest task that it had made."""
+
+    scheduled_at: Millis
+    fired_at: Millis
+    outcome: Outcome
+    by_hand: bool = False
+    task_id: str | None = None
+    last_task_id: str | None = None
+    execution_id: str | None = None
+    detail: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Sorts by time. One that somebody started has a key of its own."""
+        return f"{self.scheduled_at:013d}{'#run' if self.by_hand else ''}"
+
+
+class Schedules:
+    """The schedules of a deployment, by tenant."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def create(self, kept: KeptSchedule) -> bool:
+        """Write a new schedule; False if its id is taken, or buried."""
+        return self._put(kept, "attribute_not_exists(pk)", {})
+
+    def get(self, tenant: str, schedule_id: str) -> KeptSchedule | None:
+        """The schedule as of now (a strongly consistent read)."""
+        item = self._item(tenant, schedule_id)
+        return _kept(item) if "type" in item else None
+
+    def replace(self, kept: KeptSchedule) -> bool:
+        """Write an edited schedule; False unless the version before is there."""
+        return self._put(kept, "version = :before", {":before": kept.version - 1})
+
+    def delete(self, tenant: str, schedule_id: str) -> None:
+        """Remove a schedule, if it is there. Its history stays until it expires."""
+        self._client.delete_item(TableName=self._table, Key=marshal(_key(tenant, schedule_id)))
+
+    def bury(self, tenant: str, schedule_id: str) -> bool:
+        """Keep a schedule that isn't there from being created; False if it is there."""
+        expires_at = (clock.now() + clock.millis(_BURIED_FOR)) // 1000
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=marshal({**_key(tenant, schedule_id), "expires_at": expires_at}),
+                ConditionExpression="attribute_not_exists(#type)",
+                ExpressionAttributeNames={"#type": "type"},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def pause(self, tenant: str, schedule_id: str, *, paused: bool, declared: bool) -> bool:
+        """Note whether a schedule is paused; False if a caller's schedule isn't there."""
+        names = {"#paused": "paused"}
+        only: dict[str, Any] = {}
+        if not declared:
+            names["#type"] = "type"
+            only = {"ConditionExpression": "attribute_exists(#type)"}
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=marshal(_key(tenant, schedule_id)),
+                # Another version, so that an edit that has read the one before doesn't undo it.
+                UpdateExpression="SET #paused = :paused ADD version :one",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=marshal({":paused": paused, ":one": 1}),
+                **only,
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def paused(self, tenant: str, schedule_id: str) -> bool:
+        """Whether a declared schedule is paused."""
+        return bool(self._item(tenant, schedule_id).get("paused", False))
+
+    def of(self, tenant: str) -> tuple[list[KeptSchedule], set[str]]:
+        """A tenant's schedules, oldest first, and the ids of all that are paused."""
+        items = list(self._query("pk = :pk", {":pk": f"{SCHEDULES_OF}{tenant}"}))
+        kept = sorted(
+            (_kept(item) for item in items if "type" in item),
+            key=lambda each: (each.created_at, each.schedule_id),
+        )
+        return kept, {item["sk"] for item in items if item.get("paused")}
+
+    def note(self, tenant: str, schedule_id: str, firing: Firing, expires_at: int) -> bool:
+        """Note what a schedule fired; False if that was noted before.
+
+        ``expires_at`` is in seconds since 1970.
+        """
+        values = {
+            "pk": _history(tenant, schedule_id),
+            "sk": firing.key,
+            **{name: value for name, value in vars(firing).items() if value not in (None, False)},
+            "outcome": firing.outcome.value,
+            "expires_at": expires_at,
+        }
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=marshal(values),
+                ConditionExpression="attribute_not_exists(pk)",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def firings(
+        self, tenant: str, schedule_id: str, *, limit: int, below: str | None = None
+    ) -> list[Firing]:
+        """The latest firings below a key, newest first, at most ``limit``."""
+        condition, values = "pk = :pk", {":pk": _history(tenant, schedule_id)}
+        if below is not None:
+            condition, values = f"{condition} AND sk < :below", {**values, ":below": below}
+        answer = self._client.query(
+            TableName=self._table,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=marshal(values),
+            ConsistentRead=True,
+            ScanIndexForward=False,
+            Limit=limit,
+        )
+        return [_firing(unmarshal(item)) for item in answer["Items"]]
+
+    def _item(self, tenant: str, schedule_id: str) -> dict[str, Any]:
+        answer = self._client.get_item(
+            TableName=self._table,
+            Key=marshal(_key(tenant, schedule_id)),
+            ConsistentRead=True,
+        )
+        return unmarshal(answer.get("Item", {}))
+
+    def _put(self, kept: KeptSchedule, condition: str, values: dict[str, Any]) -> bool:
+        given: dict[str, Any] = {"ExpressionAttributeValues": marshal(values)} if values else {}
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=marshal(_item_of(kept)),
+                ConditionExpression=condition,
+                **given,
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _query(self, condition: str, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=marshal(values),
+            ConsistentRead=True,
+        )
+        return (unmarshal(item) for page in pages for item in page["Items"])
+
+
+def with_expiry(kept: KeptSchedule, ttl: timedelta) -> KeptSchedule:
+    """The schedule with the time at which its item may go, if it has a last firing."""
+    when = kept.schedule.when
+    last = when if isinstance(when, datetime) else kept.schedule.end
+    return replace(kept, expires_at=None if last is None else int((last + ttl).timestamp()))
+
+
+def _key(tenant: str, schedule_id: str) -> dict[str, str]:
+    return {"pk": f"{SCHEDULES_OF}{tenant}", "sk": schedule_id}
+
+
+def _history(tenant: str, schedule_id: str) -> str:
+    return f"{FIRINGS}{tenant}/{schedule_id}"
+
+
+def _item_of(kept: KeptSchedule) -> dict[str, Any]:
+    schedule = kept.schedule
+    when: str | int = 0
+    match schedule.when:
+        case str(text):
+            when = text
+        case timedelta() as interval:
+            when = clock.millis(interval)
+        case moment:
+            when = _millis(moment)
+    return {
+        **_key(kept.tenant, kept.schedule_id),
+        "type": kept.type,
+        "kind": schedule.kind,
+        "when": when,
+        "timezone": schedule.timezone,
+        "start": None if schedule.start is None else _millis(schedule.start),
+        "end": None if schedule.end is None else _millis(schedule.end),
+        "overlap": schedule.overlap,
+        "payload": json.dumps(dict(schedule.payload)),
+        "tags": list(kept.tags),
+        "paused": kept.paused,
+        "created_at": kept.created_at,
+        "version": kept.version,
+        "expires_at": kept.expires_at,
+    }
+
+
+def _kept(item: dict[str, Any]) -> KeptSchedule:
+    when: str | timedelta | datetime = item["when"]
+    if item["kind"] == "rate":
+        when = timedelta(milliseconds=item["when"])
+    elif item["kind"] == "at":
+        when = clock.to_datetime(item["when"])
+    return KeptSchedule(
+        schedule_id=item["sk"],
+        tenant=item["pk"].removeprefix(SCHEDULES_OF),
+        type=item["type"],
+        schedule=Schedule(
+            when=when,
+            timezone=item["timezone"],
+            start=_moment(item.get("start")),
+            end=_moment(item.get("end")),
+            overlap=item["overlap"],
+            payload=json.loads(item["payload"]),
+        ),
+        created_at=item["created_at"],
+        tags=tuple(item["tags"]),
+        paused=item["paused"],
+        version=item["version"],
+        expires_at=item.get("expires_at"),
+    )
+
+
+def _firing(item: dict[str, Any]) -> Firing:
+    return Firing(
+        scheduled_at=item["scheduled_at"],
+        fired_at=item["fired_at"],
+        outcome=Outcome(item["outcome"]),
+        by_hand=item.get("by_hand", False),
+        task_id=item.get("task_id"),
+        last_task_id=item.get("last_task_id"),
+        execution_id=item.get("execution_id"),
+        detail=item.get("detail"),
+    )
+
+
+def _millis(moment: datetime) -> Millis:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def _moment(millis: Millis | None) -> datetime | None:
+    return None if millis is None else clock.to_datetime(millis)

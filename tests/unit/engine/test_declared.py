@@ -1,0 +1,165 @@
+"""Celery's ``beat_schedule`` works as it stands, or says what to write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from celery.schedules import BaseSchedule, crontab, schedule
+
+from celeriac.app.declared import BeatScheduleError, declared
+from celeriac.app.factory import Celeriac
+from celeriac.contract import BaseModel, Catalogue, Schedule, TaskContext, task
+from celeriac.settings import Settings
+
+
+class Digest(BaseModel):
+    days: int = 1
+
+
+class Sent(BaseModel):
+    mails: int
+
+
+DAILY = Schedule.cron("0 6 * * *")
+WEEKLY = Schedule.cron("0 6 * * MON", payload={"days": 7})
+
+
+@task(schedule=(DAILY, WEEKLY))
+def send_digest(payload: Digest, context: TaskContext) -> Sent:
+    """Send the digest."""
+    return Sent(mails=payload.days)
+
+
+@pytest.fixture
+def app() -> Celeriac:
+    own = Celeriac(
+        "shop", settings=Settings(), catalogue=Catalogue([send_digest]), set_as_current=False
+    )
+    own.conf.timezone = "Europe/Moscow"
+    return own
+
+
+def beat(app: Celeriac, **entry: Any) -> Schedule:
+    """What an entry becomes."""
+    app.conf.beat_schedule = {"nightly": {"task": "shop.add", "schedule": 60.0, **entry}}
+    return next(each for each in declared(app) if each.schedule_id == "beat-nightly").schedule
+
+
+def test_a_task_types_schedules_are_numbered(app: Celeriac) -> None:
+    """Ids are of the type's name; the place is its declaration."""
+    first, second = declared(app)
+    assert (first.schedule_id, second.schedule_id) == ("type-send-digest", "type-send-digest-2")
+    assert (first.schedule, second.schedule) == (DAILY, WEEKLY)
+    assert "test_declared.py:" in first.where
+
+
+@pytest.mark.parametrize(
+    ("given", "expression"),
+    [
+        (60.0, "rate(1 minute)"),
+        (3600, "rate(1 hour)"),
+        (timedelta(minutes=5), "rate(5 minutes)"),
+        (schedule(timedelta(days=1)), "rate(1 day)"),
+        (crontab(), "cron(* * * * ? *)"),
+        (crontab(minute=0, hour=0), "cron(0 0 * * ? *)"),
+        (crontab(minute="*/15"), "cron(0,15,30,45 * * * ? *)"),
+        (crontab(minute=30, hour=7, day_of_week="mon-fri"), "cron(30 7 ? * MON-FRI *)"),
+        (
+            crontab(minute=0, hour="*/3,8-17", day_of_week="sunday"),
+            "cron(0 0,3,6,8-18,21 ? * SUN *)",
+        ),
+        (crontab(minute=0, hour=0, day_of_month="1-7,15-21"), "cron(0 0 1-7,15-21 * ? *)"),
+        (
+            crontab(minute=0, hour=0, day_of_month="2", month_of_year="*/3"),
+            "cron(0 0 2 1,4,7,10 ? *)",
+        ),
+        (crontab(minute={0, 30}, hour=[6, 18]), "cron(0,30 6,18 * * ? *)"),
+    ],
+)
+def test_crontabs_and_intervals_are_kept_exactly(
+    app: Celeriac, given: Any, expression: str
+) -> None:
+    """A crontab is one of ``app.conf.timezone``."""
+    found = beat(app, schedule=given)
+    assert found.expression == expression
+    assert found.timezone == ("Europe/Moscow" if expression.startswith("cron") else "UTC")
+
+
+def test_a_plain_task_keeps_its_arguments_and_options(app: Celeriac) -> None:
+    """They are those of ``apply_async``."""
+    entry = {"args": (1, 2), "kwargs": {"x": 3}, "options": {"queue": "default"}}
+    beat(app, **entry)
+    found = declared(app)[-1]
+    assert (found.type, found.args, found.kwargs) == ("shop.add", (1, 2), {"x": 3})
+    assert found.options == {"queue": "default"}
+
+
+@pytest.mark.parametrize("entry", [{"args": [{"days": 3}]}, {"kwargs": {"payload": {"days": 3}}}])
+def test_a_typed_tasks_argument_is_its_payload(app: Celeriac, entry: dict[str, Any]) -> None:
+    """As in ``delay``."""
+    assert beat(app, task="send-digest", **entry).payload == {"days": 3}
+
+
+def test_add_periodic_task_is_read_too(app: Celeriac) -> None:
+    """Also from the signal that the tutorial uses, which is sent when the app is configured."""
+
+    @app.task(name="shop.greet")
+    def greet(name: str) -> None:
+        """Greet."""
+
+    def setup(sender: Any, **_: Any) -> None:
+        sender.add_periodic_task(600.0, greet.s("Ada"), name="greet every ten minutes")
+        sender.add_periodic_task(crontab(hour=7, minute=30, day_of_week=1), greet.s("Bob"))
+
+    app.on_after_finalize.connect(setup)
+    named, unnamed = declared(app)[-2:]
+    assert (named.type, named.args) == ("shop.greet", ("Ada",))
+    assert named.schedule.expression == "rate(10 minutes)"
+    assert unnamed.schedule.expression == "cron(30 7 ? * MON *)"
+    ids = [named.schedule_id, unnamed.schedule_id]
+    assert len(set(ids)) == 2
+    assert all(each.startswith("beat-") and len(each) <= 64 for each in ids)
+    assert [each.schedule_id for each in declared(app)[-2:]] == ids
+
+
+def test_names_that_eventbridge_cant_have_stay_apart(app: Celeriac) -> None:
+    """Each id is one of EventBridge's names, and no two entries share one."""
+    names = ["a b", "a/b", "a b ", "x" * 70, "x" * 71, "ночь", "plain"]
+    app.conf.beat_schedule = {name: {"task": "t", "schedule": 60} for name in names}
+    ids = [each.schedule_id for each in declared(app)[2:]]
+    assert len(set(ids)) == len(names)
+    assert "beat-plain" in ids
+    assert all(len(each) <= 64 and each.isascii() for each in ids)
+
+
+class Moonrise(BaseSchedule):
+    """A schedule of one's own."""
+
+
+REFUSED: list[tuple[Callable[[], Any], str]] = [
+    (lambda: 30.0, "shorter than a minute"),
+    (lambda: timedelta(seconds=90), "Give 1 or 2 minutes"),
+    (lambda: crontab(day_of_month=1, day_of_week="mon"), "look at the date"),
+    (lambda: schedule(timedelta(hours=1), relative=True), "Write crontab"),
+    (Moonrise, "Write crontab"),
+    (lambda: "0 6 * * *", "Write crontab"),
+]
+
+
+@pytest.mark.parametrize(("make", "said"), REFUSED)
+def test_what_aws_cant_say_is_an_error_that_names_the_entry(
+    app: Celeriac, make: Callable[[], Any], said: str
+) -> None:
+    """It says what to write."""
+    with pytest.raises(BeatScheduleError, match=r"beat_schedule\['nightly'\]") as raised:
+        beat(app, schedule=make())
+    assert said in str(raised.value)
+
+
+def test_a_typed_tasks_wrong_payload_is_an_error(app: Celeriac) -> None:
+    """Before it is deployed, not at the first firing."""
+    with pytest.raises(BeatScheduleError, match="days"):
+        beat(app, task="send-digest", args=[{"days": "x"}])

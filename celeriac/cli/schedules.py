@@ -8,10 +8,10 @@ import typer
 
 from celeriac.cli.output import AsJson, moment, show, show_json
 from celeriac.cli.tasks import Tenant
-from celeriac.operations import schedules
+from celeriac.operations import schedules, scheduling
 from celeriac.operations.scheduled import Scheduled
 from celeriac.operations.waking import wake_for
-from celeriac.storage.schedules import Firing
+from celeriac.storage.firings import Firing
 
 app = typer.Typer(
     no_args_is_help=True, help="Schedules: list, pause, resume, run, delete, history."
@@ -69,7 +69,7 @@ def run(schedule_id: ScheduleId, tenant: Tenant = None) -> None:
 @app.command()
 def delete(schedule_id: ScheduleId, tenant: Tenant = None) -> None:
     """Remove a schedule that a caller made. Its tasks stay."""
-    schedules.delete(schedule_id, tenant)
+    scheduling.delete(schedule_id, tenant)
     typer.echo(f"{schedule_id}: deleted.")
 
 

@@ -11,7 +11,7 @@ from celeriac.clock import to_datetime
 from celeriac.http.links import schedule_path, task_path
 from celeriac.operations import schedules
 from celeriac.operations.scheduled import Scheduled
-from celeriac.storage.schedules import Firing, Outcome
+from celeriac.storage.firings import Firing, Outcome
 
 
 class ScheduleSummary(BaseModel):

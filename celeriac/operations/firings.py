@@ -29,7 +29,7 @@ from celeriac.operations.scheduled import Scheduled, find
 from celeriac.operations.submission import Submission
 from celeriac.operations.waking import wake_for
 from celeriac.records import RecordExistsError, TaskRecord, identifiers
-from celeriac.storage.schedules import Firing, Outcome
+from celeriac.storage.firings import Firing, Outcome
 from celeriac.storage.services import services
 from celeriac.transport.call import Call
 
@@ -60,7 +60,7 @@ def fire(
     moment = int(scheduled_at.timestamp() * 1000)
     noted = partial(Firing, scheduled_at=moment, fired_at=clock.now(), execution_id=execution_id)
     with unavailable("DynamoDB"):
-        latest = services().schedules.firings(
+        latest = services().firings.latest(
             found.tenant, own_id, limit=2, below=f"{moment + 1:013d}"
         )
     if any(each.scheduled_at == moment and not each.by_hand for each in latest):
@@ -201,7 +201,7 @@ def _note(app: CeleriacApp, found: Scheduled, firing: Firing) -> None:
     """Keep it for as long as a record is kept."""
     expires_at = _seconds(firing.fired_at + clock.millis(app.settings.record_ttl))
     with unavailable("DynamoDB"):
-        services().schedules.note(found.tenant, found.schedule_id, firing, expires_at)
+        services().firings.note(found.tenant, found.schedule_id, firing, expires_at)
 
 
 def _seconds(moment: Millis) -> int:

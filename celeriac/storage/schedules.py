@@ -1,7 +1,6 @@
-"""Schedules that callers made, pauses of all schedules, and what each of them fired.
+"""Schedules that callers made, and the pauses of all schedules.
 
 schedules#<tenant>         <schedule id>      the schedule; of a declared one only its pause
-schedule#<tenant>/<id>     <scheduled time>   what it fired then; removed with the record
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from celeriac import clock
 from celeriac.clock import Millis
 from celeriac.contract import Schedule
 from celeriac.marshalling import marshal, unmarshal
-from celeriac.topology import FIRINGS, SCHEDULES_OF
+from celeriac.topology import SCHEDULES_OF
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -41,34 +39,6 @@ class KeptSchedule:
     version: int = 1
     #: When its item is removed, in seconds since 1970: some time after its last firing.
     expires_at: int | None = None
-
-
-class Outcome(StrEnum):
-    """What a firing came to."""
-
-    FIRED = "fired"
-    PAUSED = "paused"
-    SKIPPED = "skipped"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Firing:
-    """What a schedule did at one time. ``last_task_id`` is the latest task that it had made."""
-
-    scheduled_at: Millis
-    fired_at: Millis
-    outcome: Outcome
-    by_hand: bool = False
-    task_id: str | None = None
-    last_task_id: str | None = None
-    execution_id: str | None = None
-    detail: str | None = None
-
-    @property
-    def key(self) -> str:
-        """Sorts by time. One that somebody started has a key of its own."""
-        return f"{self.scheduled_at:013d}{'#run' if self.by_hand else ''}"
 
 
 class Schedules:
@@ -143,45 +113,6 @@ class Schedules:
         )
         return kept, {item["sk"] for item in items if item.get("paused")}
 
-    def note(self, tenant: str, schedule_id: str, firing: Firing, expires_at: int) -> bool:
-        """Note what a schedule fired; False if that was noted before.
-
-        ``expires_at`` is in seconds since 1970.
-        """
-        values = {
-            "pk": _history(tenant, schedule_id),
-            "sk": firing.key,
-            **{name: value for name, value in vars(firing).items() if value not in (None, False)},
-            "outcome": firing.outcome.value,
-            "expires_at": expires_at,
-        }
-        try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=marshal(values),
-                ConditionExpression="attribute_not_exists(pk)",
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
-
-    def firings(
-        self, tenant: str, schedule_id: str, *, limit: int, below: str | None = None
-    ) -> list[Firing]:
-        """The latest firings below a key, newest first, at most ``limit``."""
-        condition, values = "pk = :pk", {":pk": _history(tenant, schedule_id)}
-        if below is not None:
-            condition, values = f"{condition} AND sk < :below", {**values, ":below": below}
-        answer = self._client.query(
-            TableName=self._table,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues=marshal(values),
-            ConsistentRead=True,
-            ScanIndexForward=False,
-            Limit=limit,
-        )
-        return [_firing(unmarshal(item)) for item in answer["Items"]]
-
     def _item(self, tenant: str, schedule_id: str) -> dict[str, Any]:
         answer = self._client.get_item(
             TableName=self._table,
@@ -222,10 +153,6 @@ def with_expiry(kept: KeptSchedule, ttl: timedelta) -> KeptSchedule:
 
 def _key(tenant: str, schedule_id: str) -> dict[str, str]:
     return {"pk": f"{SCHEDULES_OF}{tenant}", "sk": schedule_id}
-
-
-def _history(tenant: str, schedule_id: str) -> str:
-    return f"{FIRINGS}{tenant}/{schedule_id}"
 
 
 def _item_of(kept: KeptSchedule) -> dict[str, Any]:
@@ -279,19 +206,6 @@ def _kept(item: dict[str, Any]) -> KeptSchedule:
         paused=item["paused"],
         version=item["version"],
         expires_at=item.get("expires_at"),
-    )
-
-
-def _firing(item: dict[str, Any]) -> Firing:
-    return Firing(
-        scheduled_at=item["scheduled_at"],
-        fired_at=item["fired_at"],
-        outcome=Outcome(item["outcome"]),
-        by_hand=item.get("by_hand", False),
-        task_id=item.get("task_id"),
-        last_task_id=item.get("last_task_id"),
-        execution_id=item.get("execution_id"),
-        detail=item.get("detail"),
     )
 
 

@@ -36,7 +36,7 @@ from celeriac.http.schedule_views import (
 )
 from celeriac.http.unchecked import Unchecked
 from celeriac.http.views import TaskView
-from celeriac.operations import schedules
+from celeriac.operations import schedules, scheduling
 from celeriac.operations.scheduled import Scheduled
 
 router = keyed_router("schedules")
@@ -93,7 +93,7 @@ def create_schedule(
         raise Problem(ProblemType.INVALID, f"#/type: {error}", errors=[value]) from None
     caller.may_submit(task_type)
     try:
-        found = schedules.create(
+        found = scheduling.create(
             task_type.name,
             new_schedule(given),
             tags=tuple(dict.fromkeys(given.tags)),
@@ -168,7 +168,7 @@ def edit_schedule(
     before = _found(schedule_id, caller, dependencies)
     _may_submit(caller, before, dependencies)
     try:
-        found = schedules.edit(
+        found = scheduling.edit(
             schedule_id,
             caller.tenant,
             schedule=edited_schedule(before.schedule, given),
@@ -196,7 +196,7 @@ def edit_schedule(
 )
 def delete_schedule(schedule_id: str, caller: Canceller, dependencies: TheDependencies) -> Response:
     """It fires no more. Tasks that it has submitted stay as they are."""
-    schedules.delete(schedule_id, caller.tenant, app=dependencies.celery)
+    scheduling.delete(schedule_id, caller.tenant, app=dependencies.celery)
     return Response(status_code=204)
 
 

@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from celeriac import clock, states
+from celeriac import clock, schedules, states
 from celeriac.app.factory import make_app
 from celeriac.contract import Catalogue, Schedule, catalogue, task
 from celeriac.http.app import create_app
-from celeriac.operations import schedules
+from celeriac.operations import firings
 from celeriac.operations.scheduled import Scheduled
 from celeriac.operations.submission import payload_of
 from celeriac.settings import settings
 from celeriac.storage.event_bridge import EventBridge
+from celeriac.storage.firings import Firings
 from celeriac.storage.keys import Scope
 from celeriac.storage.schedules import Schedules
 from celeriac.storage.services import services
@@ -55,7 +56,7 @@ def on_aws(schedule_id: str) -> dict[str, Any] | None:
 
 def fire(api: Api, view: dict[str, Any], at: datetime = NOON, execution: str = "e-1") -> None:
     """Call the target as EventBridge does."""
-    schedules.fire(f"{api.tenant}/{view['schedule_id']}", at, execution)
+    firings.fire(f"{api.tenant}/{view['schedule_id']}", at, execution)
 
 
 def history(api: Api, view: dict[str, Any]) -> list[dict[str, Any]]:
@@ -316,7 +317,7 @@ def test_a_crash_between_the_record_and_the_history_is_made_good(
     """EventBridge calls again: the same task, and its history."""
     view = create(api)
     with monkeypatch.context() as patch:
-        patch.setattr(Schedules, "note", _dies)
+        patch.setattr(Firings, "note", _dies)
         with pytest.raises(SystemExit):
             fire(api, view)
     assert history(api, view) == []

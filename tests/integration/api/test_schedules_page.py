@@ -81,7 +81,8 @@ def test_the_python_prints_what_it_fired(
 ) -> None:
     """The task names its schedule, and the history has one firing."""
     own: Callable[[], Any] = lambda: make_app(settings(), types)  # noqa: E731
-    monkeypatch.setattr("celeriac.operations.schedules.celery_app", own)
+    for module in ("schedules", "scheduling"):
+        monkeypatch.setattr(f"celeriac.operations.{module}.celery_app", own)
     [example] = [
         each.text
         for each in code_blocks("python", PAGE)

@@ -86,14 +86,16 @@ def fire(
     _note(app, found, noted(outcome=Outcome.FIRED, task_id=task_id, last_task_id=task_id))
 
 
-def run(app: CeleriacApp, found: Scheduled) -> Submission:
+def run(app: CeleriacApp, found: Scheduled, idempotency_key: str | None) -> Submission:
     """Submit a schedule's task now, because somebody asks for it.
 
     Raises ``RefusedError`` and what ``submit`` raises.
     """
-    moment = clock.now()
-    submitted = _submit(app, found, None)
+    own_id, key = found.schedule_id, idempotency_key
+    submitted = _submit(app, found, None if key is None else f"schedule {own_id} run {key}")
     task_id = submitted.record.task_id
+    # The task's own time, so that a repetition notes the same entry.
+    moment = clock.now() if submitted.unique else submitted.record.created_at
     _note(
         app,
         found,
@@ -163,7 +165,7 @@ def _submit(app: CeleriacApp, found: Scheduled, key: str | None) -> Submission:
             f"The payload is no longer valid for {found.type}: {_places(error)}."
         ) from error
     except IdempotencyConflictError:
-        # It was edited between two calls of one time: the first call's task stands.
+        # It was edited between two calls with one key: the first call's task stands.
         task_id = identifiers.derived_task_id(found.tenant, found.type, key or "")
         return Submission(submission.find(task_id, found.tenant), replayed=True)
 

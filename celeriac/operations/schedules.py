@@ -99,9 +99,15 @@ def resume(
 
 
 def run_now(
-    schedule_id: str, tenant: str | None = None, *, app: CeleriacApp | None = None
+    schedule_id: str,
+    tenant: str | None = None,
+    *,
+    idempotency_key: str | None = None,
+    app: CeleriacApp | None = None,
 ) -> Submission:
     """Submit a task of a schedule now, paused or not, and whether or not its last one runs.
+
+    Repeating this with the same ``idempotency_key`` gives the same task.
 
     Raises:
         ScheduleNotFoundError: this tenant has no such schedule.
@@ -109,7 +115,7 @@ def run_now(
         and what ``submit`` raises.
     """
     app = app or celery_app()
-    return firings.run(app, find(schedule_id, tenant, app=app))
+    return firings.run(app, find(schedule_id, tenant, app=app), idempotency_key)
 
 
 def _set_paused(

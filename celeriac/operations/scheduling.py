@@ -5,10 +5,13 @@ other, so each step can be repeated, and a crash between two leaves nothing that
 
     create   EventBridge ✓ ── (dies)             its first firing finds no item, and removes it
              EventBridge ✓ ── item ✓
+    create again, with the same key
+             EventBridge ✗ exists ── item ✓ ── EventBridge as the item says
+             item exists ── EventBridge as the item says
     edit     item ✓ ── (dies)                    the old times fire the new payload; edit again
              item ✓ ── EventBridge ✓ ── item is still this version?  no → write EventBridge again
-    delete   item ✓ ── (dies)                    its next firing finds no item, and removes it
-             item ✓ ── EventBridge ✓
+    delete   item is a mark ── (dies)            its next firing finds no item, and removes it
+             item is a mark ── EventBridge ✓
 """
 
 from __future__ import annotations
@@ -26,16 +29,20 @@ from celeriac.app.declared import declared
 from celeriac.app.factory import CeleriacApp, celery_app
 from celeriac.contract import Schedule
 from celeriac.contract.schedule import ScheduleError
-from celeriac.errors import UnavailableError, unavailable
+from celeriac.errors import IdempotencyConflictError, UnavailableError, unavailable
 from celeriac.operations.scheduled import (
     DeclaredScheduleError,
     Scheduled,
+    ScheduleDeletedError,
     ScheduleNotFoundError,
 )
+from celeriac.operations.submission import fingerprint_of
 from celeriac.records import identifiers
 from celeriac.storage.schedules import KeptSchedule, with_expiry
 from celeriac.storage.services import services
 
+#: The place of a task type in what the ids of schedules with a key are made of. No type has it.
+_MAKING = "POST /schedules"
 #: A schedule's payload is in its item, which is read at each firing.
 LARGEST_PAYLOAD = 64 * 1024
 
@@ -46,6 +53,7 @@ def create(
     *,
     payload: BaseModel | Mapping[str, Any] | None = None,
     tags: Sequence[str] = (),
+    idempotency_key: str | None = None,
     tenant: str | None = None,
     app: CeleriacApp | None = None,
 ) -> Scheduled:
@@ -56,6 +64,8 @@ def create(
         schedule: when. A rate without ``start`` fires first after one interval.
         payload: what each task is submitted with; the schedule's own unless given.
         tags: words to find its tasks by in listings.
+        idempotency_key: repeating this with the same key gives the same schedule, as long as it is
+            kept, and never a second one.
         tenant: whose schedule it is; the setting ``CELERIAC_TENANT`` unless given.
         app: the app whose catalogue has the type; the app of this process unless given.
 
@@ -63,28 +73,54 @@ def create(
         UnknownTaskTypeError: there is no such type.
         pydantic.ValidationError: the payload isn't valid.
         ScheduleError: it would never fire, or its payload is too large.
+        IdempotencyConflictError: the key made another schedule, or one that is deleted.
         UnavailableError: AWS didn't take it; no task will be submitted.
     """
     app = app or celery_app()
-    schedule = _checked(app, type_name, schedule, payload)
+    tenant = tenant or app.settings.tenant
+    type_name = app.catalogue[type_name].name
+    given = _with_payload(app, type_name, schedule, payload)
+    schedule_id, fingerprint = identifiers.new_task_id(), None
+    if idempotency_key is not None:
+        schedule_id = identifiers.derived_task_id(tenant, _MAKING, idempotency_key)
+        fingerprint = fingerprint_of([type_name, _words(given)], tags)
+        # Asked first: a time that has passed meanwhile is no fault of a repetition.
+        with unavailable("DynamoDB"):
+            existing = services().schedules.get(tenant, schedule_id)
+        if existing is not None:
+            return _replay(existing, fingerprint, idempotency_key)
     kept = KeptSchedule(
-        schedule_id=identifiers.new_task_id(),
-        tenant=tenant or app.settings.tenant,
-        type=app.catalogue[type_name].name,
-        schedule=schedule,
+        schedule_id=schedule_id,
+        tenant=tenant,
+        type=type_name,
+        schedule=_from_now(given),
         tags=tuple(tags),
         created_at=clock.now(),
+        fingerprint=fingerprint,
     )
     kept = with_expiry(kept, app.settings.record_ttl)
     with unavailable("EventBridge Scheduler"):
-        services().event_bridge.create(kept.schedule_id, schedule, _known_as(kept))
+        made = services().event_bridge.create(schedule_id, kept.schedule, _known_as(kept))
     with unavailable("DynamoDB"):
-        if not services().schedules.create(kept):
-            # Our first write, whose answer was lost; or it has fired before it was written.
-            found = services().schedules.get(kept.tenant, kept.schedule_id)
-            if found is None:
-                raise UnavailableError("EventBridge Scheduler")
-    return Scheduled.of_kept(kept)
+        created = services().schedules.create(kept)
+    if created:
+        if not made:
+            # A request with the same key was cut off, and may have had another body.
+            _settle(kept)
+        return Scheduled.of_kept(kept)
+    with unavailable("DynamoDB"):
+        existing = services().schedules.get(tenant, schedule_id)
+    if existing is None:
+        with unavailable("EventBridge Scheduler"):
+            services().event_bridge.delete(schedule_id)
+        if idempotency_key is not None:
+            raise ScheduleDeletedError(idempotency_key)
+        # It took so long that it fired before it was written, and was removed.
+        raise UnavailableError("EventBridge Scheduler")
+    if idempotency_key is None:
+        # Our first write, whose answer was lost.
+        return Scheduled.of_kept(existing)
+    return _replay(existing, fingerprint, idempotency_key)
 
 
 def edit(
@@ -111,7 +147,7 @@ def edit(
         payload = changed.payload or before.schedule.payload
     after = replace(
         before,
-        schedule=_checked(app, before.type, changed, payload),
+        schedule=_from_now(_with_payload(app, before.type, changed, payload)),
         tags=before.tags if tags is None else tuple(tags),
         version=before.version + 1,
     )
@@ -139,13 +175,13 @@ def delete(schedule_id: str, tenant: str | None = None, *, app: CeleriacApp | No
         services().event_bridge.delete(schedule_id)
 
 
-def _checked(
+def _with_payload(
     app: CeleriacApp,
     type_name: str,
     schedule: Schedule,
     payload: BaseModel | Mapping[str, Any] | None,
 ) -> Schedule:
-    """The schedule as it is kept: with a payload that was checked, and a rate's start."""
+    """The schedule with its payload, which was checked."""
     payloads = app.catalogue[type_name].payloads
     model = payloads.read(dict(schedule.payload) if payload is None else payload)
     # As it was given: a default may be another each time.
@@ -156,20 +192,44 @@ def _checked(
             f"the payload of a schedule has at most {LARGEST_PAYLOAD // 1024} KiB",
             "Upload large data with POST /files, and pass its key",
         )
+    return replace(schedule, payload=content)
+
+
+def _from_now(schedule: Schedule) -> Schedule:
+    """The schedule as it is kept: with a rate's start. Raises ``ScheduleError`` if it is over."""
     now = clock.to_datetime(clock.now())
-    start = schedule.start
-    if isinstance(schedule.when, timedelta) and start is None:
+    if isinstance(schedule.when, timedelta) and schedule.start is None:
         # AWS would fire it at once, and again at once after each edit.
-        start = now.replace(microsecond=0) + schedule.when
-    kept = replace(schedule, payload=content, start=start)
-    if not any(kept.fire_times(now)):
-        name, when = ("at", kept.when) if kept.kind == "at" else ("end", kept.end)
+        schedule = replace(schedule, start=now.replace(microsecond=0) + schedule.when)
+    if not any(schedule.fire_times(now)):
+        name, when = ("at", schedule.when) if schedule.kind == "at" else ("end", schedule.end)
         raise ScheduleError(
             name,
             f"{name} {when.isoformat() if isinstance(when, datetime) else when} is in the past",
             f"Give a time after {now.isoformat(timespec='seconds')}",
         )
-    return kept
+    return schedule
+
+
+def _words(schedule: Schedule) -> list[Any]:
+    """Everything that a schedule says, as JSON has it."""
+    bounds = [each and each.isoformat() for each in (schedule.start, schedule.end)]
+    return [
+        schedule.expression,
+        schedule.timezone,
+        *bounds,
+        schedule.overlap,
+        dict(schedule.payload),
+    ]
+
+
+def _replay(existing: KeptSchedule, fingerprint: str | None, key: str) -> Scheduled:
+    """The schedule that the key made. Its first request may have died before its last step."""
+    if existing.fingerprint != fingerprint:
+        raise IdempotencyConflictError(key)
+    if any(existing.schedule.fire_times(clock.to_datetime(clock.now()))):
+        _settle(existing)
+    return Scheduled.of_kept(existing, replayed=True)
 
 
 def _editable(app: CeleriacApp, tenant: str, schedule_id: str) -> KeptSchedule:

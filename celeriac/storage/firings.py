@@ -41,8 +41,8 @@ class Firing:
 
     @property
     def key(self) -> str:
-        """Sorts by time. One that somebody started has a key of its own."""
-        return f"{self.scheduled_at:013d}{'#run' if self.by_hand else ''}"
+        """Sorts by time. Those that somebody started have keys of their own, by their tasks."""
+        return f"{self.scheduled_at:013d}{f'#{self.task_id}' if self.by_hand else ''}"
 
 
 class Firings:

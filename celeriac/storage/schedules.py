@@ -20,8 +20,8 @@ from celeriac.topology import SCHEDULES_OF
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-#: How long the mark of a schedule stays that EventBridge knew and the table didn't: longer than
-#: any request that could still be making it.
+#: How long the mark stays of a schedule that was deleted, or that EventBridge knew and the table
+#: didn't: longer than any request that could still be making it.
 _BURIED_FOR = timedelta(days=1)
 
 
@@ -37,6 +37,8 @@ class KeptSchedule:
     tags: tuple[str, ...] = ()
     paused: bool = False
     version: int = 1
+    #: Of the request that made it, if that had an idempotency key.
+    fingerprint: str | None = None
     #: When its item is removed, in seconds since 1970: some time after its last firing.
     expires_at: int | None = None
 
@@ -62,16 +64,19 @@ class Schedules:
         return self._put(kept, "version = :before", {":before": kept.version - 1})
 
     def delete(self, tenant: str, schedule_id: str) -> None:
-        """Remove a schedule, if it is there. Its history stays until it expires."""
-        self._client.delete_item(TableName=self._table, Key=marshal(_key(tenant, schedule_id)))
+        """Put the mark of a deleted schedule in its place. Its history stays until it expires.
+
+        Without the mark, a request with its idempotency key could make it again while EventBridge's
+        copy is still being deleted, and would then have a schedule that never fires.
+        """
+        self._client.put_item(TableName=self._table, Item=marshal(_mark(tenant, schedule_id)))
 
     def bury(self, tenant: str, schedule_id: str) -> bool:
         """Keep a schedule that isn't there from being created; False if it is there."""
-        expires_at = (clock.now() + clock.millis(_BURIED_FOR)) // 1000
         try:
             self._client.put_item(
                 TableName=self._table,
-                Item=marshal({**_key(tenant, schedule_id), "expires_at": expires_at}),
+                Item=marshal(_mark(tenant, schedule_id)),
                 ConditionExpression="attribute_not_exists(#type)",
                 ExpressionAttributeNames={"#type": "type"},
             )
@@ -155,6 +160,11 @@ def _key(tenant: str, schedule_id: str) -> dict[str, str]:
     return {"pk": f"{SCHEDULES_OF}{tenant}", "sk": schedule_id}
 
 
+def _mark(tenant: str, schedule_id: str) -> dict[str, Any]:
+    expires_at = (clock.now() + clock.millis(_BURIED_FOR)) // 1000
+    return {**_key(tenant, schedule_id), "expires_at": expires_at}
+
+
 def _item_of(kept: KeptSchedule) -> dict[str, Any]:
     schedule = kept.schedule
     when: str | int = 0
@@ -179,6 +189,7 @@ def _item_of(kept: KeptSchedule) -> dict[str, Any]:
         "paused": kept.paused,
         "created_at": kept.created_at,
         "version": kept.version,
+        "fingerprint": kept.fingerprint,
         "expires_at": kept.expires_at,
     }
 
@@ -205,6 +216,7 @@ def _kept(item: dict[str, Any]) -> KeptSchedule:
         tags=tuple(item["tags"]),
         paused=item["paused"],
         version=item["version"],
+        fingerprint=item.get("fingerprint"),
         expires_at=item.get("expires_at"),
     )
 

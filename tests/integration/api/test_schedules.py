@@ -14,66 +14,31 @@ import pytest
 from fastapi import FastAPI
 
 from celeriac import clock, schedules, states
-from celeriac.app.factory import make_app
 from celeriac.contract import Catalogue, Schedule, catalogue, task
 from celeriac.http.app import create_app
-from celeriac.operations import firings
 from celeriac.operations.scheduled import Scheduled
 from celeriac.operations.submission import payload_of
-from celeriac.settings import settings
 from celeriac.storage.event_bridge import EventBridge
 from celeriac.storage.firings import Firings
 from celeriac.storage.keys import Scope
 from celeriac.storage.schedules import Schedules
 from celeriac.storage.services import services
 from tests.integration.api.conftest import Api, Worker, problem
+from tests.integration.api.schedule_support import (
+    DAILY,
+    NOON,
+    create,
+    fire,
+    history,
+    on_aws,
+    own_app,
+    same_types,
+    tasks,
+)
 from tests.integration.api.throwaway import CATALOGUE, greet
 from tests.unit.engine.meter import metered
 
-DAILY: dict[str, Any] = {"type": "greet", "payload": {"name": "Ada"}, "cron": "0 6 * * *"}
-NOON = datetime(2027, 1, 31, 12, 0, tzinfo=UTC)
-
-
-def create(api: Api, **changes: Any) -> dict[str, Any]:
-    """A new schedule."""
-    answer = api.post("/schedules", json=DAILY | changes)
-    assert answer.status_code == 201, answer.text
-    view: dict[str, Any] = answer.json()
-    assert answer.headers["location"] == view["links"]["self"]
-    return view
-
-
-def on_aws(schedule_id: str) -> dict[str, Any] | None:
-    """EventBridge Scheduler's copy."""
-    client = services().scheduler
-    try:
-        return dict(
-            client.get_schedule(GroupName=services().settings.schedule_group, Name=schedule_id)
-        )
-    except client.exceptions.ResourceNotFoundException:
-        return None
-
-
-def fire(api: Api, view: dict[str, Any], at: datetime = NOON, execution: str = "e-1") -> None:
-    """Call the target as EventBridge does."""
-    firings.fire(f"{api.tenant}/{view['schedule_id']}", at, execution)
-
-
-def history(api: Api, view: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = api.get(view["links"]["history"]).json()["data"]
-    return found
-
-
-def tasks(api: Api) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = api.get("/tasks").json()["data"]
-    return found
-
-
-@pytest.fixture(autouse=True)
-def _the_same_types(monkeypatch: pytest.MonkeyPatch, app: FastAPI) -> None:
-    """EventBridge's calls find the types that the API has."""
-    own = _app()
-    monkeypatch.setattr("celeriac.operations.firings.celery_app", lambda: own)
+__all__ = ["same_types"]  # a fixture of every test here
 
 
 def test_a_schedule_is_made_listed_and_shown_with_its_next_times(api: Api) -> None:
@@ -456,7 +421,7 @@ class TestCrashes:
         with monkeypatch.context() as patch:
             patch.setattr(Schedules, "create", dies)
             with pytest.raises(SystemExit):
-                schedules.create("greet", daily, tenant=api.tenant, app=_app())
+                schedules.create("greet", daily, tenant=api.tenant, app=own_app())
         [kept] = made
         assert on_aws(kept.schedule_id) is not None
         fire(api, {"schedule_id": kept.schedule_id})
@@ -471,7 +436,7 @@ class TestCrashes:
         with monkeypatch.context() as patch:
             patch.setattr(EventBridge, "delete", _dies)
             with pytest.raises(SystemExit):
-                schedules.delete(view["schedule_id"], api.tenant, app=_app())
+                schedules.delete(view["schedule_id"], api.tenant, app=own_app())
         problem(api.get(view["links"]["self"]), 404, "schedule-not-found")
         fire(api, view)
         assert (on_aws(view["schedule_id"]), tasks(api)) == (None, [])
@@ -483,8 +448,8 @@ class TestCrashes:
         with monkeypatch.context() as patch:
             patch.setattr(EventBridge, "update", _dies)
             with pytest.raises(SystemExit):
-                schedules.edit(view["schedule_id"], api.tenant, schedule=changed, app=_app())
-        schedules.edit(view["schedule_id"], api.tenant, schedule=changed, app=_app())
+                schedules.edit(view["schedule_id"], api.tenant, schedule=changed, app=own_app())
+        schedules.edit(view["schedule_id"], api.tenant, schedule=changed, app=own_app())
         made = on_aws(view["schedule_id"])
         assert made is not None
         assert made["ScheduleExpression"] == "rate(1 hour)"
@@ -527,10 +492,6 @@ class TestCrashes:
 
 def _dies(*_: Any) -> Any:
     raise SystemExit
-
-
-def _app() -> Any:
-    return make_app(settings(), CATALOGUE)
 
 
 def test_a_firing_costs_one_write_more_than_a_submission(api: Api) -> None:

@@ -20,7 +20,9 @@ from pydantic import ValidationError
 
 from celeriac.contract import Catalogue, Schedule
 from celeriac.contract.places import short
+from celeriac.contract.queues import HIGH, NORMAL, Priority
 from celeriac.contract.schedule import ScheduleError
+from celeriac.transport import lanes
 from celeriac.transport.call import Call
 
 if TYPE_CHECKING:
@@ -96,7 +98,11 @@ def _of_entry(
     app: CeleriacApp, name: str, entry: Mapping[str, Any], where: str
 ) -> DeclaredSchedule:
     task, args, kwargs = entry["task"], entry.get("args") or (), entry.get("kwargs") or {}
-    schedule = _schedule(entry["schedule"], str(app.timezone))
+    options = dict(entry.get("options") or {})
+    schedule = replace(
+        _schedule(entry["schedule"], str(app.timezone)),
+        priority=_priority(options.get("priority", getattr(app.tasks.get(task), "priority", None))),
+    )
     found = DeclaredSchedule(
         schedule_id=_id(f"beat-{name}"),
         type=task,
@@ -104,7 +110,7 @@ def _of_entry(
         where=where,
         args=tuple(args),
         kwargs=dict(kwargs),
-        options=dict(entry.get("options") or {}),
+        options=options,
     )
     if task not in app.catalogue:
         return found
@@ -146,6 +152,19 @@ def _schedule(given: Any, timezone: str) -> Schedule:
         f"a {type(given).__name__} schedule has no counterpart in EventBridge Scheduler",
         "Write crontab(...) or timedelta(...), or let a task submit the others with run_at",
     )
+
+
+def _priority(number: object) -> Priority | None:
+    """What Celery's ``priority=`` means here."""
+    if number is None:
+        return None
+    if not lanes.is_number(number):
+        raise ScheduleError(
+            "priority",
+            f"priority {short(number)} is not a number from 0 to 9",
+            "Write 'options': {'priority': 9} for an urgent task",
+        )
+    return HIGH if lanes.is_high(number) else NORMAL
 
 
 def _cron(given: crontab) -> str:

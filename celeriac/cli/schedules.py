@@ -113,6 +113,7 @@ def _view(found: Scheduled) -> dict[str, Any]:
         "expression": found.schedule.expression,
         "timezone": found.schedule.timezone,
         "overlap": found.schedule.overlap,
+        "priority": found.schedule.priority,
         "paused": found.paused,
         "tags": list(found.tags),
         "declared_at": found.code.where if found.code else None,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from celeriac.clock import to_datetime
+from celeriac.contract.queues import Priority
 from celeriac.http.links import schedule_path, task_path
 from celeriac.operations import schedules
 from celeriac.operations.scheduled import Scheduled
@@ -26,6 +27,7 @@ class ScheduleSummary(BaseModel):
     start: datetime | None = Field(description="Of a rate, the time that it is counted from.")
     end: datetime | None
     overlap: Literal["allow", "skip", "cancel"]
+    priority: Priority | None = Field(description="Of its tasks; null if it was not given.")
     tags: list[str]
     paused: bool
     created_at: datetime | None = Field(description="Null if code declares it.")
@@ -95,6 +97,7 @@ def schedule_summary(found: Scheduled) -> ScheduleSummary:
         start=schedule.start,
         end=schedule.end,
         overlap=schedule.overlap,
+        priority=schedule.priority,
         tags=list(found.tags),
         paused=found.paused,
         created_at=found.created_at,

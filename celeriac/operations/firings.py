@@ -154,6 +154,7 @@ def _submit(app: CeleriacApp, found: Scheduled, key: str | None) -> Submission:
             payload,
             tenant=found.tenant,
             tags=found.tags,
+            priority=found.schedule.priority,
             idempotency_key=key,
             schedule_id=found.schedule_id,
             app=app,
@@ -186,6 +187,7 @@ def _submit_plain(app: CeleriacApp, found: Scheduled, key: str | None) -> Submis
         found.tenant,
         call,
         queue=queue and str(getattr(queue, "name", queue)),
+        priority=found.schedule.priority,
         schedule_id=found.schedule_id,
     )
     with unavailable("DynamoDB"):

@@ -17,7 +17,7 @@ other, so each step can be repeated, and a crash between two leaves nothing that
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -127,38 +127,42 @@ def edit(
     schedule_id: str,
     tenant: str | None = None,
     *,
-    schedule: Schedule | None = None,
+    schedule: Schedule | Callable[[Schedule], Schedule] | None = None,
     payload: BaseModel | Mapping[str, Any] | None = None,
     tags: Sequence[str] | None = None,
     app: CeleriacApp | None = None,
 ) -> Scheduled:
     """Change what is given of a schedule that a caller made. Its payload stays unless one is given.
 
+    ``schedule`` is the new one, or a function that makes it of the one that is there. Only with a
+    function does an edit at the same time keep what the other one changes:
+
+        edit A   read 1 ── write 2 ✓
+        edit B   read 1 ─────────────── write 2 ✗ ── read 2 ── write 3 ✓
+
     Raises:
         ScheduleNotFoundError: this tenant has no such schedule.
         DeclaredScheduleError: code declares it.
-        and what ``create`` raises.
+        and what ``create`` raises, and ``schedule``.
     """
     app = app or celery_app()
     tenant = tenant or app.settings.tenant
-    before = _editable(app, tenant, schedule_id)
-    changed = schedule or before.schedule
-    if payload is None:
-        payload = changed.payload or before.schedule.payload
-    after = replace(
-        before,
-        schedule=_from_now(_with_payload(app, before.type, changed, payload)),
-        tags=before.tags if tags is None else tuple(tags),
-        version=before.version + 1,
-    )
-    after = with_expiry(after, app.settings.record_ttl)
-    with unavailable("DynamoDB"):
-        if not services().schedules.replace(after):
-            # Edited or deleted meanwhile: what is there now decides.
-            _editable(app, tenant, schedule_id)
-            raise UnavailableError("DynamoDB")
-    _settle(after)
-    return Scheduled.of_kept(after)
+    while True:
+        before = _editable(app, tenant, schedule_id)
+        changed = schedule(before.schedule) if callable(schedule) else schedule or before.schedule
+        given = (changed.payload or before.schedule.payload) if payload is None else payload
+        after = replace(
+            before,
+            schedule=_from_now(_with_payload(app, before.type, changed, given)),
+            tags=before.tags if tags is None else tuple(tags),
+            version=before.version + 1,
+        )
+        after = with_expiry(after, app.settings.record_ttl)
+        with unavailable("DynamoDB"):
+            replaced = services().schedules.replace(after)
+        if replaced:
+            _settle(after)
+            return Scheduled.of_kept(after)
 
 
 def delete(schedule_id: str, tenant: str | None = None, *, app: CeleriacApp | None = None) -> None:
@@ -219,6 +223,7 @@ def _words(schedule: Schedule) -> list[Any]:
         schedule.timezone,
         *bounds,
         schedule.overlap,
+        schedule.priority,
         dict(schedule.payload),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Body, Query, Response
@@ -162,7 +163,7 @@ def edit_schedule(
         found = scheduling.edit(
             schedule_id,
             caller.tenant,
-            schedule=edited_schedule(before.schedule, given),
+            schedule=partial(edited_schedule, given),
             payload=given.payload if "payload" in given.model_fields_set else None,
             tags=tuple(dict.fromkeys(given.tags)) if "tags" in given.model_fields_set else None,
             app=dependencies.celery,

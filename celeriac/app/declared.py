@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 #: docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
 _LONGEST_ID = 64
 _DIGEST = 8
+_OF_TYPE, _OF_BEAT = PREFIXES = ("type-", "beat-")
 #: The fields of a crontab in cron's order, with the values that each can have.
 _FIELDS = (
     ("minute", range(60)),
@@ -78,7 +79,7 @@ def of_types(catalogue: Catalogue) -> Iterator[DeclaredSchedule]:
         for number, schedule in enumerate(each.schedules, 1):
             suffix = "" if number == 1 else f"-{number}"
             yield DeclaredSchedule(
-                schedule_id=_id(f"type-{each.name}{suffix}"),
+                schedule_id=_id(f"{_OF_TYPE}{each.name}{suffix}"),
                 type=each.name,
                 schedule=schedule,
                 where=str(each.place),
@@ -104,7 +105,7 @@ def _of_entry(
         priority=_priority(options.get("priority", getattr(app.tasks.get(task), "priority", None))),
     )
     found = DeclaredSchedule(
-        schedule_id=_id(f"beat-{name}"),
+        schedule_id=_id(f"{_OF_BEAT}{name}"),
         type=task,
         schedule=schedule,
         where=where,

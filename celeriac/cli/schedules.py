@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -82,17 +83,19 @@ def history(
 ) -> None:
     """Show what a schedule has fired, newest first."""
     found = schedules.history(schedule_id, tenant, limit=limit)
+    statuses = schedules.statuses(found)
     if as_json:
-        show_json([_firing(each) for each in found])
+        show_json([_firing(each, statuses) for each in found])
         return
     show(
-        ["scheduled", "fired", "outcome", "task", "why"],
+        ["scheduled", "fired", "outcome", "task", "now", "why"],
         (
             (
                 moment(each.scheduled_at),
                 moment(each.fired_at),
                 "by hand" if each.by_hand else each.outcome.value,
                 each.task_id,
+                statuses.get(each.task_id or ""),
                 each.detail,
             )
             for each in found
@@ -121,12 +124,16 @@ def _view(found: Scheduled) -> dict[str, Any]:
     }
 
 
-def _firing(firing: Firing) -> dict[str, Any]:
+def _firing(firing: Firing, statuses: Mapping[str, str]) -> dict[str, Any]:
     return {
         "scheduled_at": moment(firing.scheduled_at),
         "fired_at": moment(firing.fired_at),
+        "late_by": firing.late_by.total_seconds(),
+        "calls": firing.calls,
         "outcome": firing.outcome.value,
         "by_hand": firing.by_hand,
         "task_id": firing.task_id,
+        "task_status": statuses.get(firing.task_id or ""),
+        "cancelled_task_id": firing.cancelled_task_id,
         "detail": firing.detail,
     }

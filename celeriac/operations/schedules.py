@@ -9,12 +9,13 @@ A schedule that code declares is deployed with it. The table holds only whether 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
 from celeriac import clock
-from celeriac.app.declared import declared
+from celeriac.app.declared import PREFIXES, DeclaredSchedule, declared
 from celeriac.app.factory import CeleriacApp, celery_app
 from celeriac.errors import unavailable
 from celeriac.operations import firings, scheduled
@@ -38,20 +39,37 @@ def find(
     return found
 
 
-def list_all(tenant: str | None = None, *, app: CeleriacApp | None = None) -> list[Scheduled]:
+def list_all(
+    tenant: str | None = None,
+    *,
+    limit: int | None = None,
+    after: str | None = None,
+    app: CeleriacApp | None = None,
+) -> list[Scheduled]:
     """A tenant's schedules: those that code declares, then those that callers made.
+
+    Each in the order of their ids, which begin with the time of their making unless an idempotency
+    key made them. At most ``limit``, of those that follow the one with the id ``after``.
 
     Raises ``UnavailableError``.
     """
     app = app or celery_app()
     tenant = tenant or app.settings.tenant
+    in_code = after is None or after.startswith(PREFIXES)
+    own: list[DeclaredSchedule] = []
+    if in_code and tenant == app.settings.tenant:
+        own = sorted(declared(app), key=lambda each: each.schedule_id)
+        own = [each for each in own if after is None or each.schedule_id > after][:limit]
+    found: list[Scheduled] = []
     with unavailable("DynamoDB"):
-        kept, paused = services().schedules.of(tenant)
-    own = declared(app) if tenant == app.settings.tenant else []
-    return [
-        *(Scheduled.of_code(each, tenant, paused=each.schedule_id in paused) for each in own),
-        *map(Scheduled.of_kept, kept),
-    ]
+        for each in own:
+            paused = services().schedules.paused(tenant, each.schedule_id)
+            found.append(Scheduled.of_code(each, tenant, paused=paused))
+        room = None if limit is None else limit - len(own)
+        if room != 0:
+            kept = services().schedules.of(tenant, limit=room, after=None if in_code else after)
+            found += map(Scheduled.of_kept, kept)
+    return found
 
 
 def next_times(found: Scheduled) -> list[datetime]:
@@ -76,6 +94,18 @@ def history(
     found = find(schedule_id, tenant, app=app)
     with unavailable("DynamoDB"):
         return services().firings.latest(found.tenant, schedule_id, limit=limit, below=below)
+
+
+def statuses(firings: Iterable[Firing]) -> dict[str, str]:
+    """The states of firings' tasks now, by id. One whose record has expired is left out.
+
+    Raises ``UnavailableError``.
+    """
+    ids = [each.task_id for each in firings if each.task_id is not None]
+    if not ids:
+        return {}
+    with unavailable("DynamoDB"):
+        return {each: found.state for each, found in services().records.get_many(ids).items()}
 
 
 def pause(

@@ -16,10 +16,8 @@ other, so each step can be repeated, and a crash between two leaves nothing that
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -28,8 +26,12 @@ from celeriac import clock
 from celeriac.app.declared import declared
 from celeriac.app.factory import CeleriacApp, celery_app
 from celeriac.contract import Schedule
-from celeriac.contract.schedule import ScheduleError
-from celeriac.errors import IdempotencyConflictError, UnavailableError, unavailable
+from celeriac.errors import (
+    IdempotencyConflictError,
+    UnavailableError,
+    unavailable,
+)
+from celeriac.operations.schedule_rules import admit, from_now, with_payload
 from celeriac.operations.scheduled import (
     DeclaredScheduleError,
     Scheduled,
@@ -43,8 +45,6 @@ from celeriac.storage.services import services
 
 #: The place of a task type in what the ids of schedules with a key are made of. No type has it.
 _MAKING = "POST /schedules"
-#: A schedule's payload is in its item, which is read at each firing.
-LARGEST_PAYLOAD = 64 * 1024
 
 
 def create(
@@ -74,12 +74,13 @@ def create(
         pydantic.ValidationError: the payload isn't valid.
         ScheduleError: it would never fire, or its payload is too large.
         IdempotencyConflictError: the key made another schedule, or one that is deleted.
+        QuotaExceededError: the tenant has as many schedules as it may have.
         UnavailableError: AWS didn't take it; no task will be submitted.
     """
     app = app or celery_app()
     tenant = tenant or app.settings.tenant
     type_name = app.catalogue[type_name].name
-    given = _with_payload(app, type_name, schedule, payload)
+    given = with_payload(app, type_name, schedule, payload)
     schedule_id, fingerprint = identifiers.new_task_id(), None
     if idempotency_key is not None:
         schedule_id = identifiers.derived_task_id(tenant, _MAKING, idempotency_key)
@@ -89,11 +90,12 @@ def create(
             existing = services().schedules.get(tenant, schedule_id)
         if existing is not None:
             return _replay(existing, fingerprint, idempotency_key)
+    admit(app, tenant)
     kept = KeptSchedule(
         schedule_id=schedule_id,
         tenant=tenant,
         type=type_name,
-        schedule=_from_now(given),
+        schedule=from_now(given),
         tags=tuple(tags),
         created_at=clock.now(),
         fingerprint=fingerprint,
@@ -153,7 +155,7 @@ def edit(
         given = (changed.payload or before.schedule.payload) if payload is None else payload
         after = replace(
             before,
-            schedule=_from_now(_with_payload(app, before.type, changed, given)),
+            schedule=from_now(with_payload(app, before.type, changed, given)),
             tags=before.tags if tags is None else tuple(tags),
             version=before.version + 1,
         )
@@ -177,42 +179,6 @@ def delete(schedule_id: str, tenant: str | None = None, *, app: CeleriacApp | No
         services().schedules.delete(tenant, schedule_id)
     with unavailable("EventBridge Scheduler"):
         services().event_bridge.delete(schedule_id)
-
-
-def _with_payload(
-    app: CeleriacApp,
-    type_name: str,
-    schedule: Schedule,
-    payload: BaseModel | Mapping[str, Any] | None,
-) -> Schedule:
-    """The schedule with its payload, which was checked."""
-    payloads = app.catalogue[type_name].payloads
-    model = payloads.read(dict(schedule.payload) if payload is None else payload)
-    # As it was given: a default may be another each time.
-    content = model.model_dump(mode="json", exclude_unset=True)
-    if len(json.dumps(content)) > LARGEST_PAYLOAD:
-        raise ScheduleError(
-            "payload",
-            f"the payload of a schedule has at most {LARGEST_PAYLOAD // 1024} KiB",
-            "Upload large data with POST /files, and pass its key",
-        )
-    return replace(schedule, payload=content)
-
-
-def _from_now(schedule: Schedule) -> Schedule:
-    """The schedule as it is kept: with a rate's start. Raises ``ScheduleError`` if it is over."""
-    now = clock.to_datetime(clock.now())
-    if isinstance(schedule.when, timedelta) and schedule.start is None:
-        # AWS would fire it at once, and again at once after each edit.
-        schedule = replace(schedule, start=now.replace(microsecond=0) + schedule.when)
-    if not any(schedule.fire_times(now)):
-        name, when = ("at", schedule.when) if schedule.kind == "at" else ("end", schedule.end)
-        raise ScheduleError(
-            name,
-            f"{name} {when.isoformat() if isinstance(when, datetime) else when} is in the past",
-            f"Give a time after {now.isoformat(timespec='seconds')}",
-        )
-    return schedule
 
 
 def _words(schedule: Schedule) -> list[Any]:

@@ -5,7 +5,9 @@ schedule#<tenant>/<id>     <scheduled time>   what it fired then; removed with t
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,8 @@ class Outcome(StrEnum):
     """What a firing came to."""
 
     FIRED = "fired"
+    #: Its type allows one such task at a time, and that was there.
+    JOINED = "joined"
     PAUSED = "paused"
     SKIPPED = "skipped"
     REFUSED = "refused"
@@ -28,7 +32,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Firing:
-    """What a schedule did at one time. ``last_task_id`` is the latest task that it had made."""
+    """What a schedule did at one time. ``last_task_id`` is the latest task that it had made.
+
+    ``cancelled_task_id`` is the one that this firing cancelled, and ``calls`` how often EventBridge
+    has called for it.
+    """
 
     scheduled_at: Millis
     fired_at: Millis
@@ -36,8 +44,15 @@ class Firing:
     by_hand: bool = False
     task_id: str | None = None
     last_task_id: str | None = None
+    cancelled_task_id: str | None = None
+    calls: int = 1
     execution_id: str | None = None
     detail: str | None = None
+
+    @property
+    def late_by(self) -> timedelta:
+        """How long after its time it fired."""
+        return timedelta(milliseconds=max(0, self.fired_at - self.scheduled_at))
 
     @property
     def key(self) -> str:
@@ -74,6 +89,36 @@ class Firings:
             return False
         return True
 
+    def count_call(self, tenant: str, schedule_id: str, firing: Firing) -> None:
+        """Note that EventBridge has called again for a firing that was noted.
+
+        The calls may have found the last task in other states. Then the task is there:
+
+            call 1   last task runs: skipped ── noted ✓
+            call 2                 ended: submitted ──── noted ✗ exists ── fired, with its task ✓
+        """
+        key = marshal({"pk": _history(tenant, schedule_id), "sk": firing.key})
+        if firing.task_id is not None:
+            with suppress(self._client.exceptions.ConditionalCheckFailedException):
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=key,
+                    UpdateExpression="SET outcome = :outcome, task_id = :task_id, "
+                    "last_task_id = :task_id REMOVE detail ADD calls :one",
+                    ConditionExpression="attribute_exists(pk) AND attribute_not_exists(task_id)",
+                    ExpressionAttributeValues=marshal(
+                        {":outcome": firing.outcome.value, ":task_id": firing.task_id, ":one": 1}
+                    ),
+                )
+                return
+        self._client.update_item(
+            TableName=self._table,
+            Key=key,
+            UpdateExpression="ADD calls :one",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeValues=marshal({":one": 1}),
+        )
+
     def latest(
         self, tenant: str, schedule_id: str, *, limit: int, below: str | None = None
     ) -> list[Firing]:
@@ -104,6 +149,8 @@ def _firing(item: dict[str, Any]) -> Firing:
         by_hand=item.get("by_hand", False),
         task_id=item.get("task_id"),
         last_task_id=item.get("last_task_id"),
+        cancelled_task_id=item.get("cancelled_task_id"),
+        calls=item.get("calls", 1),
         execution_id=item.get("execution_id"),
         detail=item.get("detail"),
     )

@@ -6,9 +6,9 @@ schedules#<tenant>         <schedule id>      the schedule; of a declared one on
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from celeriac import clock
@@ -109,14 +109,38 @@ class Schedules:
         """Whether a declared schedule is paused."""
         return bool(self._item(tenant, schedule_id).get("paused", False))
 
-    def of(self, tenant: str) -> tuple[list[KeptSchedule], set[str]]:
-        """A tenant's schedules, oldest first, and the ids of all that are paused."""
-        items = list(self._query("pk = :pk", {":pk": f"{SCHEDULES_OF}{tenant}"}))
-        kept = sorted(
-            (_kept(item) for item in items if "type" in item),
-            key=lambda each: (each.created_at, each.schedule_id),
+    def of(
+        self, tenant: str, *, limit: int | None = None, after: str | None = None
+    ) -> list[KeptSchedule]:
+        """A tenant's schedules that callers made, in the order of their ids.
+
+        At most ``limit``, of those whose ids follow ``after``.
+        """
+        condition, values = "pk = :pk", {":pk": f"{SCHEDULES_OF}{tenant}"}
+        if after is not None:
+            condition, values = f"{condition} AND sk > :after", {**values, ":after": after}
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=marshal(values),
+            ConsistentRead=True,
+            PaginationConfig={} if limit is None else {"PageSize": limit},
         )
-        return kept, {item["sk"] for item in items if item.get("paused")}
+        items = (unmarshal(item) for page in pages for item in page["Items"])
+        return [*islice((_kept(item) for item in items if "type" in item), limit)]
+
+    def count(self, tenant: str) -> int:
+        """How many schedules of callers a tenant has, as of now."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk",
+            FilterExpression="attribute_exists(#type)",
+            ExpressionAttributeNames={"#type": "type"},
+            ExpressionAttributeValues=marshal({":pk": f"{SCHEDULES_OF}{tenant}"}),
+            ConsistentRead=True,
+            Select="COUNT",
+        )
+        return sum(page["Count"] for page in pages)
 
     def _item(self, tenant: str, schedule_id: str) -> dict[str, Any]:
         answer = self._client.get_item(
@@ -138,15 +162,6 @@ class Schedules:
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True
-
-    def _query(self, condition: str, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues=marshal(values),
-            ConsistentRead=True,
-        )
-        return (unmarshal(item) for page in pages for item in page["Items"])
 
 
 def with_expiry(kept: KeptSchedule, ttl: timedelta) -> KeptSchedule:

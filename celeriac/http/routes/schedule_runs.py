@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from fastapi import Query, Response
@@ -12,6 +13,7 @@ from celeriac.contract import TaskType
 from celeriac.http.answers import JsonAnswer
 from celeriac.http.auth import Caller, Reader, Submitter
 from celeriac.http.dependencies import Dependencies, TheDependencies
+from celeriac.http.links import LINK, next_page, schedule_path
 from celeriac.http.problems import KEYED, ProblemType, documented
 from celeriac.http.route import keyed_router
 from celeriac.http.routes.submit import ACCEPTED, IdempotencyKey, accepted
@@ -19,10 +21,14 @@ from celeriac.http.schedule_views import FiringPage, firing_view
 from celeriac.http.views import TaskView
 from celeriac.operations import schedules
 from celeriac.operations.scheduled import Scheduled
+from celeriac.records.listing import decode_cursor, encode_cursor
 
 router = keyed_router("schedules")
 
 MOST_PER_PAGE = 100
+
+#: What a cursor names: a time, and a task if somebody started it.
+_KEY = re.compile(r"[0-9]{13}(#[0-9A-Za-z_.:-]{1,255})?")
 
 #: What an operation on one schedule may answer.
 ONE = (*KEYED, ProblemType.SCHEDULE_NOT_FOUND, ProblemType.INVALID)
@@ -34,9 +40,7 @@ class PageOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(20, ge=1, le=MOST_PER_PAGE)
-    cursor: str | None = Field(
-        None, max_length=255, description="The `next_cursor` of the page before."
-    )
+    cursor: str | None = Field(None, description="The `next_cursor` of the page before.")
 
 
 @router.post(
@@ -74,8 +78,8 @@ def run_schedule(
     summary="List what a schedule fired",
     response_model=None,
     responses={
-        200: {"model": FiringPage, "description": "A page, newest first."},
-        **documented(*ONE),
+        200: {"model": FiringPage, "description": "A page, newest first.", "headers": LINK},
+        **documented(*ONE, ProblemType.BAD_CURSOR),
     },
 )
 def list_firings(
@@ -88,15 +92,16 @@ def list_firings(
     found = schedules.history(
         schedule_id,
         caller.tenant,
-        limit=options.limit,
-        below=options.cursor,
+        limit=options.limit + 1,
+        below=decode_cursor(options.cursor, _KEY),
         app=dependencies.celery,
     )
-    content = FiringPage(
-        data=[firing_view(each) for each in found],
-        next_cursor=found[-1].key if len(found) == options.limit else None,
-    )
-    return JsonAnswer(content.model_dump(mode="json"))
+    page = found[: options.limit]
+    cursor = encode_cursor(page[-1].key) if len(found) > len(page) else None
+    statuses = schedules.statuses(page)
+    content = FiringPage(data=[firing_view(each, statuses) for each in page], next_cursor=cursor)
+    path = f"{schedule_path(schedule_id)}/history"
+    return JsonAnswer(content.model_dump(mode="json"), headers=next_page(path, options, cursor))
 
 
 def found_schedule(schedule_id: str, caller: Caller, dependencies: Dependencies) -> Scheduled:

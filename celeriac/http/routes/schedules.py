@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from celeriac.http.answers import JsonAnswer
 from celeriac.http.auth import Canceller, Reader, Submitter
 from celeriac.http.dependencies import TheDependencies
 from celeriac.http.errors import invalid
-from celeriac.http.links import schedule_path
+from celeriac.http.links import LINK, at, next_page, schedule_path
 from celeriac.http.problems import KEYED, Problem, ProblemType, WrongValue, documented
 from celeriac.http.route import keyed_router
 from celeriac.http.routes.schedule_runs import ONE, PageOptions, found_schedule, may_submit
@@ -36,8 +37,12 @@ from celeriac.http.schedule_views import (
 )
 from celeriac.http.unchecked import Unchecked
 from celeriac.operations import schedules, scheduling
+from celeriac.records.listing import decode_cursor, encode_cursor
 
 router = keyed_router("schedules")
+
+#: What a cursor names. docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
+_ID = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 
 _BODY = (
     ProblemType.MALFORMED_JSON,
@@ -63,7 +68,7 @@ _BODY = (
                 **REPLAYED,
             },
         },
-        **documented(*KEYED, *_BODY, ProblemType.IDEMPOTENCY_CONFLICT),
+        **documented(*KEYED, *_BODY, ProblemType.IDEMPOTENCY_CONFLICT, ProblemType.QUOTA_EXCEEDED),
     },
 )
 def create_schedule(
@@ -105,26 +110,26 @@ def create_schedule(
     summary="List schedules",
     response_model=None,
     responses={
-        200: {"model": SchedulePage, "description": "A page of schedules."},
-        **documented(*KEYED, ProblemType.INVALID),
+        200: {"model": SchedulePage, "description": "A page of schedules.", "headers": LINK},
+        **documented(*KEYED, ProblemType.BAD_CURSOR, ProblemType.INVALID),
     },
 )
 def list_schedules(
     options: Annotated[PageOptions, Query()], caller: Reader, dependencies: TheDependencies
 ) -> JSONResponse:
     """The tenant's schedules. The deployment's own tenant has those that code declares, too."""
-    found = schedules.list_all(caller.tenant, app=dependencies.celery)
-    ids = [each.schedule_id for each in found]
-    start = ids.index(options.cursor) + 1 if options.cursor in ids else 0
-    if options.cursor is not None and start == 0:
-        raise Problem(ProblemType.BAD_CURSOR, "The schedule that this cursor names is gone.")
-    page = found[start : start + options.limit]
-    more = len(found) > start + options.limit
-    content = SchedulePage(
-        data=[schedule_summary(each) for each in page],
-        next_cursor=page[-1].schedule_id if more else None,
+    found = schedules.list_all(
+        caller.tenant,
+        limit=options.limit + 1,
+        after=decode_cursor(options.cursor, _ID),
+        app=dependencies.celery,
     )
-    return JsonAnswer(content.model_dump(mode="json"))
+    page = found[: options.limit]
+    cursor = encode_cursor(page[-1].schedule_id) if len(found) > len(page) else None
+    content = SchedulePage(data=[schedule_summary(each) for each in page], next_cursor=cursor)
+    return JsonAnswer(
+        content.model_dump(mode="json"), headers=next_page(at("/schedules"), options, cursor)
+    )
 
 
 @router.get(

@@ -41,6 +41,9 @@ MOST_REQUESTS_PER_KEY = 60_000
 MOST_MAILS = MOST_REQUESTS_PER_KEY * 24 * 60
 #: Counting a tenant's unfinished tasks reads an index entry for each.
 MOST_WAITING = 100_000
+#: Making a schedule counts those of its tenant, and AWS keeps 10 million in a region.
+#: docs.aws.amazon.com/scheduler/latest/UserGuide/scheduler-quotas.html
+MOST_SCHEDULES = 100_000
 #: The text of a variable whose setting has no value.
 NULL = "null"
 PLACEHOLDERS = ("changeme", "example.com", "example.org", "placeholder", "todo")
@@ -259,6 +262,13 @@ class Settings(BaseSettings):
         le=MOST_MAILS,
         description="How many tasks of types that send mail one tenant may submit a day (UTC). "
         "`null` sets no limit.",
+    )
+    schedules_per_tenant: int = Field(
+        1_000,
+        ge=1,
+        le=MOST_SCHEDULES,
+        description="How many schedules one tenant may have when it makes another. Those that code "
+        "declares don't count.",
     )
     web_origins: WebOrigins = Field(
         (),

@@ -28,11 +28,13 @@ from pydantic import ValidationError
 
 from celeriac.app import call_options, encoding
 from celeriac.app.amqp import UnknownQueueError
-from celeriac.app.declared_schedule import DeclaredSchedule, schedule_id
+from celeriac.app.declared_schedule import OF_BEAT, DeclaredSchedule, schedule_id
 from celeriac.app.options import OptionRefusedError
 from celeriac.contract import Schedule
 from celeriac.contract.places import short
+from celeriac.contract.queues import HIGH, NORMAL, Priority
 from celeriac.contract.schedule import ScheduleError
+from celeriac.transport import lanes
 from celeriac.transport.call import Call
 
 if TYPE_CHECKING:
@@ -92,15 +94,19 @@ def _of_entry(
     app: CeleriacApp, name: str, entry: Mapping[str, Any], where: str
 ) -> DeclaredSchedule:
     task, args, kwargs = entry["task"], entry.get("args") or (), entry.get("kwargs") or {}
-    schedule = _schedule(entry["schedule"], str(app.timezone))
+    options = dict(entry.get("options") or {})
+    schedule = replace(
+        _schedule(entry["schedule"], str(app.timezone)),
+        priority=_priority(options.get("priority", getattr(app.tasks.get(task), "priority", None))),
+    )
     found = DeclaredSchedule(
-        schedule_id=schedule_id(f"beat-{name}"),
+        schedule_id=schedule_id(f"{OF_BEAT}{name}"),
         type=task,
         schedule=schedule,
         where=where,
         args=tuple(args),
         kwargs=dict(kwargs),
-        options=dict(entry.get("options") or {}),
+        options=options,
     )
     encoding.call_text(Call(found.args, found.kwargs))
     if task not in app.catalogue:
@@ -150,6 +156,7 @@ def _written(each: DeclaredSchedule) -> dict[str, Any]:
         "seconds": when.total_seconds() if isinstance(when, timedelta) else None,
         "timezone": each.schedule.timezone,
         "payload": dict(each.schedule.payload),
+        "priority": each.schedule.priority,
         "call": encoding.call_text(Call(each.args, each.kwargs, each.options)),
     }
 
@@ -165,6 +172,7 @@ def _read(kept: Mapping[str, Any]) -> DeclaredSchedule:
             when=kept["cron"] if seconds is None else timedelta(seconds=seconds),
             timezone=kept["timezone"],
             payload=kept["payload"],
+            priority=kept["priority"],
         ),
         args=call.args,
         kwargs=call.kwargs,
@@ -195,6 +203,19 @@ def _schedule(given: Any, timezone: str) -> Schedule:
         f"a {type(given).__name__} schedule has no counterpart in EventBridge Scheduler",
         "Write crontab(...) or timedelta(...), or let a task submit the others with run_at",
     )
+
+
+def _priority(number: object) -> Priority | None:
+    """What Celery's ``priority=`` means here."""
+    if number is None:
+        return None
+    if not lanes.is_number(number):
+        raise ScheduleError(
+            "priority",
+            f"priority {short(number)} is not a number from 0 to 9",
+            "Write 'options': {'priority': 9} for an urgent task",
+        )
+    return HIGH if lanes.is_high(number) else NORMAL
 
 
 def _cron(given: crontab) -> str:

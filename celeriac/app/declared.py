@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from celeriac.app import beat
-from celeriac.app.declared_schedule import DeclaredSchedule, schedule_id
+from celeriac.app.declared_schedule import OF_TYPE, DeclaredSchedule, schedule_id
 from celeriac.contract import Catalogue
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def of_types(catalogue: Catalogue) -> Iterator[DeclaredSchedule]:
         for number, schedule in enumerate(each.schedules, 1):
             suffix = "" if number == 1 else f"-{number}"
             yield DeclaredSchedule(
-                schedule_id=schedule_id(f"type-{each.name}{suffix}"),
+                schedule_id=schedule_id(f"{OF_TYPE}{each.name}{suffix}"),
                 type=each.name,
                 schedule=schedule,
                 where=str(each.place),

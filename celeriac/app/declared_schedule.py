@@ -13,6 +13,8 @@ from celeriac.contract import Schedule
 #: docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
 _LONGEST_ID = 64
 _DIGEST = 8
+#: What the ids of task types' schedules begin with, and those of ``beat_schedule``.
+OF_TYPE, OF_BEAT = PREFIXES = ("type-", "beat-")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,8 +50,8 @@ def beat_schedule(root: Path) -> tuple[DeclaredSchedule, ...]:
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
             raise BeatUnreadableError(
-                f"{root} has a beat_schedule, which its Celery app couldn't be asked for: {last.rstrip('.')}. "
-                "The app is imported without the deployment's variables."
+                f"The beat_schedule of {root} can't be read: {last.rstrip('.')}. The Celery app is "
+                "imported for it, without the deployment's variables."
             )
         return tuple(beat.read(found))
 

@@ -15,7 +15,7 @@ import boto3
 
 from celeriac import clock, topology
 from celeriac.app.declared import of_types
-from celeriac.app.declared_schedule import DeclaredSchedule
+from celeriac.app.declared_schedule import PREFIXES, DeclaredSchedule
 from celeriac.contract import Catalogue
 from celeriac.settings import Settings
 from celeriac.storage.event_bridge import EventBridge
@@ -112,7 +112,7 @@ def _declared(
     wanted = {each.schedule_id: each.schedule for each in declared}
     there = {
         each["Name"]
-        for prefix in ("type-", "beat-")
+        for prefix in PREFIXES
         for page in scheduler.get_paginator("list_schedules").paginate(
             GroupName=settings.schedule_group, NamePrefix=prefix
         )

@@ -106,6 +106,34 @@ def test_a_typed_tasks_argument_is_its_payload(app: Celeriac, entry: dict[str, A
     assert beat(app, task="send-digest", **entry).payload == {"days": 3}
 
 
+@pytest.mark.parametrize(("number", "priority"), [(0, "normal"), (5, "normal"), (6, "high")])
+@pytest.mark.parametrize("name", ["shop.add", "send-digest"])
+def test_an_entrys_priority_is_that_of_its_tasks(
+    app: Celeriac, name: str, number: int, priority: str
+) -> None:
+    """Celery's number, of plain tasks and of typed ones."""
+    assert beat(app, task=name, options={"priority": number}).priority == priority
+    assert beat(app, task=name).priority is None
+
+
+def test_a_plain_tasks_own_priority_counts_too(app: Celeriac) -> None:
+    """As in ``apply_async``, unless the entry has another."""
+
+    @app.task(name="shop.alarm")
+    def alarm() -> None:
+        """Ring."""
+
+    app.tasks["shop.alarm"].priority = 9
+    assert beat(app, task="shop.alarm").priority == "high"
+    assert beat(app, task="shop.alarm", options={"priority": 0}).priority == "normal"
+
+
+def test_a_priority_that_is_no_number_is_refused_with_the_fix(app: Celeriac) -> None:
+    """Celery's scale is 0 to 9."""
+    with pytest.raises(BeatScheduleError, match="priority 'high' is not a number from 0 to 9"):
+        beat(app, options={"priority": "high"})
+
+
 def test_add_periodic_task_is_read_too(app: Celeriac) -> None:
     """Also from the signal that the tutorial uses, which is sent when the app is configured."""
 

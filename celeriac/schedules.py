@@ -12,9 +12,6 @@ from celeriac.operations.scheduled import (
     ScheduleNotFoundError,
 )
 from celeriac.operations.schedules import (
-    create,
-    delete,
-    edit,
     find,
     history,
     list_all,
@@ -23,7 +20,8 @@ from celeriac.operations.schedules import (
     resume,
     run_now,
 )
-from celeriac.storage.schedules import Firing
+from celeriac.operations.scheduling import create, delete, edit
+from celeriac.storage.firings import Firing
 
 __all__ = [
     "DeclaredScheduleError",

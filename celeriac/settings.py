@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -40,6 +41,9 @@ MOST_REQUESTS_PER_KEY = 60_000
 MOST_MAILS = MOST_REQUESTS_PER_KEY * 24 * 60
 #: Counting a tenant's unfinished tasks reads an index entry for each.
 MOST_WAITING = 100_000
+#: Making a schedule counts those of its tenant, and AWS keeps 10 million in a region.
+#: docs.aws.amazon.com/scheduler/latest/UserGuide/scheduler-quotas.html
+MOST_SCHEDULES = 100_000
 #: The text of a variable whose setting has no value.
 NULL = "null"
 PLACEHOLDERS = ("changeme", "example.com", "example.org", "placeholder", "todo")
@@ -103,6 +107,11 @@ class Settings(BaseSettings):
         description="The first part of every queue's ARN; the queue's name follows.",
     )
     schedule_group: str = Field("celeriac", description="The EventBridge Scheduler group.")
+    beat_file: Path | None = Field(
+        None,
+        description="The entries of `beat_schedule`, for processes that don't import the project's "
+        "Celery app. The deployment writes the file.",
+    )
     schedule_target_arn: str = Field(
         "arn:aws:lambda:us-east-1:123456789012:function:celeriac-fire",
         description="The function that EventBridge Scheduler calls when a schedule, or a task "
@@ -253,6 +262,13 @@ class Settings(BaseSettings):
         le=MOST_MAILS,
         description="How many tasks of types that send mail one tenant may submit a day (UTC). "
         "`null` sets no limit.",
+    )
+    schedules_per_tenant: int = Field(
+        1_000,
+        ge=1,
+        le=MOST_SCHEDULES,
+        description="How many schedules one tenant may have when it makes another. Those that code "
+        "declares don't count.",
     )
     web_origins: WebOrigins = Field(
         (),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from celeriac.cli.output import AsJson, moment, show, show_json
 from celeriac.cli.tasks import Tenant
-from celeriac.operations import schedules
+from celeriac.operations import schedules, scheduling
 from celeriac.operations.scheduled import Scheduled
 from celeriac.operations.waking import wake_for
-from celeriac.storage.schedules import Firing
+from celeriac.storage.firings import Firing
 
 app = typer.Typer(
     no_args_is_help=True, help="Schedules: list, pause, resume, run, delete, history."
@@ -69,7 +70,7 @@ def run(schedule_id: ScheduleId, tenant: Tenant = None) -> None:
 @app.command()
 def delete(schedule_id: ScheduleId, tenant: Tenant = None) -> None:
     """Remove a schedule that a caller made. Its tasks stay."""
-    schedules.delete(schedule_id, tenant)
+    scheduling.delete(schedule_id, tenant)
     typer.echo(f"{schedule_id}: deleted.")
 
 
@@ -82,17 +83,19 @@ def history(
 ) -> None:
     """Show what a schedule has fired, newest first."""
     found = schedules.history(schedule_id, tenant, limit=limit)
+    statuses = schedules.statuses(found)
     if as_json:
-        show_json([_firing(each) for each in found])
+        show_json([_firing(each, statuses) for each in found])
         return
     show(
-        ["scheduled", "fired", "outcome", "task", "why"],
+        ["scheduled", "fired", "outcome", "task", "now", "why"],
         (
             (
                 moment(each.scheduled_at),
                 moment(each.fired_at),
                 "by hand" if each.by_hand else each.outcome.value,
                 each.task_id,
+                statuses.get(each.task_id or ""),
                 each.detail,
             )
             for each in found
@@ -113,6 +116,7 @@ def _view(found: Scheduled) -> dict[str, Any]:
         "expression": found.schedule.expression,
         "timezone": found.schedule.timezone,
         "overlap": found.schedule.overlap,
+        "priority": found.schedule.priority,
         "paused": found.paused,
         "tags": list(found.tags),
         "declared_at": found.code.where if found.code else None,
@@ -120,12 +124,16 @@ def _view(found: Scheduled) -> dict[str, Any]:
     }
 
 
-def _firing(firing: Firing) -> dict[str, Any]:
+def _firing(firing: Firing, statuses: Mapping[str, str]) -> dict[str, Any]:
     return {
         "scheduled_at": moment(firing.scheduled_at),
         "fired_at": moment(firing.fired_at),
+        "late_by": firing.late_by.total_seconds(),
+        "calls": firing.calls,
         "outcome": firing.outcome.value,
         "by_hand": firing.by_hand,
         "task_id": firing.task_id,
+        "task_status": statuses.get(firing.task_id or ""),
+        "cancelled_task_id": firing.cancelled_task_id,
         "detail": firing.detail,
     }

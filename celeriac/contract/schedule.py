@@ -15,19 +15,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from celeriac.contract import cron, zones
+from celeriac.contract import cron, rates, zones
 from celeriac.contract.errors import ScheduleError
 from celeriac.contract.places import short
+from celeriac.contract.queues import HIGH, Priority
+from celeriac.contract.rates import LONGEST_RATE, MINUTE
 
 Overlap = Literal["allow", "skip", "cancel"]
 
 __all__ = ["LONGEST_RATE", "MINUTE", "Overlap", "Schedule", "ScheduleError"]
-
-MINUTE = timedelta(minutes=1)
-#: The longest interval of a schedule.
-LONGEST_RATE = timedelta(days=366)
-#: From the longest: AWS takes whole minutes, hours of 60 minutes and days of 24 hours.
-_UNITS = (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", MINUTE))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +32,9 @@ class Schedule:
 
     ``start`` and ``end`` bound the times, both included. A time without an offset is one of
     ``timezone``; all are kept in UTC. ``overlap`` says what to do if the last task of this schedule
-    hasn't ended: run both (``allow``), none (``skip``), or cancel that one (``cancel``).
+    hasn't ended: run both (``allow``), none (``skip``), or cancel that one (``cancel``). A task of
+    ``priority`` ``high`` goes before the ``normal`` ones of its queue; unless given, Celery's
+    ``task_default_priority`` decides.
 
     Raises:
         ScheduleError: a ``ValueError`` that names the fault and the fix.
@@ -48,6 +46,7 @@ class Schedule:
     start: datetime | None = None
     end: datetime | None = None
     overlap: Overlap = "allow"
+    priority: Priority | None = None
     payload: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
@@ -59,6 +58,7 @@ class Schedule:
         start: datetime | None = None,
         end: datetime | None = None,
         overlap: Overlap = "allow",
+        priority: Priority | None = None,
         payload: Mapping[str, Any] | None = None,
     ) -> Schedule:
         """At the times of a cron expression of five fields, by the clock of a time zone.
@@ -75,6 +75,7 @@ class Schedule:
             start=start,
             end=end,
             overlap=overlap,
+            priority=priority,
             payload={} if payload is None else payload,
         )
 
@@ -86,6 +87,7 @@ class Schedule:
         start: datetime | None = None,
         end: datetime | None = None,
         overlap: Overlap = "allow",
+        priority: Priority | None = None,
         payload: Mapping[str, Any] | None = None,
     ) -> Schedule:
         """Each time an interval of whole minutes has passed, counted from ``start``.
@@ -104,6 +106,7 @@ class Schedule:
             start=start,
             end=end,
             overlap=overlap,
+            priority=priority,
             payload={} if payload is None else payload,
         )
 
@@ -113,6 +116,7 @@ class Schedule:
         moment: datetime,
         *,
         timezone: str = "UTC",
+        priority: Priority | None = None,
         payload: Mapping[str, Any] | None = None,
     ) -> Schedule:
         """Once. A fraction of a second is rounded up. The schedule's own time zone is UTC."""
@@ -123,7 +127,12 @@ class Schedule:
                 f"at {short(given)} is not a datetime",
                 "Write Schedule.at(datetime(2027, 1, 31, 12, 0), timezone='Europe/Moscow')",
             )
-        return cls(when=moment, timezone=timezone, payload={} if payload is None else payload)
+        return cls(
+            when=moment,
+            timezone=timezone,
+            priority=priority,
+            payload={} if payload is None else payload,
+        )
 
     def __post_init__(self) -> None:
         zone = zones.zone(self.timezone)
@@ -136,7 +145,7 @@ class Schedule:
             case str():
                 self._check_cron(when)
             case timedelta():
-                self._check_rate(when)
+                rates.check(when)
             case datetime():
                 moment = zones.in_utc("at", when, zone)
                 if moment.microsecond:
@@ -151,6 +160,12 @@ class Schedule:
                 "overlap",
                 f"overlap {short(self.overlap)} is none of {', '.join(get_args(Overlap))}",
                 "Write overlap='skip' to run none while the last one runs",
+            )
+        if self.priority not in (None, *get_args(Priority)):
+            raise ScheduleError(
+                "priority",
+                f"priority {short(self.priority)} is none of {', '.join(get_args(Priority))}",
+                f"Write priority={HIGH!r} for tasks that go before others",
             )
         given: object = self.payload
         if not isinstance(given, Mapping):
@@ -176,9 +191,7 @@ class Schedule:
             case str(text):
                 return cron.expression(text)
             case timedelta() as interval:
-                name, unit = next(each for each in _UNITS if not interval % each[1])
-                count = interval // unit
-                return f"rate({count} {name}{'' if count == 1 else 's'})"
+                return rates.expression(interval)
             case moment:
                 return f"at({moment.replace(tzinfo=None).isoformat(timespec='seconds')})"
 
@@ -200,7 +213,7 @@ class Schedule:
             case str(text):
                 return self._by_the_clock(text, after)
             case timedelta() as interval:
-                return _each(interval, after, self.start)
+                return rates.times(interval, after, self.start)
             case moment:
                 return iter((moment,))
 
@@ -223,26 +236,6 @@ class Schedule:
             cron.check(text)
         except cron.CronError as error:
             raise ScheduleError("cron", error.fault, error.fix) from None
-
-    def _check_rate(self, interval: timedelta) -> None:
-        if interval < MINUTE:
-            raise ScheduleError(
-                "rate",
-                f"rate {interval} is shorter than a minute, which EventBridge Scheduler can't do",
-                "Give a minute or more, or let one task do the work of a minute in a loop",
-            )
-        if interval % MINUTE:
-            raise ScheduleError(
-                "rate",
-                f"rate {interval} is not a whole number of minutes",
-                f"Give {interval // MINUTE} or {interval // MINUTE + 1} minutes",
-            )
-        if interval > LONGEST_RATE:
-            raise ScheduleError(
-                "rate",
-                f"rate {interval} is longer than {LONGEST_RATE.days} days",
-                "Use a cron expression, such as '0 6 1 1 *' for once a year",
-            )
 
     def _check_bounds(self) -> None:
         if self.start is not None and self.end is not None and self.start >= self.end:
@@ -271,13 +264,3 @@ def _no_cron(value: object) -> ScheduleError:
         f"cron {short(value)} is not a string",
         "Write Schedule.cron('0 6 * * MON-FRI')",
     )
-
-
-def _each(interval: timedelta, after: datetime, start: datetime | None) -> Iterator[datetime]:
-    """Every ``interval`` from ``start`` on, or from an interval after ``after``."""
-    moment = after + interval
-    if start is not None:
-        moment = start + max((after - start) // interval + 1, 0) * interval
-    while moment < zones.BEYOND:
-        yield moment
-        moment += interval

@@ -16,6 +16,7 @@ from celeriac.http.routes import (
     problems,
     queues,
     results,
+    schedule_runs,
     schedules,
     submit,
     tasks,
@@ -79,6 +80,7 @@ def router(
         catalogue_routes.router,
         queues.router,
         schedules.router,
+        schedule_runs.router,
         health.router,
         problems.router,
     ):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from celeriac.contract import Schedule
 from celeriac.contract.payloads import Payloads
+from celeriac.contract.queues import Priority
 from celeriac.contract.schedule import Overlap, ScheduleError
 from celeriac.http.errors import invalid_payload
 from celeriac.http.problems import Problem, ProblemType, WrongValue
@@ -52,6 +53,11 @@ class ScheduleTimes(BaseModel):
         "allow",
         description="If the last task hasn't ended: submit another all the same, skip this time, "
         "or cancel the last.",
+    )
+    priority: Priority | None = Field(
+        None,
+        description="`high` has workers take its tasks before the `normal` ones of their queue. "
+        "`normal` unless given.",
     )
 
 
@@ -98,14 +104,17 @@ def new_schedule(given: NewSchedule) -> Schedule:
         start=given.start,
         end=given.end,
         overlap=given.overlap,
+        priority=given.priority,
         payload=given.payload,
     )
 
 
-def edited_schedule(before: Schedule, given: ScheduleEdit) -> Schedule:
+def edited_schedule(given: ScheduleEdit, before: Schedule) -> Schedule:
     """A schedule with what a caller changes. Raises ``Problem`` (422) and ``ScheduleError``."""
     when = _when(given)
-    named = given.model_fields_set & {"timezone", "start", "end", "overlap", "payload"}
+    if when is None and before.kind == "at" and "timezone" in given.model_fields_set:
+        raise _invalid("/timezone", "The one time is kept in UTC. Give at too")
+    named = given.model_fields_set & {"timezone", "start", "end", "overlap", "priority", "payload"}
     changes: dict[str, Any] = {name: getattr(given, name) for name in named}
     if when is not None:
         changes["when"] = when
@@ -118,6 +127,7 @@ def edited_schedule(before: Schedule, given: ScheduleEdit) -> Schedule:
         "start": before.start,
         "end": before.end,
         "overlap": before.overlap,
+        "priority": before.priority,
         "payload": before.payload,
         **changes,
     }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from celeriac import states
 from celeriac.clock import to_datetime
+from celeriac.contract.queues import Priority
 from celeriac.http.links import schedule_path, task_path
 from celeriac.operations import schedules
 from celeriac.operations.scheduled import Scheduled
-from celeriac.storage.schedules import Firing, Outcome
+from celeriac.storage.firings import Firing, Outcome
 
 
 class ScheduleSummary(BaseModel):
@@ -26,6 +29,7 @@ class ScheduleSummary(BaseModel):
     start: datetime | None = Field(description="Of a rate, the time that it is counted from.")
     end: datetime | None
     overlap: Literal["allow", "skip", "cancel"]
+    priority: Priority | None = Field(description="Of its tasks; null if it was not given.")
     tags: list[str]
     paused: bool
     created_at: datetime | None = Field(description="Null if code declares it.")
@@ -45,7 +49,7 @@ class ScheduleView(ScheduleSummary):
 
 
 class SchedulePage(BaseModel):
-    """Schedules: those that code declares, then those of callers, oldest first."""
+    """Schedules: those that code declares, then those of callers, by their ids."""
 
     data: list[ScheduleSummary]
     next_cursor: str | None = Field(description="Where the next page begins.")
@@ -58,11 +62,19 @@ class FiringView(BaseModel):
 
     scheduled_at: datetime
     fired_at: datetime
-    outcome: Literal["fired", "paused", "skipped", "refused"]
+    late_by: timedelta = Field(description="An ISO 8601 duration.")
+    calls: int = Field(description="How often EventBridge called for it; the first call counts.")
+    outcome: Literal["fired", "joined", "paused", "skipped", "refused"] = Field(
+        description="`joined`: its type allows one such task, and that was there."
+    )
     by_hand: bool = Field(description="Somebody ran it then.")
-    task_id: str | None = Field(description="The task that it submitted.")
-    detail: str | None = Field(description="Why there is no task, if there is none.")
-    links: dict[str, str] = Field(description="`task`, if there is one.")
+    task_id: str | None = Field(description="The task that it submitted or joined.")
+    task_status: states.Status | None = Field(
+        description="That task's state now; null once its record has expired."
+    )
+    cancelled_task_id: str | None = Field(description="The last task, which it cancelled.")
+    detail: str | None = Field(description="Why it submitted no task, if it didn't.")
+    links: dict[str, str] = Field(description="`task` and `cancelled_task`, as they apply.")
 
 
 class FiringPage(BaseModel):
@@ -95,6 +107,7 @@ def schedule_summary(found: Scheduled) -> ScheduleSummary:
         start=schedule.start,
         end=schedule.end,
         overlap=schedule.overlap,
+        priority=schedule.priority,
         tags=list(found.tags),
         paused=found.paused,
         created_at=found.created_at,
@@ -109,14 +122,20 @@ def schedule_summary(found: Scheduled) -> ScheduleSummary:
     )
 
 
-def firing_view(firing: Firing) -> FiringView:
-    """What a schedule did at one of its times."""
+def firing_view(firing: Firing, statuses: Mapping[str, str]) -> FiringView:
+    """What a schedule did at one of its times. ``statuses`` are those of tasks, by id."""
+    status = statuses.get(firing.task_id or "")
+    linked = {"task": firing.task_id, "cancelled_task": firing.cancelled_task_id}
     return FiringView(
         scheduled_at=to_datetime(firing.scheduled_at),
         fired_at=to_datetime(firing.fired_at),
+        late_by=firing.late_by,
+        calls=firing.calls,
         outcome=Outcome(firing.outcome).value,
         by_hand=firing.by_hand,
         task_id=firing.task_id,
+        task_status=states.Status(status) if status else None,
+        cancelled_task_id=firing.cancelled_task_id,
         detail=firing.detail,
-        links={"task": task_path(firing.task_id)} if firing.task_id else {},
+        links={name: task_path(each) for name, each in linked.items() if each},
     )

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from celeriac.local.expressions import AT_FORMAT, ExpressionError, fire_times
+from celeriac.local.expressions import AT_FORMAT, read
 from celeriac.storage.services import Services
 
 INTERVAL = timedelta(seconds=1)
@@ -92,9 +92,8 @@ class Schedules:
         self._say = say
         self._now = now
         self._started_at = now()
-        # AWS's list doesn't say when a schedule is due, so each version is read once. None stands
-        # for one whose expression is wrong.
-        self._known: dict[_Version, _Kept | None] = {}
+        # AWS's list doesn't say when a schedule is due, so each version is read once.
+        self._known: dict[_Version, _Kept] = {}
         self._waiting: list[_Firing] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="schedules", daemon=True)
@@ -115,7 +114,7 @@ class Schedules:
     @property
     def next_at(self) -> datetime | None:
         """When there is something to fire, as far as was seen; None if there is nothing."""
-        times = [each.next_at for each in self._known.values() if each and each.next_at]
+        times = [each.next_at for each in self._known.values() if each.next_at]
         return min([*times, *(each.due_at for each in self._waiting)], default=None)
 
     def fire_due(self) -> list[str]:
@@ -130,7 +129,7 @@ class Schedules:
         """
         now = self._now()
         self._known = self._read_all(now)
-        for kept in filter(None, self._known.values()):
+        for kept in self._known.values():
             moment = None
             while kept.next_at and kept.next_at <= now:
                 moment = kept.next_at
@@ -182,41 +181,35 @@ class Schedules:
                 if not self._ended.is_set():
                     self._say(f"Firing due schedules failed, and is tried again: {error}")
 
-    def _read_all(self, now: datetime) -> dict[_Version, _Kept | None]:
+    def _read_all(self, now: datetime) -> dict[_Version, _Kept]:
         scheduler = self._services.scheduler
         group = self._services.settings.schedule_group
         pages = scheduler.get_paginator("list_schedules").paginate(GroupName=group, State="ENABLED")
-        found: dict[_Version, _Kept | None] = {}
+        found: dict[_Version, _Kept] = {}
         for each in (each for page in pages for each in page["Schedules"]):
             version = (each["Name"], each["LastModificationDate"])
             if version in self._known:
                 found[version] = self._known[version]
                 continue
             try:
-                read = scheduler.get_schedule(GroupName=group, Name=each["Name"])
+                kept = scheduler.get_schedule(GroupName=group, Name=each["Name"])
             except scheduler.exceptions.ResourceNotFoundException:
                 continue  # it was deleted after it was listed
-            found[version] = self._kept(read, now)
+            found[version] = self._kept(kept, now)
         return found
 
-    def _kept(self, read: Mapping[str, Any], now: datetime) -> _Kept | None:
+    def _kept(self, schedule: Mapping[str, Any], now: datetime) -> _Kept:
+        created = schedule["CreationDate"]
         # What was due before this began isn't fired late: it may have been fired by then.
-        is_new = read["CreationDate"] >= self._started_at
-        after = read["CreationDate"] - timedelta(seconds=1) if is_new else now
-        start = read.get("StartDate")
+        is_new = created >= self._started_at
+        after = created - timedelta(seconds=1) if is_new else now
+        start = schedule.get("StartDate")
         if start is not None:
             after = max(after, start - timedelta(seconds=1))
-        try:
-            times = fire_times(
-                read["ScheduleExpression"],
-                read.get("ScheduleExpressionTimezone", "UTC"),
-                base=read["CreationDate"] if start is None else start,
-                after=after,
-            )
-        except ExpressionError as error:
-            self._say(f"The schedule {read['Name']} never fires. {error}")
-            return None
-        return _Kept(read, times)
+        zone = schedule.get("ScheduleExpressionTimezone", "UTC")
+        expression = read(schedule["ScheduleExpression"], zone)
+        times = expression.fire_times(base=created if start is None else start, after=after)
+        return _Kept(schedule, times)
 
 
 def _due_at(firing: _Firing) -> datetime:

@@ -26,7 +26,7 @@ from celeriac import clock, states
 from celeriac.app.factory import celery_app
 from celeriac.contract.errors import Picklable
 from celeriac.errors import unavailable
-from celeriac.operations import schedules
+from celeriac.operations import firings
 from celeriac.operations.waking import wake_for
 from celeriac.storage.services import services
 
@@ -61,7 +61,7 @@ def fire(event: Mapping[str, Any]) -> None:
             "scheduled_time": str(scheduled_time),
             "execution_id": str(execution_id),
         }:
-            schedules.fire(schedule_id, datetime.fromisoformat(scheduled_time), execution_id)
+            firings.fire(schedule_id, datetime.fromisoformat(scheduled_time), execution_id)
         case _:
             raise UnknownEventError(event)
 

@@ -5,15 +5,15 @@ id is made of the schedule and the time, so each time has one task:
 
     call 1   no entry ── record ✓ ── message ✓ ── entry ✓
     call 2   no entry ── record ✗ exists: its message is sent again if it waits ── entry ✗ exists
-    call 3   entry → nothing
+    call 3   entry → the call is counted
     call 1   no entry ── record ✓ ── (dies)      EventBridge calls again: as call 2
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,8 +28,8 @@ from celeriac.operations import submission
 from celeriac.operations.scheduled import Scheduled, find
 from celeriac.operations.submission import Submission
 from celeriac.operations.waking import wake_for
-from celeriac.records import RecordExistsError, TaskRecord, identifiers
-from celeriac.storage.schedules import Firing, Outcome
+from celeriac.records import Cancellation, RecordExistsError, TaskRecord, identifiers
+from celeriac.storage.firings import Firing, Outcome
 from celeriac.storage.services import services
 from celeriac.transport.call import Call
 
@@ -58,54 +58,91 @@ def fire(
         _not_there(tenant, own_id)
         return
     moment = int(scheduled_at.timestamp() * 1000)
-    noted = partial(Firing, scheduled_at=moment, fired_at=clock.now(), execution_id=execution_id)
     with unavailable("DynamoDB"):
-        latest = services().schedules.firings(
+        latest = services().firings.latest(
             found.tenant, own_id, limit=2, below=f"{moment + 1:013d}"
         )
-    if any(each.scheduled_at == moment and not each.by_hand for each in latest):
-        return
-    last = latest[0].last_task_id if latest else None
+    for each in latest:
+        if each.scheduled_at == moment and not each.by_hand:
+            _count_call(found, each)
+            return
+    firing = Firing(
+        scheduled_at=moment,
+        fired_at=clock.now(),
+        outcome=Outcome.FIRED,
+        last_task_id=latest[0].last_task_id if latest else None,
+        execution_id=execution_id,
+    )
+    own_key = f"schedule {own_id} at {moment}"
+    firing = _paused_or_skipped(found, firing, own_key) or _fired(app, found, firing, own_key)
+    if not _note(app, found, firing):
+        _count_call(found, firing)
+
+
+def _paused_or_skipped(found: Scheduled, firing: Firing, key: str) -> Firing | None:
+    """The firing, if the schedule's pause or its overlap policy keeps it from submitting a task.
+
+    call 1   record ✓ ── (dies)
+    pause                        paused
+    call 2                              record exists: not paused, but fired
+    """
+    detail = None
+    running = _unfinished(firing.last_task_id) if found.schedule.overlap == "skip" else None
     if found.paused:
-        _note(app, found, noted(outcome=Outcome.PAUSED, last_task_id=last))
-        return
-    if (running := _overlapping(found, last)) is not None:
+        outcome = Outcome.PAUSED
+    elif running is not None:
+        outcome = Outcome.SKIPPED
         detail = f"Task {running.task_id} has not ended: it is {running.state}."
-        _note(app, found, noted(outcome=Outcome.SKIPPED, last_task_id=last, detail=detail))
-        return
+    else:
+        return None
+    with unavailable("DynamoDB"):
+        own = services().records.get(identifiers.derived_task_id(found.tenant, found.type, key))
+    return None if own is not None else replace(firing, outcome=outcome, detail=detail)
+
+
+def _fired(app: CeleriacApp, found: Scheduled, firing: Firing, key: str) -> Firing:
+    """The task is submitted, or refused; the last one is cancelled before, if it is to be."""
+    own_id, last = found.schedule_id, firing.last_task_id
+    if found.schedule.overlap == "cancel" and _unfinished(last) is not None:
+        assert last is not None  # noqa: S101 - for the type checker
+        outcome, _ = submission.cancel(last, found.tenant)
+        if outcome is not Cancellation.OVER:
+            firing = replace(firing, cancelled_task_id=last)
     try:
-        submitted = _submit(app, found, f"schedule {own_id} at {moment}")
+        submitted = _submit(app, found, key)
     except (RefusedError, QuotaExceededError) as refused:
         # Fired again it would fail again: of the code, the schedule, or the tenant's quota.
-        log.error("schedule %s fires no task: %s", schedule_id, refused)  # noqa: TRY400
-        detail = str(refused)
-        _note(app, found, noted(outcome=Outcome.REFUSED, last_task_id=last, detail=detail))
-        return
-    wake_for(submitted.record)
-    task_id = submitted.record.task_id
-    _note(app, found, noted(outcome=Outcome.FIRED, task_id=task_id, last_task_id=task_id))
+        log.error("schedule %s fires no task: %s", own_id, refused)  # noqa: TRY400
+        return replace(firing, outcome=Outcome.REFUSED, detail=str(refused))
+    record = submitted.record
+    wake_for(record)
+    firing = replace(firing, task_id=record.task_id, last_task_id=record.task_id)
+    # A call that was cut off may have submitted it for this very time.
+    if submitted.unique and (record.schedule_id != own_id or record.task_id == last):
+        detail = f"{found.type} allows one such task, and this one was there."
+        return replace(firing, outcome=Outcome.JOINED, detail=detail)
+    return firing
 
 
-def run(app: CeleriacApp, found: Scheduled) -> Submission:
+def run(app: CeleriacApp, found: Scheduled, idempotency_key: str | None) -> Submission:
     """Submit a schedule's task now, because somebody asks for it.
 
     Raises ``RefusedError`` and what ``submit`` raises.
     """
-    moment = clock.now()
-    submitted = _submit(app, found, None)
+    own_id, key = found.schedule_id, idempotency_key
+    submitted = _submit(app, found, None if key is None else f"schedule {own_id} run {key}")
     task_id = submitted.record.task_id
-    _note(
-        app,
-        found,
-        Firing(
-            scheduled_at=moment,
-            fired_at=moment,
-            outcome=Outcome.FIRED,
-            by_hand=True,
-            task_id=task_id,
-            last_task_id=task_id,
-        ),
+    # The task's own time, so that a repetition notes the same entry.
+    moment = clock.now() if submitted.unique else submitted.record.created_at
+    firing = Firing(
+        scheduled_at=moment,
+        fired_at=moment,
+        outcome=Outcome.JOINED if submitted.unique else Outcome.FIRED,
+        by_hand=True,
+        task_id=task_id,
+        last_task_id=task_id,
     )
+    _note(app, found, firing)
     return submitted
 
 
@@ -125,18 +162,13 @@ def _not_there(tenant: str, own_id: str) -> None:
             services().event_bridge.delete(own_id)
 
 
-def _overlapping(found: Scheduled, last_task_id: str | None) -> TaskRecord | None:
-    """The last task, if this firing is to be skipped for it. Cancels it if that is the policy."""
-    if last_task_id is None or found.schedule.overlap == "allow":
+def _unfinished(task_id: str | None) -> TaskRecord | None:
+    """The task, if it hasn't ended."""
+    if task_id is None:
         return None
     with unavailable("DynamoDB"):
-        record = services().records.get(last_task_id)
-    if record is None or record.terminal:
-        return None
-    if found.schedule.overlap == "skip":
-        return record
-    submission.cancel(last_task_id, found.tenant)
-    return None
+        record = services().records.get(task_id)
+    return None if record is None or record.terminal else record
 
 
 def _submit(app: CeleriacApp, found: Scheduled, key: str | None) -> Submission:
@@ -152,6 +184,7 @@ def _submit(app: CeleriacApp, found: Scheduled, key: str | None) -> Submission:
             payload,
             tenant=found.tenant,
             tags=found.tags,
+            priority=found.schedule.priority,
             idempotency_key=key,
             schedule_id=found.schedule_id,
             app=app,
@@ -163,7 +196,7 @@ def _submit(app: CeleriacApp, found: Scheduled, key: str | None) -> Submission:
             f"The payload is no longer valid for {found.type}: {_places(error)}."
         ) from error
     except IdempotencyConflictError:
-        # It was edited between two calls of one time: the first call's task stands.
+        # It was edited between two calls with one key: the first call's task stands.
         task_id = identifiers.derived_task_id(found.tenant, found.type, key or "")
         return Submission(submission.find(task_id, found.tenant), replayed=True)
 
@@ -184,6 +217,7 @@ def _submit_plain(app: CeleriacApp, found: Scheduled, key: str | None) -> Submis
         found.tenant,
         call,
         queue=queue and str(getattr(queue, "name", queue)),
+        priority=found.schedule.priority,
         schedule_id=found.schedule_id,
     )
     with unavailable("DynamoDB"):
@@ -197,11 +231,16 @@ def _submit_plain(app: CeleriacApp, found: Scheduled, key: str | None) -> Submis
     return Submission(record)
 
 
-def _note(app: CeleriacApp, found: Scheduled, firing: Firing) -> None:
-    """Keep it for as long as a record is kept."""
+def _note(app: CeleriacApp, found: Scheduled, firing: Firing) -> bool:
+    """Keep it for as long as a record is kept; False if it was noted before."""
     expires_at = _seconds(firing.fired_at + clock.millis(app.settings.record_ttl))
     with unavailable("DynamoDB"):
-        services().schedules.note(found.tenant, found.schedule_id, firing, expires_at)
+        return services().firings.note(found.tenant, found.schedule_id, firing, expires_at)
+
+
+def _count_call(found: Scheduled, firing: Firing) -> None:
+    with unavailable("DynamoDB"):
+        services().firings.count_call(found.tenant, found.schedule_id, firing)
 
 
 def _seconds(moment: Millis) -> int:

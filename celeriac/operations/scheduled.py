@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from celeriac import clock
-from celeriac.app.declared import DeclaredSchedule, declared
+from celeriac.app.declared import declared
+from celeriac.app.declared_schedule import DeclaredSchedule
 from celeriac.app.factory import CeleriacApp
 from celeriac.contract import Schedule
-from celeriac.errors import CeleriacError, unavailable
+from celeriac.errors import CeleriacError, IdempotencyConflictError, unavailable
 from celeriac.storage.schedules import KeptSchedule
 from celeriac.storage.services import services
 
@@ -34,9 +35,24 @@ class DeclaredScheduleError(CeleriacError):
         self.where = where
 
 
+class ScheduleDeletedError(IdempotencyConflictError):
+    """The schedule that the idempotency key made is deleted."""
+
+    def __init__(self, key: str) -> None:
+        CeleriacError.__init__(
+            self,
+            f"The schedule that a request with the Idempotency-Key {key!r} made is deleted. "
+            "Use a new key for a new one.",
+        )
+        self.key = key
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scheduled:
-    """A schedule, and the task type that it submits. ``code`` is its declaration, if it has one."""
+    """A schedule, and the task type that it submits. ``code`` is its declaration, if it has one.
+
+    ``replayed`` means that it had been made before, under the same idempotency key.
+    """
 
     schedule_id: str
     tenant: str
@@ -46,9 +62,10 @@ class Scheduled:
     paused: bool = False
     created_at: datetime | None = None
     code: DeclaredSchedule | None = None
+    replayed: bool = False
 
     @classmethod
-    def of_kept(cls, kept: KeptSchedule) -> Scheduled:
+    def of_kept(cls, kept: KeptSchedule, *, replayed: bool = False) -> Scheduled:
         """One that a caller made."""
         return cls(
             schedule_id=kept.schedule_id,
@@ -58,6 +75,7 @@ class Scheduled:
             tags=kept.tags,
             paused=kept.paused,
             created_at=clock.to_datetime(kept.created_at),
+            replayed=replayed,
         )
 
     @classmethod

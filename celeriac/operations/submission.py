@@ -168,7 +168,7 @@ def begin(
     if idempotency_key is not None:
         task_id = identifiers.derived_task_id(tenant, task_type.name, idempotency_key)
         # Of what was given: a default may be another each time.
-        fingerprint = _fingerprint(model.model_dump(mode="json", exclude_unset=True), tags)
+        fingerprint = fingerprint_of(model.model_dump(mode="json", exclude_unset=True), tags)
         # Asked first, so that a repeated submission doesn't store its input again.
         with unavailable("DynamoDB"):
             existing = services().records.get(task_id)
@@ -288,7 +288,7 @@ def _retry_plain(app: CeleriacApp, record: TaskRecord, idempotency_key: str | No
     task_id, fingerprint = identifiers.new_task_id(), None
     if idempotency_key is not None:
         task_id = identifiers.derived_task_id(record.tenant, record.type, idempotency_key)
-        fingerprint = _fingerprint(record.task_id, record.tags)
+        fingerprint = fingerprint_of(record.task_id, record.tags)
         with unavailable("DynamoDB"):
             existing = services().records.get(task_id)
         if existing is not None:
@@ -374,6 +374,7 @@ def _the_one(app: CeleriacApp, existing: TaskRecord) -> Submission:
     return Submission(existing, replayed=True, unique=True)
 
 
-def _fingerprint(content: Any, tags: Sequence[str]) -> str:
+def fingerprint_of(content: Any, tags: Sequence[str]) -> str:
+    """What tells the requests apart that may come under one idempotency key."""
     canonical = json.dumps([content, list(tags)], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -43,19 +43,21 @@ class EventBridge:
     client: EventBridgeSchedulerClient
     settings: Settings
 
-    def create(self, name: str, schedule: Schedule, known_as: str) -> None:
-        """Make a schedule, which fires as ``known_as``. Doing it again is harmless."""
+    def create(self, name: str, schedule: Schedule, known_as: str) -> bool:
+        """Make a schedule, which fires as ``known_as``; False if there is one of this name."""
         try:
             self.client.create_schedule(**self._values(name, schedule, known_as))
         except self.client.exceptions.ConflictException:
-            self.client.update_schedule(**self._values(name, schedule, known_as))
+            return False
+        return True
 
     def update(self, name: str, schedule: Schedule, known_as: str) -> None:
         """Change a schedule; make it if it has ended and so been deleted."""
         try:
             self.client.update_schedule(**self._values(name, schedule, known_as))
         except self.client.exceptions.ResourceNotFoundException:
-            self.create(name, schedule, known_as)
+            if not self.create(name, schedule, known_as):  # made by another meanwhile
+                self.client.update_schedule(**self._values(name, schedule, known_as))
 
     def holds(self, name: str, schedule: Schedule, known_as: str) -> bool:
         """Whether the schedule is there, and is exactly this one."""

@@ -1,29 +1,27 @@
-"""Schedules that callers made, pauses of all schedules, and what each of them fired.
+"""Schedules that callers made, and the pauses of all schedules.
 
 schedules#<tenant>         <schedule id>      the schedule; of a declared one only its pause
-schedule#<tenant>/<id>     <scheduled time>   what it fired then; removed with the record
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from celeriac import clock
 from celeriac.clock import Millis
 from celeriac.contract import Schedule
 from celeriac.marshalling import marshal, unmarshal
-from celeriac.topology import FIRINGS, SCHEDULES_OF
+from celeriac.topology import SCHEDULES_OF
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-#: How long the mark of a schedule stays that EventBridge knew and the table didn't: longer than
-#: any request that could still be making it.
+#: How long the mark stays of a schedule that was deleted, or that EventBridge knew and the table
+#: didn't: longer than any request that could still be making it.
 _BURIED_FOR = timedelta(days=1)
 
 
@@ -39,36 +37,10 @@ class KeptSchedule:
     tags: tuple[str, ...] = ()
     paused: bool = False
     version: int = 1
+    #: Of the request that made it, if that had an idempotency key.
+    fingerprint: str | None = None
     #: When its item is removed, in seconds since 1970: some time after its last firing.
     expires_at: int | None = None
-
-
-class Outcome(StrEnum):
-    """What a firing came to."""
-
-    FIRED = "fired"
-    PAUSED = "paused"
-    SKIPPED = "skipped"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Firing:
-    """What a schedule did at one time. ``last_task_id`` is the latest task that it had made."""
-
-    scheduled_at: Millis
-    fired_at: Millis
-    outcome: Outcome
-    by_hand: bool = False
-    task_id: str | None = None
-    last_task_id: str | None = None
-    execution_id: str | None = None
-    detail: str | None = None
-
-    @property
-    def key(self) -> str:
-        """Sorts by time. One that somebody started has a key of its own."""
-        return f"{self.scheduled_at:013d}{'#run' if self.by_hand else ''}"
 
 
 class Schedules:
@@ -92,16 +64,19 @@ class Schedules:
         return self._put(kept, "version = :before", {":before": kept.version - 1})
 
     def delete(self, tenant: str, schedule_id: str) -> None:
-        """Remove a schedule, if it is there. Its history stays until it expires."""
-        self._client.delete_item(TableName=self._table, Key=marshal(_key(tenant, schedule_id)))
+        """Put the mark of a deleted schedule in its place. Its history stays until it expires.
+
+        Without the mark, a request with its idempotency key could make it again while EventBridge's
+        copy is still being deleted, and would then have a schedule that never fires.
+        """
+        self._client.put_item(TableName=self._table, Item=marshal(_mark(tenant, schedule_id)))
 
     def bury(self, tenant: str, schedule_id: str) -> bool:
         """Keep a schedule that isn't there from being created; False if it is there."""
-        expires_at = (clock.now() + clock.millis(_BURIED_FOR)) // 1000
         try:
             self._client.put_item(
                 TableName=self._table,
-                Item=marshal({**_key(tenant, schedule_id), "expires_at": expires_at}),
+                Item=marshal(_mark(tenant, schedule_id)),
                 ConditionExpression="attribute_not_exists(#type)",
                 ExpressionAttributeNames={"#type": "type"},
             )
@@ -134,53 +109,38 @@ class Schedules:
         """Whether a declared schedule is paused."""
         return bool(self._item(tenant, schedule_id).get("paused", False))
 
-    def of(self, tenant: str) -> tuple[list[KeptSchedule], set[str]]:
-        """A tenant's schedules, oldest first, and the ids of all that are paused."""
-        items = list(self._query("pk = :pk", {":pk": f"{SCHEDULES_OF}{tenant}"}))
-        kept = sorted(
-            (_kept(item) for item in items if "type" in item),
-            key=lambda each: (each.created_at, each.schedule_id),
-        )
-        return kept, {item["sk"] for item in items if item.get("paused")}
+    def of(
+        self, tenant: str, *, limit: int | None = None, after: str | None = None
+    ) -> list[KeptSchedule]:
+        """A tenant's schedules that callers made, in the order of their ids.
 
-    def note(self, tenant: str, schedule_id: str, firing: Firing, expires_at: int) -> bool:
-        """Note what a schedule fired; False if that was noted before.
-
-        ``expires_at`` is in seconds since 1970.
+        At most ``limit``, of those whose ids follow ``after``.
         """
-        values = {
-            "pk": _history(tenant, schedule_id),
-            "sk": firing.key,
-            **{name: value for name, value in vars(firing).items() if value not in (None, False)},
-            "outcome": firing.outcome.value,
-            "expires_at": expires_at,
-        }
-        try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=marshal(values),
-                ConditionExpression="attribute_not_exists(pk)",
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
-
-    def firings(
-        self, tenant: str, schedule_id: str, *, limit: int, below: str | None = None
-    ) -> list[Firing]:
-        """The latest firings below a key, newest first, at most ``limit``."""
-        condition, values = "pk = :pk", {":pk": _history(tenant, schedule_id)}
-        if below is not None:
-            condition, values = f"{condition} AND sk < :below", {**values, ":below": below}
-        answer = self._client.query(
+        condition, values = "pk = :pk", {":pk": f"{SCHEDULES_OF}{tenant}"}
+        if after is not None:
+            condition, values = f"{condition} AND sk > :after", {**values, ":after": after}
+        pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression=condition,
             ExpressionAttributeValues=marshal(values),
             ConsistentRead=True,
-            ScanIndexForward=False,
-            Limit=limit,
+            PaginationConfig={} if limit is None else {"PageSize": limit},
         )
-        return [_firing(unmarshal(item)) for item in answer["Items"]]
+        items = (unmarshal(item) for page in pages for item in page["Items"])
+        return [*islice((_kept(item) for item in items if "type" in item), limit)]
+
+    def count(self, tenant: str) -> int:
+        """How many schedules of callers a tenant has, as of now."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk",
+            FilterExpression="attribute_exists(#type)",
+            ExpressionAttributeNames={"#type": "type"},
+            ExpressionAttributeValues=marshal({":pk": f"{SCHEDULES_OF}{tenant}"}),
+            ConsistentRead=True,
+            Select="COUNT",
+        )
+        return sum(page["Count"] for page in pages)
 
     def _item(self, tenant: str, schedule_id: str) -> dict[str, Any]:
         answer = self._client.get_item(
@@ -203,15 +163,6 @@ class Schedules:
             return False
         return True
 
-    def _query(self, condition: str, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues=marshal(values),
-            ConsistentRead=True,
-        )
-        return (unmarshal(item) for page in pages for item in page["Items"])
-
 
 def with_expiry(kept: KeptSchedule, ttl: timedelta) -> KeptSchedule:
     """The schedule with the time at which its item may go, if it has a last firing."""
@@ -224,8 +175,9 @@ def _key(tenant: str, schedule_id: str) -> dict[str, str]:
     return {"pk": f"{SCHEDULES_OF}{tenant}", "sk": schedule_id}
 
 
-def _history(tenant: str, schedule_id: str) -> str:
-    return f"{FIRINGS}{tenant}/{schedule_id}"
+def _mark(tenant: str, schedule_id: str) -> dict[str, Any]:
+    expires_at = (clock.now() + clock.millis(_BURIED_FOR)) // 1000
+    return {**_key(tenant, schedule_id), "expires_at": expires_at}
 
 
 def _item_of(kept: KeptSchedule) -> dict[str, Any]:
@@ -247,11 +199,13 @@ def _item_of(kept: KeptSchedule) -> dict[str, Any]:
         "start": None if schedule.start is None else _millis(schedule.start),
         "end": None if schedule.end is None else _millis(schedule.end),
         "overlap": schedule.overlap,
+        "priority": schedule.priority,
         "payload": json.dumps(dict(schedule.payload)),
         "tags": list(kept.tags),
         "paused": kept.paused,
         "created_at": kept.created_at,
         "version": kept.version,
+        "fingerprint": kept.fingerprint,
         "expires_at": kept.expires_at,
     }
 
@@ -272,26 +226,15 @@ def _kept(item: dict[str, Any]) -> KeptSchedule:
             start=_moment(item.get("start")),
             end=_moment(item.get("end")),
             overlap=item["overlap"],
+            priority=item.get("priority"),
             payload=json.loads(item["payload"]),
         ),
         created_at=item["created_at"],
         tags=tuple(item["tags"]),
         paused=item["paused"],
         version=item["version"],
+        fingerprint=item.get("fingerprint"),
         expires_at=item.get("expires_at"),
-    )
-
-
-def _firing(item: dict[str, Any]) -> Firing:
-    return Firing(
-        scheduled_at=item["scheduled_at"],
-        fired_at=item["fired_at"],
-        outcome=Outcome(item["outcome"]),
-        by_hand=item.get("by_hand", False),
-        task_id=item.get("task_id"),
-        last_task_id=item.get("last_task_id"),
-        execution_id=item.get("execution_id"),
-        detail=item.get("detail"),
     )
 
 

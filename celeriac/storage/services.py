@@ -11,6 +11,7 @@ from celeriac.records import DynamoRecords, RecordStore
 from celeriac.settings import settings
 from celeriac.storage.artifacts import Artifacts
 from celeriac.storage.event_bridge import EventBridge
+from celeriac.storage.firings import Firings
 from celeriac.storage.groups import Groups
 from celeriac.storage.heartbeats import Workers
 from celeriac.storage.keys import Keys
@@ -97,6 +98,10 @@ class Services(aws.Clients):
     @cached_property
     def schedules(self) -> Schedules:
         return Schedules(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def firings(self) -> Firings:
+        return Firings(self.dynamodb, self.settings.table_name)
 
     @cached_property
     def event_bridge(self) -> EventBridge:

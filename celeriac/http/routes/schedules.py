@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Body, Query, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from celeriac.contract import TaskType, UnknownTaskTypeError
+from celeriac.contract import UnknownTaskTypeError
 from celeriac.contract.schedule import ScheduleError
 from celeriac.http.answers import JsonAnswer
-from celeriac.http.auth import Caller, Canceller, Reader, Submitter
-from celeriac.http.dependencies import Dependencies, TheDependencies
+from celeriac.http.auth import Canceller, Reader, Submitter
+from celeriac.http.dependencies import TheDependencies
 from celeriac.http.errors import invalid
-from celeriac.http.links import schedule_path
+from celeriac.http.links import LINK, at, next_page, schedule_path
 from celeriac.http.problems import KEYED, Problem, ProblemType, WrongValue, documented
 from celeriac.http.route import keyed_router
-from celeriac.http.routes.submit import ACCEPTED, accepted
+from celeriac.http.routes.schedule_runs import ONE, PageOptions, found_schedule, may_submit
+from celeriac.http.routes.submit import REPLAYED, IdempotencyKey
 from celeriac.http.schedule_bodies import (
     NewSchedule,
     ScheduleEdit,
@@ -27,23 +30,20 @@ from celeriac.http.schedule_bodies import (
     wrong,
 )
 from celeriac.http.schedule_views import (
-    FiringPage,
     SchedulePage,
     ScheduleView,
-    firing_view,
     schedule_summary,
     schedule_view,
 )
 from celeriac.http.unchecked import Unchecked
-from celeriac.http.views import TaskView
-from celeriac.operations import schedules
-from celeriac.operations.scheduled import Scheduled
+from celeriac.operations import schedules, scheduling
+from celeriac.records.listing import decode_cursor, encode_cursor
 
 router = keyed_router("schedules")
 
-MOST_PER_PAGE = 100
+#: What a cursor names. docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
+_ID = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 
-_ONE = (*KEYED, ProblemType.SCHEDULE_NOT_FOUND, ProblemType.INVALID)
 _BODY = (
     ProblemType.MALFORMED_JSON,
     ProblemType.REQUEST_TIMEOUT,
@@ -51,17 +51,6 @@ _BODY = (
     ProblemType.UNSUPPORTED_MEDIA_TYPE,
     ProblemType.INVALID,
 )
-
-
-class PageOptions(BaseModel):
-    """Which page."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(20, ge=1, le=MOST_PER_PAGE)
-    cursor: str | None = Field(
-        None, max_length=255, description="The `next_cursor` of the page before."
-    )
 
 
 @router.post(
@@ -74,15 +63,19 @@ class PageOptions(BaseModel):
         201: {
             "model": ScheduleView,
             "description": "The schedule.",
-            "headers": {"Location": {"description": "Where it is.", "schema": {"type": "string"}}},
+            "headers": {
+                "Location": {"description": "Where it is.", "schema": {"type": "string"}},
+                **REPLAYED,
+            },
         },
-        **documented(*KEYED, *_BODY),
+        **documented(*KEYED, *_BODY, ProblemType.IDEMPOTENCY_CONFLICT, ProblemType.QUOTA_EXCEEDED),
     },
 )
 def create_schedule(
     body: Annotated[NewSchedule, Unchecked(NewSchedule), Body()],
     caller: Submitter,
     dependencies: TheDependencies,
+    idempotency_key: IdempotencyKey = None,
 ) -> JSONResponse:
     """The payload is checked now: a schedule never begins with one that its type refuses."""
     given: NewSchedule = read(NewSchedule, body)
@@ -93,10 +86,11 @@ def create_schedule(
         raise Problem(ProblemType.INVALID, f"#/type: {error}", errors=[value]) from None
     caller.may_submit(task_type)
     try:
-        found = schedules.create(
+        found = scheduling.create(
             task_type.name,
             new_schedule(given),
             tags=tuple(dict.fromkeys(given.tags)),
+            idempotency_key=idempotency_key,
             tenant=caller.tenant,
             app=dependencies.celery,
         )
@@ -104,7 +98,10 @@ def create_schedule(
         raise wrong(error) from None
     except ValidationError as error:
         raise _invalid_payload(error, body) from None
-    return JsonAnswer(schedule_view(found), 201, {"Location": schedule_path(found.schedule_id)})
+    headers = {"Location": schedule_path(found.schedule_id)}
+    if found.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return JsonAnswer(schedule_view(found), 201, headers)
 
 
 @router.get(
@@ -113,26 +110,26 @@ def create_schedule(
     summary="List schedules",
     response_model=None,
     responses={
-        200: {"model": SchedulePage, "description": "A page of schedules."},
-        **documented(*KEYED, ProblemType.INVALID),
+        200: {"model": SchedulePage, "description": "A page of schedules.", "headers": LINK},
+        **documented(*KEYED, ProblemType.BAD_CURSOR, ProblemType.INVALID),
     },
 )
 def list_schedules(
     options: Annotated[PageOptions, Query()], caller: Reader, dependencies: TheDependencies
 ) -> JSONResponse:
     """The tenant's schedules. The deployment's own tenant has those that code declares, too."""
-    found = schedules.list_all(caller.tenant, app=dependencies.celery)
-    ids = [each.schedule_id for each in found]
-    start = ids.index(options.cursor) + 1 if options.cursor in ids else 0
-    if options.cursor is not None and start == 0:
-        raise Problem(ProblemType.BAD_CURSOR, "The schedule that this cursor names is gone.")
-    page = found[start : start + options.limit]
-    more = len(found) > start + options.limit
-    content = SchedulePage(
-        data=[schedule_summary(each) for each in page],
-        next_cursor=page[-1].schedule_id if more else None,
+    found = schedules.list_all(
+        caller.tenant,
+        limit=options.limit + 1,
+        after=decode_cursor(options.cursor, _ID),
+        app=dependencies.celery,
     )
-    return JsonAnswer(content.model_dump(mode="json"))
+    page = found[: options.limit]
+    cursor = encode_cursor(page[-1].schedule_id) if len(found) > len(page) else None
+    content = SchedulePage(data=[schedule_summary(each) for each in page], next_cursor=cursor)
+    return JsonAnswer(
+        content.model_dump(mode="json"), headers=next_page(at("/schedules"), options, cursor)
+    )
 
 
 @router.get(
@@ -140,11 +137,11 @@ def list_schedules(
     operation_id="get-schedule",
     summary="Look at a schedule",
     response_model=None,
-    responses={200: {"model": ScheduleView, "description": "The schedule."}, **documented(*_ONE)},
+    responses={200: {"model": ScheduleView, "description": "The schedule."}, **documented(*ONE)},
 )
 def get_schedule(schedule_id: str, caller: Reader, dependencies: TheDependencies) -> JSONResponse:
     """A schedule, with its next five times."""
-    return JsonAnswer(schedule_view(_found(schedule_id, caller, dependencies)))
+    return JsonAnswer(schedule_view(found_schedule(schedule_id, caller, dependencies)))
 
 
 @router.patch(
@@ -154,7 +151,7 @@ def get_schedule(schedule_id: str, caller: Reader, dependencies: TheDependencies
     response_model=None,
     responses={
         200: {"model": ScheduleView, "description": "The schedule as it is now."},
-        **documented(*_ONE, *_BODY, ProblemType.SCHEDULE_DECLARED),
+        **documented(*ONE, *_BODY, ProblemType.SCHEDULE_DECLARED),
     },
 )
 def edit_schedule(
@@ -165,13 +162,13 @@ def edit_schedule(
 ) -> JSONResponse:
     """Change what the body names. A payload replaces the whole one."""
     given: ScheduleEdit = read(ScheduleEdit, body)
-    before = _found(schedule_id, caller, dependencies)
-    _may_submit(caller, before, dependencies)
+    before = found_schedule(schedule_id, caller, dependencies)
+    may_submit(caller, before, dependencies)
     try:
-        found = schedules.edit(
+        found = scheduling.edit(
             schedule_id,
             caller.tenant,
-            schedule=edited_schedule(before.schedule, given),
+            schedule=partial(edited_schedule, given),
             payload=given.payload if "payload" in given.model_fields_set else None,
             tags=tuple(dict.fromkeys(given.tags)) if "tags" in given.model_fields_set else None,
             app=dependencies.celery,
@@ -191,12 +188,12 @@ def edit_schedule(
     response_model=None,
     responses={
         204: {"description": "It is gone."},
-        **documented(*_ONE, ProblemType.SCHEDULE_DECLARED),
+        **documented(*ONE, ProblemType.SCHEDULE_DECLARED),
     },
 )
 def delete_schedule(schedule_id: str, caller: Canceller, dependencies: TheDependencies) -> Response:
     """It fires no more. Tasks that it has submitted stay as they are."""
-    schedules.delete(schedule_id, caller.tenant, app=dependencies.celery)
+    scheduling.delete(schedule_id, caller.tenant, app=dependencies.celery)
     return Response(status_code=204)
 
 
@@ -205,7 +202,7 @@ def delete_schedule(schedule_id: str, caller: Canceller, dependencies: TheDepend
     operation_id="pause-schedule",
     summary="Pause a schedule",
     response_model=None,
-    responses={200: {"model": ScheduleView, "description": "It is paused."}, **documented(*_ONE)},
+    responses={200: {"model": ScheduleView, "description": "It is paused."}, **documented(*ONE)},
 )
 def pause_schedule(
     schedule_id: str, caller: Canceller, dependencies: TheDependencies
@@ -221,74 +218,16 @@ def pause_schedule(
     operation_id="resume-schedule",
     summary="Resume a schedule",
     response_model=None,
-    responses={200: {"model": ScheduleView, "description": "It fires."}, **documented(*_ONE)},
+    responses={200: {"model": ScheduleView, "description": "It fires."}, **documented(*ONE)},
 )
 def resume_schedule(
     schedule_id: str, caller: Submitter, dependencies: TheDependencies
 ) -> JSONResponse:
     """It fires from its next time on. Those that have passed are not made up for."""
-    _may_submit(caller, _found(schedule_id, caller, dependencies), dependencies)
+    may_submit(caller, found_schedule(schedule_id, caller, dependencies), dependencies)
     return JsonAnswer(
         schedule_view(schedules.resume(schedule_id, caller.tenant, app=dependencies.celery))
     )
-
-
-@router.post(
-    "/schedules/{schedule_id}/run",
-    operation_id="run-schedule",
-    summary="Run a schedule's task now",
-    status_code=202,
-    response_model=None,
-    responses={
-        202: {"model": TaskView, **ACCEPTED},
-        **documented(*_ONE, ProblemType.SCHEDULE_REFUSED),
-    },
-)
-def run_schedule(schedule_id: str, caller: Submitter, dependencies: TheDependencies) -> Response:
-    """One task more, also while it is paused."""
-    _may_submit(caller, _found(schedule_id, caller, dependencies), dependencies)
-    return accepted(schedules.run_now(schedule_id, caller.tenant, app=dependencies.celery))
-
-
-@router.get(
-    "/schedules/{schedule_id}/history",
-    operation_id="list-firings",
-    summary="List what a schedule fired",
-    response_model=None,
-    responses={
-        200: {"model": FiringPage, "description": "A page, newest first."},
-        **documented(*_ONE),
-    },
-)
-def list_firings(
-    schedule_id: str,
-    options: Annotated[PageOptions, Query()],
-    caller: Reader,
-    dependencies: TheDependencies,
-) -> JSONResponse:
-    """Each time that has come, with its task or why there is none. Kept as long as records."""
-    found = schedules.history(
-        schedule_id,
-        caller.tenant,
-        limit=options.limit,
-        below=options.cursor,
-        app=dependencies.celery,
-    )
-    content = FiringPage(
-        data=[firing_view(each) for each in found],
-        next_cursor=found[-1].key if len(found) == options.limit else None,
-    )
-    return JsonAnswer(content.model_dump(mode="json"))
-
-
-def _found(schedule_id: str, caller: Caller, dependencies: Dependencies) -> Scheduled:
-    return schedules.find(schedule_id, caller.tenant, app=dependencies.celery)
-
-
-def _may_submit(caller: Caller, found: Scheduled, dependencies: Dependencies) -> None:
-    task_type: TaskType[Any, Any] | None = dependencies.catalogue.get(found.type)
-    if task_type is not None:
-        caller.may_submit(task_type)
 
 
 def _invalid_payload(error: ValidationError, body: Any) -> Problem:

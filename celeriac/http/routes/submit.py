@@ -43,16 +43,21 @@ PROBLEMS = (
     ProblemType.QUOTA_EXCEEDED,
 )
 
+#: The header of an answer to a repeated request, for the documentation.
+REPLAYED: dict[str, Any] = {
+    "Idempotent-Replayed": {
+        "description": "`true` if the Idempotency-Key had been used before.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+
 #: The headers of an answer that accepted a task, for the documentation.
 ACCEPTED = {
     "description": "Accepted: the task is queued.",
     "headers": {
         "Location": {"description": "Where the task is.", "schema": {"type": "string"}},
         "Retry-After": polling.HEADER,
-        "Idempotent-Replayed": {
-            "description": "`true` if the Idempotency-Key had been used before.",
-            "schema": {"type": "string", "enum": ["true"]},
-        },
+        **REPLAYED,
         "Unique-Replayed": {
             "description": "`true` if the type allows one such task, and this is the one.",
             "schema": {"type": "string", "enum": ["true"]},

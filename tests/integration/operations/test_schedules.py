@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from celeriac import clock, states
+from celeriac import clock, schedules, states
 from celeriac.app.factory import CeleriacApp
 from celeriac.cli.main import app as cli
 from celeriac.contract import Schedule
-from celeriac.operations import firing, schedules
+from celeriac.operations import firing
 from celeriac.operations.scheduled import ScheduleNotFoundError
 from celeriac.settings import settings
 from celeriac.storage.services import services
@@ -100,7 +100,8 @@ def test_the_command_line_does_what_http_does(
     the_app: CeleriacApp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """List, pause, run, history, resume and delete; an unknown schedule is one line."""
-    monkeypatch.setattr("celeriac.operations.schedules.celery_app", lambda: the_app)
+    for module in ("schedules", "scheduling"):
+        monkeypatch.setattr(f"celeriac.operations.{module}.celery_app", lambda: the_app)
     found = schedules.create(
         "note", Schedule.cron("0 6 * * *", payload={"path": str(tmp_path)}), app=the_app
     )

@@ -264,6 +264,8 @@ FAULTS: list[tuple[Callable[[], Any], str, str, str]] = [
     (cron("0 6 * * *", start="soon"), "start", "not a datetime", "datetime("),
     (cron("0 6 * * *", end=wall(9999, 12, 31)), "end", "out of range", "2198"),
     (cron("0 6 * * *", overlap="queue"), "overlap", "none of allow, skip, cancel", "skip"),
+    (cron("0 6 * * *", priority="urgent"), "priority", "none of high, normal", "priority='high'"),
+    (cron("0 6 * * *", priority=9), "priority", "none of high, normal", "priority='high'"),
     (cron("0 6 * * *", payload=[1]), "payload", "no mapping", "payload={"),
     (lambda: Schedule.rate(timedelta(seconds=30)), "rate", "shorter than a minute", "a minute"),
     (lambda: Schedule.rate(timedelta(seconds=90)), "rate", "whole number", "1 or 2 minutes"),

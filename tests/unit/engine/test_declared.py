@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery.schedules import BaseSchedule, crontab, schedule
 
-from celeriac.app.declared import BeatScheduleError, declared
+from celeriac.app.beat import BeatScheduleError, entries, read, write
+from celeriac.app.declared import declared
 from celeriac.app.factory import Celeriac
 from celeriac.contract import BaseModel, Catalogue, Schedule, TaskContext, task
 from celeriac.settings import Settings
@@ -103,6 +106,34 @@ def test_a_typed_tasks_argument_is_its_payload(app: Celeriac, entry: dict[str, A
     assert beat(app, task="send-digest", **entry).payload == {"days": 3}
 
 
+@pytest.mark.parametrize(("number", "priority"), [(0, "normal"), (5, "normal"), (6, "high")])
+@pytest.mark.parametrize("name", ["shop.add", "send-digest"])
+def test_an_entrys_priority_is_that_of_its_tasks(
+    app: Celeriac, name: str, number: int, priority: str
+) -> None:
+    """Celery's number, of plain tasks and of typed ones."""
+    assert beat(app, task=name, options={"priority": number}).priority == priority
+    assert beat(app, task=name).priority is None
+
+
+def test_a_plain_tasks_own_priority_counts_too(app: Celeriac) -> None:
+    """As in ``apply_async``, unless the entry has another."""
+
+    @app.task(name="shop.alarm")
+    def alarm() -> None:
+        """Ring."""
+
+    app.tasks["shop.alarm"].priority = 9
+    assert beat(app, task="shop.alarm").priority == "high"
+    assert beat(app, task="shop.alarm", options={"priority": 0}).priority == "normal"
+
+
+def test_a_priority_that_is_no_number_is_refused_with_the_fix(app: Celeriac) -> None:
+    """Celery's scale is 0 to 9."""
+    with pytest.raises(BeatScheduleError, match="priority 'high' is not a number from 0 to 9"):
+        beat(app, options={"priority": "high"})
+
+
 def test_add_periodic_task_is_read_too(app: Celeriac) -> None:
     """Also from the signal that the tutorial uses, which is sent when the app is configured."""
 
@@ -163,3 +194,45 @@ def test_a_typed_tasks_wrong_payload_is_an_error(app: Celeriac) -> None:
     """Before it is deployed, not at the first firing."""
     with pytest.raises(BeatScheduleError, match="days"):
         beat(app, task="send-digest", args=[{"days": "x"}])
+
+
+@pytest.mark.parametrize("option", ["task_id", "countdown", "eta"])
+def test_an_option_of_one_call_is_refused(app: Celeriac, option: str) -> None:
+    """Each of the entry's tasks would have it."""
+    with pytest.raises(BeatScheduleError, match=f"the option {option} would be the same"):
+        beat(app, options={option: 5})
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ({"options": {"queue": "nowhere"}}, "nowhere"),
+        ({"options": {"serializer": "pickle"}}, "pickle"),
+        ({"args": [object()]}, "object"),
+    ],
+)
+def test_what_could_never_be_sent_is_refused_when_it_is_declared(
+    app: Celeriac, entry: dict[str, Any], fault: str
+) -> None:
+    """Not at three in the morning."""
+    with pytest.raises(BeatScheduleError, match=fault):
+        beat(app, **entry)
+
+
+def test_entries_are_the_same_after_they_were_kept(app: Celeriac, tmp_path: Path) -> None:
+    """A file has all that a firing needs, whatever JSON can say."""
+    app.conf.beat_schedule = {
+        "plain": {"task": "shop.add", "schedule": 60.0, "args": [1, "é", None, {"a": [2.5]}]},
+        "typed": {"task": "send-digest", "schedule": crontab(hour=3), "args": [{"days": 3}]},
+        "routed": {
+            "task": "shop.add",
+            "schedule": timedelta(days=366),
+            "kwargs": {"x": True},
+            "options": {"expires": 30, "priority": 9, "headers": {"a": "b"}},
+        },
+    }
+    kept = tmp_path / "beat.json"
+    write(entries(app), kept)
+
+    for before, after in zip(entries(app), read(kept), strict=True):
+        assert replace(after, args=tuple(after.args)) == before

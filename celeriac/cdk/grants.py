@@ -43,6 +43,12 @@ ITEM_ACTIONS = (
 )
 #: Lists tasks by tenant.
 LIST_ACTION = "dynamodb:Query"
+#: What ``celeriac.schedules`` and delays of over 15 minutes ask of EventBridge Scheduler.
+SCHEDULE_ACTIONS = (
+    "scheduler:CreateSchedule",
+    "scheduler:DeleteSchedule",
+    "scheduler:UpdateSchedule",
+)
 
 
 def grant(
@@ -84,7 +90,7 @@ def grant_task_records(role: aws_iam.Role, data: TaskData, actions: Sequence[str
 
 
 def grant_own_records(role: aws_iam.Role, data: TaskData) -> None:
-    """Reach tasks, groups, who was told of an end, stamps, limits and heartbeats, as workers must.
+    """Reach tasks, what is kept about them, schedules and heartbeats, as workers must.
 
     API keys are items of the same table. A worker that is taken over, by a file that
     it reads, can neither read nor write them.
@@ -101,10 +107,14 @@ def grant_own_records(role: aws_iam.Role, data: TaskData) -> None:
             f"{STAMPS}*",
             f"{LIMITS}*",
             f"{SAME}*",
+            f"{SCHEDULES_OF}*",
+            f"{FIRINGS}*",
             HEARTBEATS,
         ],
     )
-    _grant_partitions(role, "Pauses", [LIST_ACTION], data, [PAUSES])
+    _grant_partitions(
+        role, "Lists", [LIST_ACTION], data, [PAUSES, f"{SCHEDULES_OF}*", f"{FIRINGS}*"]
+    )
 
 
 def _grant_partitions(
@@ -125,7 +135,11 @@ def _grant_partitions(
 
 
 def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
-    """Read the tasks that are due, write those that schedules fire, and keep the history."""
+    """Read the tasks that are due, submit those that schedules fire, and keep the history.
+
+    A submission counts for its tenant's quotas, and may stand for others that are the same. Its
+    type's debounce may make it due later than SQS's delays reach.
+    """
     _grant_partitions(
         role,
         "TaskRecords",
@@ -134,25 +148,20 @@ def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
             "dynamodb:GetItem",
             "dynamodb:PutItem",
             "dynamodb:UpdateItem",
-            LIST_ACTION,
         ],
         data,
         [
             partition("*"),
+            f"{SAME}*",
             f"{SCHEDULES_OF}*",
             f"{FIRINGS}*",
             f"{UNFINISHED_COUNTS}*",
             f"{REQUESTS}*",
-            PAUSES,
         ],
     )
-    grant(
-        role,
-        "Schedules",
-        ["scheduler:DeleteSchedule"],
-        [data.schedules.schedule_arns],
-        wildcard="A schedule is named at run time; the group is the deployment's own.",
-    )
+    _grant_partitions(role, "Lists", [LIST_ACTION], data, [PAUSES, f"{FIRINGS}*"])
+    _grant_unfinished(role, data)
+    grant_schedules(role, data, ["scheduler:CreateSchedule", "scheduler:DeleteSchedule"])
 
 
 def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) -> None:
@@ -171,12 +180,18 @@ def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) 
     )
 
 
-def grant_schedules(role: aws_iam.Role, data: TaskData) -> None:
-    """Create schedules in the deployment's group, which send with the deployment's role."""
+def grant_schedules(
+    role: aws_iam.Role, data: TaskData, actions: Sequence[str] = SCHEDULE_ACTIONS
+) -> None:
+    """Make and change schedules in the deployment's group, which fire with the deployment's role.
+
+    EventBridge Scheduler is passed the role when a schedule is made or changed:
+    docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html#setting-up-execution-role
+    """
     grant(
         role,
         "Schedules",
-        ["scheduler:CreateSchedule"],
+        actions,
         [data.schedules.schedule_arns],
         wildcard="A schedule is named at run time; the group is the deployment's own.",
     )
@@ -270,13 +285,18 @@ def grant_repair(role: aws_iam.Role, data: TaskData) -> None:
 
     Their records are read by their keys, as any worker reads them.
     """
-    grant(role, "UnfinishedTasks", [LIST_ACTION], [data.table.index_arn(UNFINISHED)])
+    _grant_unfinished(role, data)
     grant(
         role,
         "QueueDepths",
         ["sqs:GetQueueAttributes"],
         [arn for pair in data.queues.values() for arn in pair.lane_arns],
     )
+
+
+def _grant_unfinished(role: aws_iam.Role, data: TaskData) -> None:
+    """List unfinished tasks, or count those of a tenant."""
+    grant(role, "UnfinishedTasks", [LIST_ACTION], [data.table.index_arn(UNFINISHED)])
 
 
 def grant_mail(role: aws_iam.Role, sender: str, *, configuration_set: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from celeriac import Queue, catalogue
 from infra.rehearsal import operator_actions as actions
+from infra.rehearsal import turns
 from infra.rehearsal.agent import REFUSAL
 from infra.rehearsal.app import ENVIRONMENT
 from infra.rehearsal.caller import Caller
@@ -30,6 +31,7 @@ from infra.rehearsal.permissions import (
     unused_by_workers,
 )
 from infra.rehearsal.samples import samples, with_files
+from infra.rehearsal.schedules import Schedules
 from infra.rehearsal.server import AGENT_KEY, CHECK_KEY, FIRE_KEY, worker_key
 from infra.rehearsal.stage import (
     API_KEY_ID,
@@ -146,15 +148,24 @@ def run_all(
                 for place, each in enumerate(found, 1)
             }
             ids["a large task"] = actions.submit_large(caller)
+            turns.run_one_at_a_time(caller)
+            turns.run_an_urgent_one(caller)
+            turns.pause_and_resume(caller, directory / f"{DEFAULT.name}.log")
             ends = {name: caller.end(id) for name, id in ids.items()}
         for name, id in ids.items():
             if name.startswith(f"{_MAILS},"):
                 actions.bounce(api, caller, id, settings["CELERIAC_MAIL_CONFIGURATION_SET"])
         urls = settings["CELERIAC_QUEUE_URL_PREFIX"]
-        _act(server, caller, deployer, urls, ids["a large task"])
+        due_later = _act(server, caller, urls, ids["a large task"])
+        cluster = settings["CELERIAC_CLUSTER_NAME"]
         with fire_function(server, deployed, directory) as fire:
-            actions.fire_what_is_due_later(server, caller, fire, settings)
-        actions.lose(server, caller, urls, settings["CELERIAC_CLUSTER_NAME"])
+            schedules = Schedules(server, caller, fire, settings["CELERIAC_SCHEDULE_GROUP"])
+            # Before all that wake the same fleet: a process looks at a fleet once in 30 seconds.
+            actions.fire_what_is_due_later(server, caller, schedules, cluster, due_later)
+            schedules.live()
+            schedules.fire_declared()
+            schedules.fire_debounced()
+        actions.lose(server, caller, urls, cluster)
         with workers(server, deployed, [MAINTENANCE.name], directory):
             repair = caller.submit("cleanup", {"grace": 0})
             ends["cleanup, of a lost task"] = caller.end(repair)
@@ -163,15 +174,15 @@ def run_all(
         return ends
 
 
-def _act(
-    server: Server, caller: Caller, deployer: Mapping[str, str], urls: str, large: str
-) -> None:
+def _act(server: Server, caller: Caller, urls: str, large: str) -> str:
+    """What needs neither a worker nor the function that fires; a task that is due later."""
     actions.look_around(caller)
     actions.follow_large_result(caller, large)
     actions.retry_large(caller)
     actions.cancel(caller)
-    actions.send_again_what_is_due_later(caller, deployer)
+    due_later = actions.submit_due_later(caller)
     actions.redrive_and_purge(server, caller, urls)
+    return due_later
 
 
 def _roles(server: Server) -> dict[str, list[dict[str, Any]]]:

@@ -23,12 +23,14 @@ from celery import Task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.exceptions import Retry as CeleryRetry
 
+from celeriac import schedules
 from celeriac.app.typed_task import TypedTask
 from celeriac.contract import (
     BaseModel,
     Cancelled,
     Catalogue,
     Retry,
+    Schedule,
     TaskContext,
     task,
 )
@@ -332,6 +334,30 @@ def raising_retry() -> None:
 def eta_of(self: Task) -> Any:
     """When a task that was delayed was to begin."""
     return self.request.eta
+
+
+@app.task
+def scheduling() -> dict[str, Any]:
+    """Do with a schedule what ``celeriac.schedules`` has; what was seen of it on the way."""
+    payload = {"total_steps": 1, "step_seconds": 0}
+    id = schedules.create("long-running", Schedule.cron("0 6 * * *", payload=payload)).schedule_id
+    edited = schedules.edit(id, schedule=Schedule.rate(timedelta(hours=1)))
+    paused = schedules.pause(id).paused
+    listed = [each.schedule_id for each in schedules.list_all()]
+    task_id = schedules.run_now(id).record.task_id
+    resumed = not schedules.resume(id).paused
+    fired = [each.task_id for each in schedules.history(id)]
+    schedules.delete(id)
+    return {
+        "edited": edited.schedule.expression,
+        "paused": paused,
+        "listed": id in listed,
+        "resumed": resumed,
+        "fired": fired == [task_id],
+        "left": id in [each.schedule_id for each in schedules.list_all()],
+        "schedule_id": id,
+        "task_id": task_id,
+    }
 
 
 @app.task(bind=True)

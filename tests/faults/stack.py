@@ -22,6 +22,7 @@ from celeriac.operations.submission import submit
 from celeriac.records import TaskRecord
 from celeriac.settings import Settings
 from celeriac.storage.services import services
+from celeriac.topology import FIRE
 from infra.cdk.environments import DEV
 from infra.rehearsal.calls import ACCOUNT, REGION
 from tests.integration.processes import wait_for
@@ -44,6 +45,7 @@ def settings_at(endpoint: str) -> Settings:
         table_name=DEV.prefix,
         bucket_name=f"{DEV.prefix}-{ACCOUNT}-{REGION}",
         schedule_group=DEV.prefix,
+        schedule_target_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{DEV.prefix}-{FIRE}",
         schedule_dead_letter_arn=(
             f"arn:aws:sqs:{REGION}:{ACCOUNT}:{DEV.prefix}-schedules{DEAD_LETTER_SUFFIX}"
         ),

@@ -90,9 +90,11 @@ def test_a_limit_for_each_key_reaches_the_function(
 
 def test_the_function_may_count(dev: Synthesized) -> None:
     """An UpdateItem of any item; test_permissions.py holds that no worker may."""
+    role = dev.function["Role"]["Fn::GetAtt"][0]
+    policies = dev.properties("api", "AWS::IAM::Policy")
     counting = [
         each
-        for each in statements(dev.properties("api", "AWS::IAM::Policy"))
+        for each in statements([each for each in policies if each["Roles"] == [{"Ref": role}]])
         if "dynamodb:UpdateItem" in as_list(each["Action"])
     ]
     assert counting

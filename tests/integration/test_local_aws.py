@@ -180,7 +180,9 @@ def test_provisioning_again_keeps_everything(settings: Settings) -> None:
     assert shorter == "60"
     assert boto3.client("s3").get_object(Bucket=settings.bucket_name, Key="kept")
     queues = boto3.client("sqs").list_queues()["QueueUrls"]
-    assert len(queues) == 2 * len(QUEUES) + 1
+    # The lanes of each and its dead letters, and those of the schedules.
+    shapes = topology.queues(CATALOGUE, settings.visibility)
+    assert len(queues) == sum(len(each.lanes) + 1 for each in shapes) + 1
 
 
 def test_declared_schedules_follow_the_code(settings: Settings) -> None:

@@ -110,7 +110,7 @@ class FireFunction(Construct):
             "Send",
             ["sqs:SendMessage"],
             [
-                *(pair.queue.queue_arn for pair in data.queues.values()),
+                *(arn for pair in data.queues.values() for arn in pair.lane_arns),
                 data.schedules.dead_letter.queue_arn,
             ],
         )

@@ -1,14 +1,15 @@
-"""Messages that no worker can run, and messages that are due later than SQS can keep."""
+"""Messages that no worker can run, and messages of several tenants."""
 
 from __future__ import annotations
 
 import json
 import time
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from infra.verify.check import NotHeld, NotShown, check
+from infra.verify.checks.schedules import delete, due_later
 from infra.verify.checks.tasks import SHORT
 from infra.verify.keys import TENANT
 from infra.verify.trial import Trial
@@ -16,22 +17,12 @@ from tasks.queues import DEFAULT
 
 _TYPE = "long-running"
 _QUEUE = DEFAULT
-#: Longer than SQS keeps a message back, so the task is a schedule until then.
-_LATER = timedelta(minutes=16)
 #: SQS tells CloudWatch of a queue that was idle for hours only some minutes after it is used.
 #: docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/
 #: sqs-monitoring-using-cloudwatch.html
 _UNTIL_ALARM = timedelta(minutes=20)
 #: How often a dead letter is looked for, to remove it: a receive may miss what another holds.
 _RECEIVES = 10
-
-_SUBMIT_LATER = """
-from datetime import timedelta
-from celeriac import submit
-later = timedelta(seconds={seconds})
-print(submit({type!r}, {payload!r}, tenant={tenant!r}, delay=later).record.task_id)
-"""
-
 
 #: More than a fleet's workers run while another tenant's task comes and goes.
 _FLOOD = 200
@@ -69,8 +60,8 @@ def dead_letter(trial: Trial) -> str:
 def redrive(trial: Trial) -> str:
     _no_dead_letters_of_others(trial)
     # A waiting task's message, as SQS would set it aside after 20 receives. None has been sent yet.
-    id, schedule = _scheduled(trial)
-    _delete(trial, schedule["Name"])
+    id, schedule = due_later(trial)
+    delete(trial, schedule["Name"])
     _send(trial, _QUEUE.dead_letter_name, _message(id))
     _send_unreadable(trial, _QUEUE.dead_letter_name)
     trial.until(lambda: _letters(trial)[1:], "second dead letter", every=0.5)
@@ -104,50 +95,6 @@ def dead_letter_alarm(trial: Trial) -> str:
 
 
 @check(
-    "schedule-made",
-    claims="A task due in over 15 minutes is a one-time schedule with the deployment's own role.",
-    proves="architecture.md#the-life-of-a-task",
-)
-def schedule_made(trial: Trial) -> str:
-    _, schedule = _scheduled(trial)
-    setting = trial.deployment.setting
-    wanted = {
-        "Arn": setting("SCHEDULE_TARGET_ARN"),
-        "RoleArn": setting("SCHEDULE_ROLE_ARN"),
-        "DeadLetterConfig": {"Arn": setting("SCHEDULE_DEAD_LETTER_ARN")},
-    }
-    target = {name: schedule["Target"].get(name) for name in wanted}
-    if target != wanted or schedule["ActionAfterCompletion"] != "DELETE":
-        raise NotHeld(f"it calls {target}, and then does {schedule['ActionAfterCompletion']}")
-    return f"{schedule['ScheduleExpression']}, deleted afterwards"
-
-
-@check(
-    "schedule-fires",
-    claims="A delayed task that is due is fired by the function, and its schedule deletes itself.",
-    proves="architecture.md#the-life-of-a-task",
-    only_aws="moto's schedules never fire.",
-    limit=timedelta(minutes=10),
-)
-def schedule_fires(trial: Trial) -> str:
-    id, schedule = _scheduled(trial)
-    scheduler = trial.deployment.client("scheduler")
-    # All of it but the time: docs.aws.amazon.com/scheduler/latest/APIReference/
-    # API_UpdateSchedule.html
-    kept = ("Name", "GroupName", "FlexibleTimeWindow", "ActionAfterCompletion", "Target")
-    due_at = datetime.now(UTC) + timedelta(minutes=1)
-    scheduler.update_schedule(
-        **{name: schedule[name] for name in kept},
-        ScheduleExpression=f"at({due_at:%Y-%m-%dT%H:%M:%S})",
-        ScheduleExpressionTimezone="UTC",
-    )
-    task = trial.ends(id)
-    late = datetime.fromisoformat(task["started_at"]) - due_at
-    trial.until(lambda: _schedule(trial, schedule["Name"]) is None, "end of the schedule", every=5)
-    return f"the task started {late.total_seconds():.0f} s after its time; the schedule is gone"
-
-
-@check(
     "fair-queues",
     claims="A tenant's task begins while another tenant's flood of tasks waits in the same queue.",
     proves="tenants.md#fair-queues",
@@ -165,29 +112,6 @@ def fair_queues(trial: Trial) -> str:
     if waiting < _FLOOD // 2:
         raise NotHeld(f"{waiting} of {_FLOOD} messages of the flood waited when it had begun")
     return f"it ended after {time.monotonic() - began:.0f} s; {waiting} of the flood still waited"
-
-
-def _scheduled(trial: Trial) -> tuple[str, dict[str, Any]]:
-    """Submit a task that EventBridge Scheduler keeps; its id and its schedule.
-
-    Raises:
-        NotShown: the run's caller has a token, and sees no task of Python code.
-    """
-    if trial.deployment.environment.jwt:
-        raise NotShown("The run's token is of another tenant than the tasks of Python code.")
-    program = _SUBMIT_LATER.format(
-        type=_TYPE, payload=SHORT, tenant=TENANT, seconds=int(_LATER.total_seconds())
-    )
-    # Before the id, the submission's metric is printed.
-    id = trial.deployment.python(program).splitlines()[-1]
-    trial.cancels(id)
-    # Named by the task and its first attempt.
-    name = f"{id}-1"
-    trial.undoes(lambda: _delete(trial, name))
-    schedule = _schedule(trial, name)
-    if schedule is None:
-        raise NotHeld(f"the task {id} has no schedule {name}")
-    return id, schedule
 
 
 def _message(id: str) -> str:
@@ -214,23 +138,6 @@ def _message(id: str) -> str:
             "properties": properties,
         }
     )
-
-
-def _schedule(trial: Trial, name: str) -> dict[str, Any] | None:
-    scheduler = trial.deployment.client("scheduler")
-    group = trial.deployment.setting("SCHEDULE_GROUP")
-    try:
-        found: dict[str, Any] = scheduler.get_schedule(Name=name, GroupName=group)
-    except scheduler.exceptions.ResourceNotFoundException:
-        return None
-    return found
-
-
-def _delete(trial: Trial, name: str) -> None:
-    if _schedule(trial, name) is not None:
-        trial.deployment.client("scheduler").delete_schedule(
-            Name=name, GroupName=trial.deployment.setting("SCHEDULE_GROUP")
-        )
 
 
 def _poison(trial: Trial) -> None:
@@ -298,5 +205,5 @@ def _no_dead_letters_of_others(trial: Trial) -> None:
         )
 
 
-CHECKS = (dead_letter, redrive, schedule_made, schedule_fires, fair_queues)
+CHECKS = (dead_letter, redrive, fair_queues)
 LATE = (dead_letter_alarm,)

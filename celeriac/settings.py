@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -106,6 +107,11 @@ class Settings(BaseSettings):
         description="The first part of every queue's ARN; the queue's name follows.",
     )
     schedule_group: str = Field("celeriac", description="The EventBridge Scheduler group.")
+    beat_file: Path | None = Field(
+        None,
+        description="The entries of `beat_schedule`, for processes that don't import the project's "
+        "Celery app. The deployment writes the file.",
+    )
     schedule_target_arn: str = Field(
         "arn:aws:lambda:us-east-1:123456789012:function:celeriac-fire",
         description="The function that EventBridge Scheduler calls when a schedule, or a task "

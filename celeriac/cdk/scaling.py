@@ -15,7 +15,9 @@ docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
 So each filler here is a value that doesn't move a working fleet.
 
 A queue has two lanes, and their counts are added: ``high_visible`` is that of the high lane. SQS
-publishes nothing of a lane that nobody has used for six hours, so either may be missing.
+publishes nothing of a lane that nobody has used for six hours, so either may be missing. It counts
+as 0 where the other lane has a count, but not when a fleet is to shrink. Where neither lane has
+a count, the sum is missing too.
 """
 
 from __future__ import annotations
@@ -36,10 +38,12 @@ MOST_STEPS = 20
 # How soon grow and fit may act again. They name the size they want, so acting twice is harmless.
 COOLDOWN = timedelta(minutes=1)
 
+# The waiting messages of both lanes.
+WAITING = "(FILL(visible, 0 * high_visible) + FILL(high_visible, 0 * visible))"
 # The expression that target tracking follows. It waits for late samples.
-GROW = "(FILL(visible, 0) + FILL(high_visible, 0)) / running"
+GROW = f"{WAITING} / running"
 # The expression of the no-worker alarm. Without workers there are no samples: they are filled in.
-NO_WORKER = "IF(FILL(visible, 0) + FILL(high_visible, 0) > 0 AND FILL(running, 0) < 1, 1, 0)"
+NO_WORKER = f"IF({WAITING} > 0 AND FILL(running, 0) < 1, 1, 0)"
 # One minute more than ECS may be behind SQS: of so many minutes, one is a real count.
 WAKE_MINUTES = 3
 # Longer than a worker takes to start and be counted, so that one wait adds one worker.
@@ -112,7 +116,7 @@ class Scaling:
             name="wake",
             reason="The backlog exceeds the running workers' share: start one worker.",
             counts=("visible", "high_visible", "running"),
-            expressions={"wake": f"IF(FILL(visible, 0) + FILL(high_visible, 0) > {share}, 1, 0)"},
+            expressions={"wake": f"IF({WAITING} > {share}, 1, 0)"},
             window=PERIOD,
             windows=WAKE_MINUTES,
             threshold=1,

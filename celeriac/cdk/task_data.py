@@ -18,6 +18,7 @@ from celeriac.cdk.deployment import DeploymentSettings
 from celeriac.cdk.environment import CREATE, Environment
 from celeriac.cdk.grants import grant, grant_key_of_queues
 from celeriac.cdk.nag import accept
+from celeriac.cdk.sources import Sources
 from celeriac.contract import Catalogue, Queue
 from celeriac.settings import Settings
 from celeriac.topology import FIRE, TABLE, expiries, queues
@@ -28,12 +29,16 @@ class TaskData:
 
     With mail through SES, what SES needs for it: see ``Mailing``.
 
+    The schedules are those that the task types declare, and the ``beat_schedule`` of ``sources``.
+
     ``key`` encrypts all of it, if the environment has one.
 
     ``settings`` are what the API and the workers of the deployment run with.
     """
 
-    def __init__(self, scope: Construct, *, environment: Environment, catalogue: Catalogue) -> None:
+    def __init__(
+        self, scope: Construct, *, environment: Environment, catalogue: Catalogue, sources: Sources
+    ) -> None:
         prefix = environment.prefix
         stack = Stack.of(scope)
         # A first deployment that fails leaves nothing: names are fixed, so what it left would fail
@@ -101,7 +106,7 @@ class TaskData:
             ],
         )
         grant_key_of_queues(self.schedules.role, self)
-        self.schedules.declare(of_types(catalogue), self.fire_arn)
+        self.schedules.declare([*of_types(catalogue), *sources.beat], self.fire_arn)
         self.mailing = (
             Mailing(scope, prefix=prefix, mail=environment.ses_mail, key=self.key)
             if environment.ses_mail

@@ -57,15 +57,9 @@ def fire_in_child(inputs: Sequence[str]) -> list[str | None]:
 
 def main(report: str) -> None:
     """Import the project's app, fire the events of standard input, write down how each went."""
-    from importlib import import_module
-    from importlib.util import find_spec
+    from celeriac.app.factory import project_app
 
-    from celeriac.project import project
-
-    module = project().app.partition(":")[0]
-    if find_spec(module.partition(".")[0]) is not None and find_spec(module) is not None:
-        # It becomes the app of this process, with the queues and tasks that it declares.
-        import_module(module)
+    project_app()
     Path(report).write_text(json.dumps(fire_here(json.load(sys.stdin))))
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import boto3
 
 from celeriac import clock, topology
-from celeriac.app.declared import DeclaredSchedule, of_types
+from celeriac.app.declared import of_types
+from celeriac.app.declared_schedule import PREFIXES, DeclaredSchedule
 from celeriac.contract import Catalogue
 from celeriac.settings import Settings
 from celeriac.storage.event_bridge import EventBridge
@@ -32,13 +33,19 @@ if TYPE_CHECKING:
 LONGEST_POLL_SECONDS = 20
 
 
-def provision(settings: Settings, catalogue: Catalogue, endpoint: str | None = None) -> None:
-    """Create queues, schedule group, table, bucket and mail identity. Existing ones stay.
+def provision(
+    settings: Settings,
+    catalogue: Catalogue,
+    endpoint: str | None = None,
+    beat: Iterable[DeclaredSchedule] = (),
+) -> None:
+    """Create queues, schedules, table, bucket and mail identity. Existing ones stay.
 
     Args:
         settings: their names.
         catalogue: the task types, whose time limits decide how long messages stay hidden.
         endpoint: the URL of AWS; ``AWS_ENDPOINT_URL`` if not given.
+        beat: the entries of the project's ``beat_schedule``.
 
     Raises:
         botocore.exceptions.BotoCoreError: AWS can't be reached, or there are no credentials.
@@ -49,7 +56,7 @@ def provision(settings: Settings, catalogue: Catalogue, endpoint: str | None = N
         _queue(sqs, shape, settings)
     scheduler = boto3.client("scheduler", endpoint_url=endpoint)
     _schedules(scheduler, sqs, topology.SCHEDULES, settings)
-    _declared(scheduler, of_types(catalogue), settings)
+    _declared(scheduler, [*of_types(catalogue), *beat], settings)
     _table(boto3.client("dynamodb", endpoint_url=endpoint), settings.table_name, topology.TABLE)
     _bucket(boto3.client("s3", endpoint_url=endpoint), settings)
     if settings.mail_from is not None:
@@ -99,14 +106,18 @@ def _schedules(
 def _declared(
     scheduler: EventBridgeSchedulerClient, declared: Iterable[DeclaredSchedule], settings: Settings
 ) -> None:
-    """Have the group's ``type-…`` schedules be those that the task types declare."""
+    """Have the group's ``type-…`` and ``beat-…`` schedules be those that code declares."""
     event_bridge = EventBridge(scheduler, settings)
     now = clock.to_datetime(clock.now())
     wanted = {each.schedule_id: each.schedule for each in declared}
-    pages = scheduler.get_paginator("list_schedules").paginate(
-        GroupName=settings.schedule_group, NamePrefix="type-"
-    )
-    there = {each["Name"] for page in pages for each in page["Schedules"]}
+    there = {
+        each["Name"]
+        for prefix in PREFIXES
+        for page in scheduler.get_paginator("list_schedules").paginate(
+            GroupName=settings.schedule_group, NamePrefix=prefix
+        )
+        for each in page["Schedules"]
+    }
     for name in there - set(wanted):
         event_bridge.delete(name)
     for name, schedule in wanted.items():

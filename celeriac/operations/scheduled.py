@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from celeriac import clock
-from celeriac.app.declared import DeclaredSchedule, declared
+from celeriac.app.declared import declared
+from celeriac.app.declared_schedule import DeclaredSchedule
 from celeriac.app.factory import CeleriacApp
 from celeriac.contract import Schedule
 from celeriac.errors import CeleriacError, IdempotencyConflictError, unavailable

@@ -15,7 +15,8 @@ from datetime import datetime
 from itertools import islice
 
 from celeriac import clock
-from celeriac.app.declared import PREFIXES, DeclaredSchedule, declared
+from celeriac.app.declared import declared
+from celeriac.app.declared_schedule import PREFIXES, DeclaredSchedule
 from celeriac.app.factory import CeleriacApp, celery_app
 from celeriac.errors import unavailable
 from celeriac.operations import firings, scheduled

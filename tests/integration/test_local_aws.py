@@ -114,7 +114,7 @@ def test_a_message_that_nobody_settles_becomes_a_dead_letter(settings: Settings)
 
 
 def test_the_table_has_its_keys_indexes_and_expiry(settings: Settings) -> None:
-    """The table is the topology's: keys, both indexes with what they project, on demand, TTL."""
+    """The table is the topology's: keys, indexes with what they project, on demand, TTL."""
     dynamodb = boto3.client("dynamodb")
 
     table = dynamodb.describe_table(TableName=settings.table_name)["Table"]
@@ -129,7 +129,9 @@ def test_the_table_has_its_keys_indexes_and_expiry(settings: Settings) -> None:
     assert {name: keys(index["KeySchema"]) for name, index in indexes.items()} == {
         "listing": [("list_pk", "HASH"), ("list_sk", "RANGE")],
         "failures": [("failed_pk", "HASH"), ("list_sk", "RANGE")],
+        "unfinished": [("open_pk", "HASH"), ("open_sk", "RANGE")],
     }
+    assert indexes.pop("unfinished")["Projection"] == {"ProjectionType": "KEYS_ONLY"}
     for index in indexes.values():
         assert index["Projection"]["ProjectionType"] == "INCLUDE"
         assert sorted(index["Projection"]["NonKeyAttributes"]) == ["tags", "type"]

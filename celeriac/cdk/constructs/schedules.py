@@ -9,7 +9,7 @@ from aws_cdk import RemovalPolicy, Stack, aws_iam, aws_kms, aws_scheduler, aws_s
 from constructs import Construct
 
 from celeriac import clock
-from celeriac.app.declared import DeclaredSchedule
+from celeriac.app.declared_schedule import DeclaredSchedule
 from celeriac.cdk.constructs.deployment_key import queue_encryption
 from celeriac.cdk.convert import duration
 from celeriac.storage.event_bridge import RETRY_POLICY, envelope, start_of

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery.schedules import BaseSchedule, crontab, schedule
 
-from celeriac.app.declared import BeatScheduleError, declared
+from celeriac.app.beat import BeatScheduleError, entries, read, write
+from celeriac.app.declared import declared
 from celeriac.app.factory import Celeriac
 from celeriac.contract import BaseModel, Catalogue, Schedule, TaskContext, task
 from celeriac.settings import Settings
@@ -191,3 +194,45 @@ def test_a_typed_tasks_wrong_payload_is_an_error(app: Celeriac) -> None:
     """Before it is deployed, not at the first firing."""
     with pytest.raises(BeatScheduleError, match="days"):
         beat(app, task="send-digest", args=[{"days": "x"}])
+
+
+@pytest.mark.parametrize("option", ["task_id", "countdown", "eta"])
+def test_an_option_of_one_call_is_refused(app: Celeriac, option: str) -> None:
+    """Each of the entry's tasks would have it."""
+    with pytest.raises(BeatScheduleError, match=f"the option {option} would be the same"):
+        beat(app, options={option: 5})
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ({"options": {"queue": "nowhere"}}, "nowhere"),
+        ({"options": {"serializer": "pickle"}}, "pickle"),
+        ({"args": [object()]}, "object"),
+    ],
+)
+def test_what_could_never_be_sent_is_refused_when_it_is_declared(
+    app: Celeriac, entry: dict[str, Any], fault: str
+) -> None:
+    """Not at three in the morning."""
+    with pytest.raises(BeatScheduleError, match=fault):
+        beat(app, **entry)
+
+
+def test_entries_are_the_same_after_they_were_kept(app: Celeriac, tmp_path: Path) -> None:
+    """A file has all that a firing needs, whatever JSON can say."""
+    app.conf.beat_schedule = {
+        "plain": {"task": "shop.add", "schedule": 60.0, "args": [1, "é", None, {"a": [2.5]}]},
+        "typed": {"task": "send-digest", "schedule": crontab(hour=3), "args": [{"days": 3}]},
+        "routed": {
+            "task": "shop.add",
+            "schedule": timedelta(days=366),
+            "kwargs": {"x": True},
+            "options": {"expires": 30, "priority": 9, "headers": {"a": "b"}},
+        },
+    }
+    kept = tmp_path / "beat.json"
+    write(entries(app), kept)
+
+    for before, after in zip(entries(app), read(kept), strict=True):
+        assert replace(after, args=tuple(after.args)) == before

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from celeriac import states
+from celeriac.app.declared_schedule import PREFIXES
 from celeriac.app.sending import CeleriacApp
 from celeriac.local.standin import Standin
 from celeriac.operations import firing
@@ -22,11 +23,12 @@ from tests.integration.processes import wait_for
 
 
 def schedules() -> list[dict[str, Any]]:
-    """All schedules there are."""
+    """The schedules of delayed tasks: all but those that the code declares."""
     scheduler = services().scheduler
     return [
         dict(scheduler.get_schedule(Name=each["Name"], GroupName=each["GroupName"]))
         for each in scheduler.list_schedules()["Schedules"]
+        if not each["Name"].startswith(PREFIXES)
     ]
 
 

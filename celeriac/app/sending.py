@@ -403,20 +403,18 @@ class CeleriacApp(Celery):
     def resend(self, record: TaskRecord) -> bool:
         """Send an unfinished task's message again, as it was. A second message is harmless.
 
-        False if there is nothing to send: the task was thought to be waiting, and isn't; or it
-        waits for the canvas that replaces it.
+        False if there is nothing to send: the task has ended, a worker holds it, or it waits for
+        the canvas that replaces it.
 
         Raises:
             UnavailableError: AWS didn't answer.
             ValueMissingError: its input has expired.
         """
-        if record.state in states.WAITING:
-            with unavailable("DynamoDB"):
-                waiting = services().records.resend(record.task_id)
-            if waiting is None:
-                return False
-            record = waiting
-        self.publish_kept(record)
+        with unavailable("DynamoDB"):
+            unheld = services().records.resend(record.task_id)
+        if unheld is None:
+            return False
+        self.publish_kept(unheld)
         return True
 
     def publish_kept(self, record: TaskRecord) -> None:

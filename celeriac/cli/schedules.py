@@ -15,7 +15,7 @@ from celeriac.operations.waking import wake_for
 from celeriac.storage.firings import Firing
 
 app = typer.Typer(
-    no_args_is_help=True, help="Schedules: list, pause, resume, run, delete, history."
+    no_args_is_help=True, help="Schedules: list, show, pause, resume, run, delete, history."
 )
 
 ScheduleId = Annotated[str, typer.Argument(help="The schedule, as 'schedules list' names it.")]
@@ -45,6 +45,13 @@ def list_schedules(tenant: Tenant = None, as_json: AsJson = False) -> None:
     )
 
 
+@app.command("show")
+def show_schedule(schedule_id: ScheduleId, tenant: Tenant = None) -> None:
+    """Show a schedule with its payload and its next times, in JSON."""
+    found = schedules.find(schedule_id, tenant)
+    show_json({**_view(found), "payload": dict(found.schedule.payload)})
+
+
 @app.command()
 def pause(schedule_id: ScheduleId, tenant: Tenant = None) -> None:
     """Have a schedule's times pass without a task, until it is resumed."""
@@ -60,9 +67,15 @@ def resume(schedule_id: ScheduleId, tenant: Tenant = None) -> None:
 
 
 @app.command()
-def run(schedule_id: ScheduleId, tenant: Tenant = None) -> None:
+def run(
+    schedule_id: ScheduleId,
+    tenant: Tenant = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="Repeating this with the same key gives the same task.")
+    ] = None,
+) -> None:
     """Submit a schedule's task now, paused or not."""
-    submitted = schedules.run_now(schedule_id, tenant)
+    submitted = schedules.run_now(schedule_id, tenant, idempotency_key=idempotency_key)
     wake_for(submitted.record)
     typer.echo(submitted.record.task_id)
 

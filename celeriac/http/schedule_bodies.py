@@ -29,7 +29,21 @@ def _iso(given: Any) -> Any:
     return given
 
 
+def _duration(given: Any) -> Any:
+    """Refuse years and months, whose length is another each time, and forms that only AWS has."""
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    if given is None or number or (isinstance(given, str) and _DURATION.fullmatch(given)):
+        return given
+    raise ValueError(
+        "Input should be a duration of ISO 8601 without years and months, as PT15M or P7D, or a "
+        "number of seconds"
+    )
+
+
+_DURATION = re.compile(r"[+-]?P([0-9.]+[WD])*(T.+)?", re.IGNORECASE)
+
 Moment = Annotated[datetime | None, BeforeValidator(_iso)]
+Interval = Annotated[timedelta | None, BeforeValidator(_duration)]
 
 
 class ScheduleTimes(BaseModel):
@@ -41,8 +55,8 @@ class ScheduleTimes(BaseModel):
     cron: str | None = Field(
         None, description="Five fields: minute, hour, day of month, month, day of week."
     )
-    rate: timedelta | None = Field(
-        None, description="An interval of whole minutes: ISO 8601, or seconds."
+    rate: Interval = Field(
+        None, description="An interval of whole minutes: ISO 8601 up to days, or seconds."
     )
     at: Moment = Field(None, description="One time. Without an offset it is one of `timezone`.")
     timezone: str = Field("UTC", description="An IANA name, such as Europe/Moscow.")

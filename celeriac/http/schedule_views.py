@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from celeriac import states
 from celeriac.clock import to_datetime
@@ -17,13 +17,26 @@ from celeriac.operations.scheduled import Scheduled
 from celeriac.storage.firings import Firing, Outcome
 
 
+def _iso(duration: timedelta) -> str:
+    """ISO 8601 in days, hours, minutes and seconds: a year has another length each time."""
+    minutes, seconds = divmod(duration.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "H"), (minutes, "M"), (seconds + duration.microseconds / 10**6, "S")]
+    time = "".join(f"{value:g}{unit}" for value, unit in parts if value)
+    day = f"{duration.days}D" if duration.days else ""
+    return f"P{day}T{time}" if time else f"P{day or 'T0S'}"
+
+
+Duration = Annotated[timedelta, PlainSerializer(_iso, return_type=str, when_used="json")]
+
+
 class ScheduleSummary(BaseModel):
     """A schedule without its payload."""
 
     schedule_id: str
     type: str
     cron: str | None
-    rate: timedelta | None = Field(description="An ISO 8601 duration.")
+    rate: Duration | None = Field(description="An ISO 8601 duration.")
     at: datetime | None
     timezone: str
     start: datetime | None = Field(description="Of a rate, the time that it is counted from.")
@@ -62,7 +75,7 @@ class FiringView(BaseModel):
 
     scheduled_at: datetime
     fired_at: datetime
-    late_by: timedelta = Field(description="An ISO 8601 duration.")
+    late_by: Duration = Field(description="An ISO 8601 duration.")
     calls: int = Field(description="How often EventBridge called for it; the first call counts.")
     outcome: Literal["fired", "joined", "paused", "skipped", "refused"] = Field(
         description="`joined`: its type allows one such task, and that was there."

@@ -27,11 +27,6 @@ def settings_at(endpoint: str) -> Settings:
     )
 
 
-def beat_file() -> Path:
-    """Where ``celeriac dev`` keeps the entries of the project's ``beat_schedule``."""
-    return FILE.with_name("beat.json").absolute()
-
-
 def aws_variables(endpoint: str) -> dict[str, str]:
     """boto3's variables for the AWS at this URL. The keys are dummies: moto checks none."""
     return {
@@ -45,8 +40,7 @@ def aws_variables(endpoint: str) -> dict[str, str]:
 
 def variables(endpoint: str) -> dict[str, str]:
     """Everything that a process of the local stack needs: settings and AWS."""
-    own = settings_at(endpoint).model_copy(update={"beat_file": beat_file()})
-    return own.to_environment() | aws_variables(endpoint)
+    return settings_at(endpoint).to_environment() | aws_variables(endpoint)
 
 
 def enter(own: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import wraps
@@ -137,6 +138,10 @@ def enforce_in_moto() -> None:
             setattr(backend, name, _checked(kept, ScheduleGroupNotFound, ValidationException))
 
 
+#: moto serves each request in a thread, and looks for a schedule before it keeps another.
+_one_at_a_time = threading.Lock()
+
+
 def _checked(kept: Any, no_group: type[Exception], invalid: type[Exception]) -> Any:
     @wraps(kept)
     def checked(self: Any, **values: Any) -> Any:
@@ -149,6 +154,7 @@ def _checked(kept: Any, no_group: type[Exception], invalid: type[Exception]) -> 
             raise invalid(fault)
         if (group := values["group_name"] or "default") not in self.schedule_groups:
             raise no_group(group)
-        return kept(self, **values)
+        with _one_at_a_time:
+            return kept(self, **values)
 
     return checked

@@ -35,6 +35,8 @@ from celeriac.storage.services import services
 STATE = environment.FILE.parent
 API_KEY_FILE = STATE / "api-key"
 LOCK_FILE = STATE / "lock"
+#: The entries of the project's ``beat_schedule``, which the API reads: it imports no Celery app.
+BEAT_FILE = STATE / "beat.json"
 
 START_SECONDS = 60
 #: How long a changed project's imports may take, at least. Those of the start may take longer.
@@ -87,6 +89,7 @@ class Stack:
             kept_at = aws.port
             self._check_ports(kept_at)
             variables = environment.variables(self.ports.aws_url)
+            variables[f"{PREFIX}BEAT_FILE"] = str(BEAT_FILE.absolute())
             variables |= {
                 name: value for name, value in RESTARTED_OFTEN.items() if name not in os.environ
             }

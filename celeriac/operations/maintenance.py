@@ -11,9 +11,9 @@ from datetime import timedelta
 from celeriac import clock, states
 from celeriac.app.amqp import UnknownQueueError
 from celeriac.app.factory import celery_app
-from celeriac.app.sending import CeleriacApp
 from celeriac.clock import Millis
-from celeriac.operations.queues import QueueNotFoundError, counts_of, queue_named
+from celeriac.operations.lost_messages import LostMessages
+from celeriac.operations.queues import QueueNotFoundError
 from celeriac.records import TaskRecord
 from celeriac.records.table import BATCH_GET_LIMIT
 from celeriac.storage.services import services
@@ -36,7 +36,7 @@ class Repaired:
 
 
 def repair(grace: timedelta) -> Repaired:
-    """Send again the messages of tasks that should have been claimed or renewed long ago.
+    """Send again the messages of tasks that are overdue by ``grace``, and whose message is lost.
 
     Reads the index of unfinished tasks, and the records of those older than ``grace``: what has
     ended costs nothing. A second message is harmless, and so is a second repair at the same time.
@@ -47,7 +47,7 @@ def repair(grace: timedelta) -> Repaired:
     now = clock.now()
     latest = now - clock.millis(grace)
     app = celery_app()
-    queues = _Queues(app)
+    messages = LostMessages(app, grace)
     repaired = Repaired()
     for record in _older_than(latest):
         repaired.examined += 1
@@ -55,10 +55,7 @@ def repair(grace: timedelta) -> Repaired:
         if overdue_at is None or overdue_at > latest:
             continue
         try:
-            # Sent again before: then it more likely waits in a long queue than is lost.
-            if record.resent and queues.holds_messages(record.queue):
-                continue
-            sent = app.resend(record)
+            sent = messages.lost(record, overdue_at) and app.resend(record)
         except (ValueMissingError, UnknownQueueError, QueueNotFoundError) as error:
             log.warning("task %s can't be sent again: %s", record.task_id, error)
             repaired.unsendable.append(record.task_id)
@@ -67,22 +64,6 @@ def repair(grace: timedelta) -> Repaired:
             log.info("task %s was lost and is sent again", record.task_id)
             (repaired.restarted if record.running else repaired.resent).append(record.task_id)
     return repaired
-
-
-class _Queues:
-    """Whether queues hold messages, asked once of each."""
-
-    def __init__(self, app: CeleriacApp) -> None:
-        self._queues = app.catalogue.queues
-        self._settings = app.settings
-        self._known: dict[str, bool] = {}
-
-    def holds_messages(self, name: str) -> bool:
-        """Raises ``QueueNotFoundError``."""
-        if name not in self._known:
-            lanes = self._settings.lane_urls(queue_named(name, self._queues))
-            self._known[name] = any(sum(counts_of(url)) for url in lanes)
-        return self._known[name]
 
 
 def _older_than(latest: Millis) -> Iterator[TaskRecord]:
@@ -99,5 +80,5 @@ def _overdue_at(record: TaskRecord) -> Millis | None:
         return None
     if record.state in states.WAITING:
         return max(record.created_at, record.due_at or 0)
-    # A worker that handed it back has ended its lease, and no later time is known of that.
+    # A worker that returned it has ended its lease, and no later time is known of that.
     return max(record.lease_until or 0, record.started_at or 0)

@@ -176,7 +176,7 @@ def delete(schedule_id: str, tenant: str | None = None, *, app: CeleriacApp | No
     tenant = tenant or app.settings.tenant
     _editable(app, tenant, schedule_id)
     with unavailable("DynamoDB"):
-        services().schedules.delete(tenant, schedule_id)
+        services().schedules.delete(tenant, schedule_id, app.settings.record_ttl)
     with unavailable("EventBridge Scheduler"):
         services().event_bridge.delete(schedule_id)
 

@@ -31,6 +31,7 @@ from celeriac.records.expressions import (
     attempt_is,
     held_by,
     lease_passed,
+    unheld,
     version_is,
 )
 from celeriac.records.items import to_item
@@ -99,14 +100,12 @@ class DynamoRecords:
         queue: str | None = None,
         input: str | None = None,
     ) -> TaskRecord | None:
+        now = self._now()
+        changes = {"type": type, "queue": queue, "input": input, "resent_at": now}
+        condition, leftovers = (unheld(now), ()) if type is None else (WAITING, ("awaits",))
         try:
-            changes = {"type": type, "queue": queue, "input": input}
-            if type is None:
-                return self._table.update(
-                    task_id, WAITING & NOT_AWAITING, changes, add={"resent": 1}
-                )
             return self._table.update(
-                task_id, WAITING, changes, add={"resent": 1}, remove=("awaits",)
+                task_id, condition, changes, add={"resent": 1}, remove=leftovers
             )
         except RefusedError:
             return None
@@ -122,7 +121,7 @@ class DynamoRecords:
             "started_at": now,
             "ahead": ahead or None,
         }
-        leftovers: tuple[str, ...] = ("progress", "meta", "due_at", "failure")
+        leftovers: tuple[str, ...] = ("progress", "meta", "due_at", "failure", "resent_at")
         if not ahead:
             leftovers += ("ahead",)
         ours = attempt_is(attempt)

@@ -96,8 +96,9 @@ class TaskRecord:
     priority: str | None = None
     #: A digest of the request that an idempotency key stands for.
     fingerprint: str | None = None
-    #: How often a repeated idempotency key, or the repair, had the message sent again.
+    #: How often a repeated idempotency key, or the repair, had the message sent again; when last.
     resent: int = 0
+    resent_at: Millis | None = None
     retry_of: str | None = None
     #: The schedule that fired it.
     schedule_id: str | None = None

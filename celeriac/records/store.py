@@ -171,11 +171,11 @@ class RecordStore(Protocol):
         queue: str | None = None,
         input: str | None = None,
     ) -> TaskRecord | None:
-        """Note that a waiting task's message is sent again; None if it isn't waiting.
+        """Note that an unfinished task's message is sent again; None if it needs none.
 
-        Comes before the sending, so that a ``discard`` by the first sender fails. What replaces a
-        task under its id gives its own type, queue and input; until then a task that ``awaits`` it
-        has no message to be sent again.
+        It needs none once it has ended, and while a worker's lease lasts. Comes before the sending,
+        so that a ``discard`` by the first sender fails. What replaces a task under its id gives its
+        own type, queue and input; until then a task that ``awaits`` it has no message.
         """
 
     def claim(

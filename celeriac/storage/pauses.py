@@ -5,18 +5,22 @@ One partition has an item for each. Workers read it whole, every few seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from celeriac import clock
 from celeriac.clock import Millis
 from celeriac.marshalling import marshal, unmarshal
-from celeriac.topology import PAUSES
+from celeriac.topology import PAUSES, RETENTION
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Kind = Literal["queue", "type"]
+
+#: The kind of an item that says when a type was resumed.
+_RESUMED = "resumed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,8 @@ class Paused:
     """All pauses of one moment."""
 
     pauses: tuple[Pause, ...] = ()
+    #: When task types were resumed that were paused lately, by their names.
+    resumed: Mapping[str, Millis] = field(default_factory=dict)
 
     def of(self, kind: Kind, name: str) -> Pause | None:
         """The pause of a queue or of a task type; None if it isn't paused."""
@@ -74,7 +80,17 @@ class Pauses:
         return pause
 
     def resume(self, kind: Kind, name: str) -> None:
-        """End a pause. One write, and nothing changes if there was none."""
+        """End a pause. One write, and nothing changes if there was none.
+
+        One more notes when a type was resumed: until then its messages were replaced by copies.
+        """
+        if kind == "type":
+            now = clock.now()
+            expires_at = (now + clock.millis(RETENTION)) // 1000
+            self._client.put_item(
+                TableName=self._table,
+                Item=marshal({**_key(_RESUMED, name), "since": now, "expires_at": expires_at}),
+            )
         self._client.delete_item(TableName=self._table, Key=marshal(_key(kind, name)))
 
     def all(self) -> Paused:
@@ -84,7 +100,12 @@ class Pauses:
             KeyConditionExpression="pk = :pauses",
             ExpressionAttributeValues=marshal({":pauses": PAUSES}),
         )
-        return Paused(tuple(_pause(unmarshal(item)) for page in pages for item in page["Items"]))
+        items = [unmarshal(item) for page in pages for item in page["Items"]]
+        marks = [item for item in items if item["sk"].startswith(f"{_RESUMED}#")]
+        return Paused(
+            tuple(_pause(item) for item in items if item not in marks),
+            {item["sk"].partition("#")[2]: item["since"] for item in marks},
+        )
 
 
 def new_pause(kind: Kind, name: str, *, by: str | None, reason: str | None) -> Pause:
@@ -92,7 +113,7 @@ def new_pause(kind: Kind, name: str, *, by: str | None, reason: str | None) -> P
     return Pause(kind=kind, name=name, since=clock.now(), by=by, reason=reason)
 
 
-def _key(kind: Kind, name: str) -> dict[str, str]:
+def _key(kind: str, name: str) -> dict[str, str]:
     return {"pk": PAUSES, "sk": f"{kind}#{name}"}
 
 

@@ -20,8 +20,8 @@ from celeriac.topology import SCHEDULES_OF
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-#: How long the mark stays of a schedule that was deleted, or that EventBridge knew and the table
-#: didn't: longer than any request that could still be making it.
+#: How long the mark of a schedule stays that EventBridge knew and the table didn't: longer than
+#: any request that could still be making it.
 _BURIED_FOR = timedelta(days=1)
 
 
@@ -63,20 +63,21 @@ class Schedules:
         """Write an edited schedule; False unless the version before is there."""
         return self._put(kept, "version = :before", {":before": kept.version - 1})
 
-    def delete(self, tenant: str, schedule_id: str) -> None:
-        """Put the mark of a deleted schedule in its place. Its history stays until it expires.
+    def delete(self, tenant: str, schedule_id: str, kept_for: timedelta) -> None:
+        """Put a mark in a schedule's place, for as long as its history may be kept.
 
         Without the mark, a request with its idempotency key could make it again while EventBridge's
         copy is still being deleted, and would then have a schedule that never fires.
         """
-        self._client.put_item(TableName=self._table, Item=marshal(_mark(tenant, schedule_id)))
+        mark = _mark(tenant, schedule_id, max(kept_for, _BURIED_FOR))
+        self._client.put_item(TableName=self._table, Item=marshal(mark))
 
     def bury(self, tenant: str, schedule_id: str) -> bool:
         """Keep a schedule that isn't there from being created; False if it is there."""
         try:
             self._client.put_item(
                 TableName=self._table,
-                Item=marshal(_mark(tenant, schedule_id)),
+                Item=marshal(_mark(tenant, schedule_id, _BURIED_FOR)),
                 ConditionExpression="attribute_not_exists(#type)",
                 ExpressionAttributeNames={"#type": "type"},
             )
@@ -175,8 +176,8 @@ def _key(tenant: str, schedule_id: str) -> dict[str, str]:
     return {"pk": f"{SCHEDULES_OF}{tenant}", "sk": schedule_id}
 
 
-def _mark(tenant: str, schedule_id: str) -> dict[str, Any]:
-    expires_at = (clock.now() + clock.millis(_BURIED_FOR)) // 1000
+def _mark(tenant: str, schedule_id: str, kept_for: timedelta) -> dict[str, Any]:
+    expires_at = (clock.now() + clock.millis(kept_for)) // 1000
     return {**_key(tenant, schedule_id), "expires_at": expires_at}
 
 

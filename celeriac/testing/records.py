@@ -75,12 +75,18 @@ class MemoryRecords:
     ) -> TaskRecord | None:
         with self._lock:
             found = self.get(task_id)
-            if found is None or found.state not in states.WAITING or (found.awaits and not type):
+            now = self._now()
+            if found is None:
+                return None
+            waits = found.state in states.WAITING and (type or not found.awaits)
+            abandoned = found.running and not type and (found.lease_until or 0) <= now
+            if not (waits or abandoned):
                 return None
             return self._write(
                 found,
                 awaits=False,
                 resent=found.resent + 1,
+                resent_at=now,
                 type=type or found.type,
                 queue=queue or found.queue,
                 input=input or found.input,
@@ -117,6 +123,7 @@ class MemoryRecords:
                     meta=None,
                     due_at=None,
                     failure=None,
+                    resent_at=None,
                     **losses,
                 )
             )

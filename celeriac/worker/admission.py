@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import clock
 from celeriac.app.release import PLACES, Wait
-from celeriac.app.typed_task import TypedTask
+from celeriac.app.typed_task import limits_of, type_name_of
 from celeriac.clock import Millis
-from celeriac.contract.limits import Limit, of_celery
+from celeriac.contract.limits import Limit
 from celeriac.storage.line import Later, Place
 from celeriac.storage.services import services
 from celeriac.transport.call import Call
@@ -114,20 +114,8 @@ def admission_of(request: RecordedRequest) -> Admission | None:
     None for most, whose type has no limits and isn't paused.
     """
     task = request.task
-    # No attributes of the task's class: its author's may have the same names.
-    task_type = task.task_type if isinstance(task, TypedTask) else None
-    limits = task_type.limits if task_type is not None else ()
-    celerys = of_celery(task.rate_limit)
-    if celerys is not None and celerys.kind not in {each.kind for each in limits}:
-        limits = (*limits, celerys)
-    name = type_of(request)
+    limits, name = limits_of(task), type_name_of(task)
     return Admission(request, name, limits) if limits or pausing().pauses_type(name) else None
-
-
-def type_of(request: RecordedRequest) -> str:
-    """The name of a request's task type, where its message has an alias too."""
-    task = request.task
-    return str(task.task_type.name if isinstance(task, TypedTask) else task.name)
 
 
 def _places(given: Any) -> dict[str, Place]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.worker import state
 
-from celeriac.worker.admission import type_of
+from celeriac.app.typed_task import type_name_of
 from celeriac.worker.pausing import pausing
 from celeriac.worker.tally import tally
 from celeriac.worker.timers import RepeatingStep
@@ -99,7 +99,7 @@ class PrefetchStep(RepeatingStep):
                 continue
             # With an admission it was received as paused, and a copy replaces it.
             paused = channel.is_paused(held) or (
-                request.admission is None and pausing().pauses_type(type_of(request))
+                request.admission is None and pausing().pauses_type(type_name_of(request.task))
             )
             if paused or now - held.received_at > patience(held.high, tally.average):
                 request.return_now()

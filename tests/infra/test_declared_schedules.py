@@ -128,7 +128,9 @@ def test_the_functions_know_a_beat_schedule_without_the_app(shop: Path, tmp_path
     assert mails.where == "beat_schedule['mails']"
     assert clean_up.kwargs == {"days": 30}
     assert clean_up.options.items() >= {"queue": "night", "priority": 9, "expires": 900}.items()
-    assert clean_up.schedule == Schedule.cron("0 3 * * *", timezone="Europe/Moscow")
+    assert clean_up.schedule == Schedule.cron(
+        "0 3 * * *", timezone="Europe/Moscow", priority="high"
+    )
 
 
 def test_a_beat_schedule_that_cannot_be_read_is_told_when_it_is_deployed(shop: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise, takewhile
+from itertools import islice, pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
 from croniter import croniter
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from celeriac.contract import Schedule
 from celeriac.contract.schedule import ScheduleError
 from celeriac.local.expressions import ExpressionError, read
 
@@ -186,3 +189,34 @@ def test_an_unknown_zone_is_refused(zone: str) -> None:
     """Names are IANA's, as they are spelled there."""
     with pytest.raises(ScheduleError, match="no time zone"):
         read("cron(0 6 * * ? *)", zone)
+
+
+def _field(lowest: int, highest: int) -> st.SearchStrategy[str]:
+    value = st.integers(lowest, highest)
+    part = st.one_of(
+        value.map(str),
+        st.tuples(value, value).map(lambda pair: f"{min(pair)}-{max(pair)}"),
+        st.integers(1, 30).map(lambda step: f"*/{step}"),
+    )
+    return st.just("*") | st.lists(part, min_size=1, max_size=3).map(",".join)
+
+
+DAYS = _field(1, 28) | st.just("L")
+WEEKDAYS = _field(0, 6) | st.sampled_from(["MON-FRI", "5L", "SUN#2", "SAT,SUN", "FRI-SUN"])
+TEXTS = st.builds(
+    "{} {} {} {} {}".format,
+    _field(0, 59),
+    _field(0, 23),
+    DAYS,
+    _field(1, 12),
+    st.just("*"),
+) | st.builds("{} {} * {} {}".format, _field(0, 59), _field(0, 23), _field(1, 12), WEEKDAYS)
+
+
+@given(text=TEXTS, zone=st.sampled_from(ZONES))
+@settings(deadline=None, max_examples=150)
+def test_awss_expression_of_a_schedule_is_read_as_the_same_times(text: str, zone: str) -> None:
+    """What is written for AWS and read back fires as the five fields do."""
+    schedule = Schedule.cron(text, timezone=zone)
+    again = read(schedule.expression, zone).fire_times(base=BEGIN, after=BEGIN)
+    assert list(islice(again, 50)) == list(islice(schedule.fire_times(BEGIN), 50))

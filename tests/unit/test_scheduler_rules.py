@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -103,17 +103,24 @@ RIGHT: dict[str, dict[str, Any]] = {
 Keep = Callable[[str, dict[str, Any]], str | None]
 
 
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """A client of moto's."""
+    enforce_in_moto()
+    with mock_aws():
+        session = boto3.Session("x", "x", region_name="us-east-1")
+        yield session.client("scheduler")
+
+
 @pytest.fixture(params=["moto", "stand-in"])
-def keep(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+def keep(request: pytest.FixtureRequest, client: Any) -> Iterator[Keep]:
     """Performs an operation; the message of its ValidationException, or None."""
-    if request.param == "moto":
-        for name, value in (("KEY_ID", "x"), ("SECRET_ACCESS_KEY", "x")):
-            monkeypatch.setenv(f"AWS_ACCESS_{name}" if name == "KEY_ID" else f"AWS_{name}", value)
-        enforce_in_moto()
-        with mock_aws():
-            yield _by_boto(boto3.client("scheduler", region_name="us-east-1"))
-    else:
+    if request.param == "stand-in":
         yield _by_request(Scheduler())
+        return
+    yield _by_boto(client)
+    for each in client.list_schedules()["Schedules"]:
+        client.delete_schedule(Name=each["Name"])
 
 
 def _by_boto(client: Any) -> Keep:

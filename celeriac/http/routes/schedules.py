@@ -231,6 +231,8 @@ def resume_schedule(
 
 
 def _invalid_payload(error: ValidationError, body: Any) -> Problem:
+    # A payload that wasn't given is an empty one, and so has places to point at.
     return invalid(
-        [{**each, "loc": ("body", "payload", *each["loc"])} for each in error.errors()], body
+        [{**each, "loc": ("body", "payload", *each["loc"])} for each in error.errors()],
+        {"payload": {}, **body},
     )

@@ -11,10 +11,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from celeriac.settings import settings
 from celeriac.storage.event_bridge import EventBridge
 from celeriac.storage.firings import Firings
 from celeriac.storage.schedules import Schedules
 from celeriac.storage.services import services
+from celeriac.topology import FIRINGS, SCHEDULES_OF
 from tests.integration.api.conftest import Api, problem
 from tests.integration.api.schedule_support import (
     DAILY,
@@ -158,9 +160,19 @@ def test_a_request_that_was_cut_off_is_made_good_by_its_repetition(
 
 
 def test_the_key_of_a_deleted_schedule_makes_no_other(api: Api) -> None:
-    """A late repetition brings nothing to life."""
+    """A late repetition brings nothing to life, as long as the history is kept."""
     view = make(api).json()
+    fire(api, view)
     assert api.delete(view["links"]["self"]).status_code == 204
+    [mark], [entry] = (
+        services().dynamodb.query(
+            TableName=settings().table_name,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": pk}},
+        )["Items"]
+        for pk in (f"{SCHEDULES_OF}{api.tenant}", f"{FIRINGS}{api.tenant}/{view['schedule_id']}")
+    )
+    assert int(mark["expires_at"]["N"]) >= int(entry["expires_at"]["N"])
     document = problem(make(api), 422, "idempotency-conflict")
     assert "deleted" in document["detail"]
     problem(api.get(view["links"]["self"]), 404, "schedule-not-found")

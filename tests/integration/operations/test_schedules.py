@@ -116,10 +116,14 @@ def test_the_command_line_does_what_http_does(
     assert (listed["schedule_id"], listed["expression"]) == (here, "cron(0 6 * * ? *)")
     command("pause", here)
     assert "paused" in command("list")
-    task_id = command("run", here).strip()
+    task_id = command("run", here, "--idempotency-key", "k").strip()
+    assert command("run", here, "--idempotency-key", "k").strip() == task_id
+    shown = json.loads(command("show", here))
+    assert (shown["payload"], shown["paused"]) == ({"path": str(tmp_path)}, True)
     assert record_of(task_id).schedule_id == here
     [fired] = json.loads(command("history", here, "--json"))
     assert (fired["task_id"], fired["by_hand"]) == (task_id, True)
+    assert fired["task_status"] == states.PENDING
     assert "by hand" in command("history", here)
     command("resume", here)
     assert len(json.loads(command("list", "--json"))[0]["next_fire_times"]) == 5

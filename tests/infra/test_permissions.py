@@ -235,7 +235,7 @@ FIRING = {
     "task#1": {"GetItem", "PutItem", "UpdateItem", "DeleteItem"},
     "same#1": {"GetItem", "PutItem"},
     "schedules#acme": {"GetItem", "PutItem"},
-    "schedule#acme/1": {"PutItem"},
+    "schedule#acme/1": {"PutItem", "UpdateItem"},
     "unfinished#acme": {"GetItem", "UpdateItem"},
     "requests#mails#acme": {"UpdateItem"},
 }

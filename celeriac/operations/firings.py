@@ -76,7 +76,7 @@ def fire(
     own_key = f"schedule {own_id} at {moment}"
     firing = _paused_or_skipped(found, firing, own_key) or _fired(app, found, firing, own_key)
     if not _note(app, found, firing):
-        _count_call(found, firing)
+        _complete(found, firing)
 
 
 def _paused_or_skipped(found: Scheduled, firing: Firing, key: str) -> Firing | None:
@@ -236,6 +236,15 @@ def _note(app: CeleriacApp, found: Scheduled, firing: Firing) -> bool:
     expires_at = _seconds(firing.fired_at + clock.millis(app.settings.record_ttl))
     with unavailable("DynamoDB"):
         return services().firings.note(found.tenant, found.schedule_id, firing, expires_at)
+
+
+def _complete(found: Scheduled, firing: Firing) -> None:
+    """Note a call that came while another one noted the same time."""
+    if firing.task_id is not None:
+        with unavailable("DynamoDB"):
+            if services().firings.complete(found.tenant, found.schedule_id, firing):
+                return
+    _count_call(found, firing)
 
 
 def _count_call(found: Scheduled, firing: Firing) -> None:

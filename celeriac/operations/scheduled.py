@@ -96,11 +96,12 @@ def find(app: CeleriacApp, tenant: str, schedule_id: str) -> Scheduled | None:
 
     Raises ``UnavailableError``.
     """
+    code = None
+    if tenant == app.settings.tenant:
+        code = next((each for each in declared(app) if each.schedule_id == schedule_id), None)
     with unavailable("DynamoDB"):
-        if tenant == app.settings.tenant:
-            for code in declared(app):
-                if code.schedule_id == schedule_id:
-                    paused = services().schedules.paused(tenant, schedule_id)
-                    return Scheduled.of_code(code, tenant, paused=paused)
+        if code is not None:
+            paused = services().schedules.paused(tenant, schedule_id)
+            return Scheduled.of_code(code, tenant, paused=paused)
         kept = services().schedules.get(tenant, schedule_id)
     return None if kept is None else Scheduled.of_kept(kept)

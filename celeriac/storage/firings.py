@@ -5,7 +5,6 @@ schedule#<tenant>/<id>     <scheduled time>   what it fired then; removed with t
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -90,34 +89,37 @@ class Firings:
         return True
 
     def count_call(self, tenant: str, schedule_id: str, firing: Firing) -> None:
-        """Note that EventBridge has called again for a firing that was noted.
-
-        The calls may have found the last task in other states. Then the task is there:
-
-            call 1   last task runs: skipped ── noted ✓
-            call 2                 ended: submitted ──── noted ✗ exists ── fired, with its task ✓
-        """
-        key = marshal({"pk": _history(tenant, schedule_id), "sk": firing.key})
-        if firing.task_id is not None:
-            with suppress(self._client.exceptions.ConditionalCheckFailedException):
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=key,
-                    UpdateExpression="SET outcome = :outcome, task_id = :task_id, "
-                    "last_task_id = :task_id REMOVE detail ADD calls :one",
-                    ConditionExpression="attribute_exists(pk) AND attribute_not_exists(task_id)",
-                    ExpressionAttributeValues=marshal(
-                        {":outcome": firing.outcome.value, ":task_id": firing.task_id, ":one": 1}
-                    ),
-                )
-                return
+        """Note that EventBridge has called again for a firing that was noted."""
         self._client.update_item(
             TableName=self._table,
-            Key=key,
+            Key=marshal({"pk": _history(tenant, schedule_id), "sk": firing.key}),
             UpdateExpression="ADD calls :one",
             ConditionExpression="attribute_exists(pk)",
             ExpressionAttributeValues=marshal({":one": 1}),
         )
+
+    def complete(self, tenant: str, schedule_id: str, firing: Firing) -> bool:
+        """Note the task of a firing that was noted without one; False if it has one.
+
+        Two calls may find the last task in other states. The task is there, so the entry has it:
+
+            call 1   last task runs: skipped ── noted ✓
+            call 2                 ended: submitted ──── noted ✗ exists ── fired, with its task ✓
+        """
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=marshal({"pk": _history(tenant, schedule_id), "sk": firing.key}),
+                UpdateExpression="SET outcome = :outcome, task_id = :task_id, "
+                "last_task_id = :task_id REMOVE detail ADD calls :one",
+                ConditionExpression="attribute_exists(pk) AND attribute_not_exists(task_id)",
+                ExpressionAttributeValues=marshal(
+                    {":outcome": firing.outcome.value, ":task_id": firing.task_id, ":one": 1}
+                ),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
     def latest(
         self, tenant: str, schedule_id: str, *, limit: int, below: str | None = None

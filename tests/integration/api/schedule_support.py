@@ -67,12 +67,13 @@ def own_app() -> CeleriacApp:
 def same_types(monkeypatch: pytest.MonkeyPatch, app: FastAPI) -> None:
     """EventBridge's calls find the types that the API has; a conditional write is one step.
 
-    moto checks a condition and writes in two, and a test's threads come between.
+    moto checks a condition and writes in two, and a test's threads come between. A query reads
+    what they write, too.
     """
     own = own_app()
     monkeypatch.setattr("celeriac.operations.firings.celery_app", lambda: own)
     lock = threading.RLock()
-    for name in ("put_item", "update_item", "delete_item"):
+    for name in ("put_item", "update_item", "delete_item", "query"):
         monkeypatch.setattr(DynamoDBBackend, name, _locked(getattr(DynamoDBBackend, name), lock))
 
 

@@ -16,7 +16,6 @@ from kombu.transport.virtual import Message
 
 from celeriac.app.factory import Celeriac
 from celeriac.contract import Queue
-from celeriac.contract.queues import HIGH
 from celeriac.storage.services import services
 from celeriac.transport import Channel
 from celeriac.worker.request import RecordedRequest
@@ -44,7 +43,8 @@ class SingleWorker:
 
     def receive(self) -> RecordedRequest | None:
         """Take one message, if one is visible."""
-        for url in (services().settings.queue_url(self.queue, HIGH), self.url):
+        normal, high = services().settings.lane_urls(self.queue)
+        for url in (high, normal):
             messages = services().sqs.receive_message(
                 QueueUrl=url,
                 MaxNumberOfMessages=1,
@@ -108,9 +108,13 @@ class SingleWorker:
         raise AssertionError(f"still messages after {most}")
 
     def empty(self) -> None:
-        """Leave no visible message to the next test."""
+        """Leave no message to the next test, not even one that would be visible again later."""
         while (request := self.receive()) is not None:
             request.acknowledge()
+        for url in services().settings.lane_urls(self.queue):
+            for handle in self._handles:
+                with suppress(ClientError):
+                    services().sqs.delete_message(QueueUrl=url, ReceiptHandle=handle)
 
     def show_all(self) -> None:
         """Make the returned messages visible, as the end of their visibility would."""

@@ -174,9 +174,10 @@ def begin(
             existing = services().records.get(task_id)
         if existing is not None:
             return _replay(app, existing, fingerprint, idempotency_key)
-    quotas.admit(app, task_type, tenant)
     # Asked after the replay: a time that has passed meanwhile is no fault of a repetition.
     due_at = due_time.due_at(delay, run_at)
+    # Asked last: what is refused uses up no quota.
+    quotas.admit(app, task_type, tenant)
     standing = standing_of(app, task_type, task_id, fingerprint, due_at)
     turn = None
     if task_type.unique is not None:

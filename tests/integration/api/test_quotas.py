@@ -222,6 +222,15 @@ def test_a_tenant_submits_as_many_mails_a_day_as_it_may(limited: Make, timer: Ti
     assert ours.post("/tasks/post", json={}).status_code == 202
 
 
+def test_a_refused_submission_is_no_mail(limited: Make) -> None:
+    """Its time has passed. Otherwise a mistake would cost a mail of the day."""
+    ours = limited(mails_per_tenant=LIMIT)
+    for _ in range(2 * LIMIT):
+        answer = ours.post("/tasks/post?run_at=2020-01-01T00:00:00Z", json={})
+        assert answer.status_code == 422
+    assert ours.post("/tasks/post", json={}).status_code == 202
+
+
 def test_the_send_email_type_sends_mail() -> None:
     """And no other of this repository's."""
     from celeriac.contract import catalogue

@@ -40,9 +40,11 @@ def pause_and_resume(caller: Caller, log: Path) -> None:
     ``log`` is that of the queue's worker, which says when it obeys.
     """
     here = f"/queues/{DEFAULT.name}"
+    # An earlier pause is in the log too.
+    read = len(log.read_text())
     caller.ask("POST", f"{here}/pause", query="reason=a+rehearsal")
     try:
-        _wait_for(log, f"paused: queue {DEFAULT.name}")
+        _wait_for(log, f"paused: queue {DEFAULT.name}", read)
         id = caller.submit(_TYPE, _SHORT)
         resumed_at = time.time()
     finally:
@@ -61,9 +63,10 @@ def _result(caller: Caller, id: str) -> tuple[float, float]:
     return result["began"], result["ended"]
 
 
-def _wait_for(log: Path, text: str) -> None:
+def _wait_for(log: Path, text: str, start: int) -> None:
+    """Wait until a log says so after its first ``start`` characters."""
     deadline = time.monotonic() + _OBEYED_SECONDS
-    while text not in log.read_text():
+    while text not in log.read_text()[start:]:
         if time.monotonic() > deadline:
             raise RehearsalError(f"{log} doesn't say {text!r} within {_OBEYED_SECONDS} s.")
         time.sleep(0.2)

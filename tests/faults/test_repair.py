@@ -38,7 +38,7 @@ def a_record(task_id: str, **fields: Any) -> TaskRecord:
         task_id=task_id,
         type="t",
         queue="default",
-        expires_at=(NOW + HOUR) // 1000,
+        expires_at=(NOW + 24 * HOUR) // 1000,
         input="={}",
         **given,
     )

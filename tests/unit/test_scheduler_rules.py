@@ -17,7 +17,6 @@ from celeriac.local.standin.errors import AwsError
 from celeriac.local.standin.http import Request
 from celeriac.local.standin.scheduler import Scheduler
 
-NOW = datetime.now(UTC)
 ROLE = "arn:aws:iam::123456789012:role/celeriac-schedules"
 TARGET = {
     "Arn": "arn:aws:lambda:us-east-1:123456789012:function:celeriac-fire",
@@ -40,8 +39,8 @@ def target(**changes: Any) -> dict[str, Any]:
 
 
 def dates(**minutes: int) -> dict[str, Any]:
-    """Dates so many minutes from now."""
-    return {name: NOW + timedelta(minutes=each) for name, each in minutes.items()}
+    """Dates so many minutes from when a test begins."""
+    return {name: timedelta(minutes=each) for name, each in minutes.items()}
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
@@ -155,7 +154,12 @@ def _by_request(scheduler: Scheduler) -> Keep:
 
 
 def values_of(changes: dict[str, Any]) -> dict[str, Any]:
-    return {name: each for name, each in (GOOD | changes).items() if each is not None}
+    now = datetime.now(UTC)
+    return {
+        name: now + each if isinstance(each, timedelta) else each
+        for name, each in (GOOD | changes).items()
+        if each is not None
+    }
 
 
 @pytest.mark.parametrize("case", WRONG)

@@ -48,6 +48,8 @@ _FIELDS = (
     ("month_of_year", range(1, 13)),
     ("day_of_week", range(7)),
 )
+#: What an entry may have: celery.beat.ScheduleEntry.
+_OF_ENTRY = ("task", "schedule", "args", "kwargs", "options", "relative")
 #: Options of one call, which an entry would give to each.
 _OF_ONE_CALL = ("task_id", "countdown", "eta", "delay_seconds", "DelaySeconds")
 
@@ -93,10 +95,11 @@ def _entries(app: CeleriacApp) -> Iterator[DeclaredSchedule]:
 def _of_entry(
     app: CeleriacApp, name: str, entry: Mapping[str, Any], where: str
 ) -> DeclaredSchedule:
+    _check_keys(entry)
     task, args, kwargs = entry["task"], entry.get("args") or (), entry.get("kwargs") or {}
     options = dict(entry.get("options") or {})
     schedule = replace(
-        _schedule(entry["schedule"], str(app.timezone)),
+        _schedule(entry["schedule"], str(app.timezone), bool(entry.get("relative"))),
         priority=_priority(options.get("priority", getattr(app.tasks.get(task), "priority", None))),
     )
     found = DeclaredSchedule(
@@ -112,6 +115,13 @@ def _of_entry(
     if task not in app.catalogue:
         return replace(found, options=_options(app, task, found.options))
     task_type = app.catalogue[task]
+    _check_typed(task, task_type.queue.name, options)
+    if len(found.args) + len(found.kwargs) > 1 or found.kwargs.keys() - {"payload"}:
+        raise ScheduleError(
+            "payload",
+            f"{task} takes its payload as the only argument",
+            "Write 'args': [{...}], and no kwargs",
+        )
     payload = Call(found.args, found.kwargs).payload or {}
     try:
         task_type.payloads.read(payload)
@@ -124,6 +134,33 @@ def _of_entry(
             "Give it as the only argument: 'args': [{...}]",
         ) from None
     return replace(found, type=task_type.name, schedule=replace(schedule, payload=payload))
+
+
+def _check_keys(entry: Mapping[str, Any]) -> None:
+    """As Celery does: a misspelt ``args`` would be an entry without arguments."""
+    for each in ("task", "schedule"):
+        if entry.get(each) is None:
+            raise ScheduleError(each, f"it has no {each}", f"Give it a {each!r}")
+    for each in entry:
+        if each not in _OF_ENTRY:
+            raise ScheduleError(
+                "entry",
+                f"{short(each)} is nothing that an entry has",
+                f"Write one of {', '.join(_OF_ENTRY)}",
+            )
+
+
+def _check_typed(name: str, queue: str, options: Mapping[str, Any]) -> None:
+    """A typed task is submitted, and takes no options of ``apply_async`` but its priority."""
+    of_call = call_options.without_brokers(dict(options))
+    for each, value in of_call.items():
+        same_queue = each == "queue" and str(getattr(value, "name", value)) == queue
+        if each != "priority" and value is not None and not same_queue:
+            raise ScheduleError(
+                "options",
+                f"the option {each} has no meaning for the task type {name}",
+                "Leave it out; @task says where and how the type runs",
+            )
 
 
 def _options(app: CeleriacApp, name: str, own: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,9 +217,9 @@ def _read(kept: Mapping[str, Any]) -> DeclaredSchedule:
     )
 
 
-def _schedule(given: Any, timezone: str) -> Schedule:
+def _schedule(given: Any, timezone: str, relative: bool) -> Schedule:
     if not isinstance(given, str):
-        given = maybe_schedule(given)
+        given = maybe_schedule(given, relative)
     match given:
         case crontab():
             return Schedule.cron(_cron(given), timezone=timezone)

@@ -16,7 +16,8 @@ from pathlib import Path
 from celeriac.app import beat
 from celeriac.app.declared_schedule import DeclaredSchedule
 
-#: What source that gives Celery periodic tasks contains.
+#: What source that gives Celery periodic tasks contains, in any case: ``CELERY_BEAT_SCHEDULE`` is a
+#: setting of ``config_from_object(…, namespace="CELERY")``.
 _DECLARES = (b"beat_schedule", b"periodic_task")
 _NOT_ITS_OWN = frozenset({"build", "cdk.out", "dist", "node_modules", "site-packages"})
 
@@ -58,7 +59,7 @@ def beat_schedule(root: Path) -> tuple[DeclaredSchedule, ...]:
 
 def _declares(file: Path) -> bool:
     # A link may lead nowhere.
-    source = file.read_bytes() if file.is_file() else b""
+    source = file.read_bytes().lower() if file.is_file() else b""
     return any(each in source for each in _DECLARES)
 
 

@@ -33,6 +33,8 @@ _HINTS = {
     "month": "Use 1 to 12 or JAN to DEC, such as 1, JAN-MAR or */3",
     "day of week": "Use 0 to 7 or SUN to SAT, such as MON-FRI, 5L for the last Friday or MON#1",
 }
+#: A longer step would be none: ``*/90`` is minute 0 of each hour.
+_HIGHEST = {"minute": 59, "hour": 23, "day of month": 31, "month": 12, "day of week": 7}
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _MACROS = {
     "@hourly": "0 * * * *",
@@ -140,6 +142,13 @@ def _split(text: object) -> list[str]:
         raise CronError(f"cron {text!r} has a ?, which is AWS's own", "Write * for any day")
     if not text.isascii() or "W" in fields[2]:
         raise CronError(f"the day of month of cron {text!r} is wrong", _HINTS["day of month"])
+    for name, field in zip(_FIELDS, fields, strict=True):
+        for step in re.findall(r"/(\d+)", field):
+            if int(step) > _HIGHEST[name]:
+                raise CronError(
+                    f"the {name} of cron {text!r}, {field!r}, has a step that it never takes",
+                    f"{_HINTS[name]}; a rate has any interval",
+                )
     return fields
 
 

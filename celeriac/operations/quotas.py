@@ -1,6 +1,7 @@
 """What one tenant may submit: the settings ``waiting_per_tenant`` and ``mails_per_tenant``.
 
-They are asked when a caller submits a task, by HTTP or Python, before anything of it is written.
+They are asked when a caller submits a task, by HTTP or Python, before its record is written. A type
+with ``unique_for`` has a name written by then, under which the next caller creates the task.
 What a running task submits belongs to a task that was accepted, so it is never refused. Neither are
 the types for operators only.
 """

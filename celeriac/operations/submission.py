@@ -174,7 +174,6 @@ def begin(
             existing = services().records.get(task_id)
         if existing is not None:
             return _replay(app, existing, fingerprint, idempotency_key)
-    quotas.admit(app, task_type, tenant)
     # Asked after the replay: a time that has passed meanwhile is no fault of a repetition.
     due_at = due_time.due_at(delay, run_at)
     standing = standing_of(app, task_type, task_id, fingerprint, due_at)
@@ -187,6 +186,8 @@ def begin(
     elif task_type.debounce is not None:
         turn = turn_of(task_type, task_type.debounce, tenant, content)
         due_at = max(due_at or 0, turn.due_at)
+    # Asked last: what is refused, or is a task that is there, uses up no quota.
+    quotas.admit(app, task_type, tenant)
     call = Call(args=(literal(content),))
     record = app.new_record(
         task_type.name,

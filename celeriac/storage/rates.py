@@ -55,12 +55,13 @@ class Rates:
         """
         now = self._now()
         hold = now + clock.millis(HOLD)
-        if place is not None and place.at > hold:
-            return refused(place, now, now, LONGEST_DELAY)
         tolerance = (limit.burst - 1) * limit.interval
         found = self._take_free(scope, limit, now)
         if found is None:
             return now
+        if place is not None and place.at > hold:
+            # Those before it have most of the starts. One that nobody takes is for all.
+            return refused(place, now, now, LONGEST_DELAY)
         earliest = _millis(found["next"] - tolerance)
         if earliest <= hold:
             taken = self._take_next(scope, limit.interval, hold * 1000 + tolerance)
@@ -80,7 +81,7 @@ class Rates:
                 {
                     ":now": now * 1000,
                     ":after": now * 1000 + limit.interval,
-                    ":expires_at": (now + clock.millis(_KEPT)) // 1000,
+                    ":expires_at": _expiry(now * 1000 + limit.interval),
                 },
             )
         except self._client.exceptions.ConditionalCheckFailedException as error:
@@ -92,9 +93,13 @@ class Rates:
         try:
             answer: dict[str, Any] = self._update(
                 scope,
-                "SET #next = #next + :interval",
+                "SET #next = #next + :interval, expires_at = :expires_at",
                 "#next <= :latest",
-                {":interval": interval, ":latest": latest},
+                {
+                    ":interval": interval,
+                    ":latest": latest,
+                    ":expires_at": _expiry(latest + interval),
+                },
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return None
@@ -112,7 +117,7 @@ class Rates:
             "attribute_exists(#next)",
             {
                 ":line": behind,
-                ":expires_at": behind // 10**6 + clock.millis(_KEPT) // 1000,
+                ":expires_at": _expiry(max(behind, found["next"])),
             },
         )
         return behind // 1000
@@ -132,6 +137,11 @@ class Rates:
                 "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             }
         )
+
+
+def _expiry(last: Micros) -> int:
+    """When an item may go whose last start or place is then, in seconds since 1970."""
+    return (_millis(last) + clock.millis(_KEPT)) // 1000
 
 
 def _millis(micros: Micros) -> Millis:

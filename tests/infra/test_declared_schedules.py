@@ -141,6 +141,20 @@ def test_a_beat_schedule_that_cannot_be_read_is_told_when_it_is_deployed(shop: P
         _ = Sources.of(shop).beat
 
 
+def test_a_beat_schedule_in_capitals_is_found(shop: Path) -> None:
+    """Settings with a namespace have it so, as Django's do."""
+    (shop / "shop" / "settings.py").write_text(
+        "CELERY_BEAT_SCHEDULE = {'mails': {'task': 'shop.send', 'schedule': 600.0}}\n"
+    )
+    (shop / "shop" / "app.py").write_text(
+        "from celeriac import Celeriac\n"
+        "app = Celeriac('shop')\n"
+        "app.config_from_object('shop.settings', namespace='CELERY')\n"
+    )
+
+    assert [each.schedule_id for each in Sources.of(shop).beat] == ["beat-mails"]
+
+
 def test_an_app_without_periodic_tasks_is_not_imported(shop: Path) -> None:
     """It may need variables that only a deployment has."""
     (shop / "shop" / "app.py").write_text("raise RuntimeError('no database')\n")

@@ -10,7 +10,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from celeriac import QuotaExceededError, submit, submit_many
 from celeriac.app.factory import make_app
-from celeriac.contract import BaseModel, Catalogue, TaskContext, task
+from celeriac.contract import BaseModel, Catalogue, TaskContext, Unique, task
 from celeriac.http.app import create_app
 from celeriac.operations.submit_many import Item
 from celeriac.settings import Settings
@@ -36,13 +36,19 @@ def post(payload: Letter, context: TaskContext) -> Letter:
     return payload
 
 
+@task(queue=DEFAULT, unique_for=Unique(), sends_mail=True)
+def invite(payload: Letter, context: TaskContext) -> Letter:
+    """Send one invitation."""
+    return payload
+
+
 @task(queue=DEFAULT, operators_only=True, sends_mail=True)
 def tidy(payload: Letter, context: TaskContext) -> Letter:
     """Tidy up."""
     return payload
 
 
-TYPES = Catalogue([*CATALOGUE.values(), post, tidy], CATALOGUE.queues)
+TYPES = Catalogue([*CATALOGUE.values(), post, invite, tidy], CATALOGUE.queues)
 
 Make = Callable[..., Api]
 
@@ -181,6 +187,29 @@ def test_a_repeated_submission_counts_once(limited: Make) -> None:
     assert [each.status_code for each in answers] == [202] * 7
 
 
+@pytest.mark.parametrize("quota", ["waiting_per_tenant", "mails_per_tenant"])
+def test_a_submission_that_is_an_earlier_ones_task_counts_once(limited: Make, quota: str) -> None:
+    """A unique type's task is the answer, even when there is no room for another one."""
+    ours = limited(**{quota: 1})
+    answers = [ours.post("/tasks/invite", json={"to": "ada"}) for _ in range(3)]
+    assert [each.status_code for each in answers] == [202] * 3
+    assert len({each.json()["task_id"] for each in answers}) == 1
+
+    problem(ours.post("/tasks/invite", json={"to": "bob"}), 429, "quota-exceeded")
+
+
+def test_a_unique_submission_is_accepted_once_there_is_room(limited: Make, timer: Timer) -> None:
+    """That it was refused before keeps nobody from submitting it."""
+    ours = limited(waiting_per_tenant=1)
+    first = ours.post("/tasks/invite", json={"to": "ada"}).json()["task_id"]
+    problem(ours.post("/tasks/invite", json={"to": "bob"}), 429, "quota-exceeded")
+    ours.delete(f"/tasks/{first}")
+    timer.now += int(INTERVAL.total_seconds()) * 1000
+
+    task_id = ours.post("/tasks/invite", json={"to": "bob"}).json()["task_id"]
+    assert ours.get(f"/tasks/{task_id}").json()["status"] == "PENDING"
+
+
 def test_python_callers_get_an_error_of_its_own(aws: Settings, timer: Timer) -> None:
     """With the quota, its value, and how long to wait."""
     app = make_app(aws.model_copy(update={"waiting_per_tenant": 1}), TYPES)
@@ -219,6 +248,15 @@ def test_a_tenant_submits_as_many_mails_a_day_as_it_may(limited: Make, timer: Ti
     ours.submit()
     assert Api.of(ours.app).post("/tasks/post", json={}).status_code == 202
     timer.now += 4 * 60 * 60 * 1000
+    assert ours.post("/tasks/post", json={}).status_code == 202
+
+
+def test_a_refused_submission_is_no_mail(limited: Make) -> None:
+    """Its time has passed. Otherwise a mistake would cost a mail of the day."""
+    ours = limited(mails_per_tenant=LIMIT)
+    for _ in range(2 * LIMIT):
+        answer = ours.post("/tasks/post?run_at=2020-01-01T00:00:00Z", json={})
+        assert answer.status_code == 422
     assert ours.post("/tasks/post", json={}).status_code == 202
 
 

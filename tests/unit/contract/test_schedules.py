@@ -334,3 +334,17 @@ def test_a_wrong_option_is_refused_with_the_fix(given: Any, fault: str, fix: str
         task(schedule=given)(send_digest)
     assert fault in raised.value.fault
     assert fix in raised.value.fix
+
+
+@pytest.mark.parametrize(
+    "cron", ["*/90 * * * *", "0 */24 * * *", "0 0 */32 * *", "0 0 * 1-12/13 *"]
+)
+def test_a_step_that_is_never_taken_is_refused(cron: str) -> None:
+    """``*/90`` would be each full hour, and not each 90 minutes."""
+    with pytest.raises(ScheduleError, match="a step that it never takes"):
+        Schedule.cron(cron)
+
+
+def test_the_longest_steps_that_are_taken_stay() -> None:
+    """A step may lead to the end of its field."""
+    assert Schedule.cron("*/59 */23 * * *").expression == "cron(0,59 0,23 * * ? *)"

@@ -204,6 +204,48 @@ def test_an_option_of_one_call_is_refused(app: Celeriac, option: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "options", [{"queue": "night"}, {"expires": 60}, {"countdown": 5}, {"headers": {"x-a": 1}}]
+)
+def test_an_option_that_a_typed_task_would_lose_is_refused(
+    app: Celeriac, options: dict[str, Any]
+) -> None:
+    """It is submitted like any other of its type."""
+    [option] = options
+    with pytest.raises(BeatScheduleError, match=f"the option {option} has no meaning"):
+        beat(app, task="send-digest", options=options)
+
+
+def test_an_option_that_changes_nothing_of_a_typed_task_is_taken(app: Celeriac) -> None:
+    """Its own queue, what only other brokers know, and a priority, which is kept."""
+    queue = app.catalogue["send-digest"].queue.name
+    options = {"queue": queue, "routing_key": "x", "expires": None, "priority": 9}
+    assert beat(app, task="send-digest", options=options).priority == "high"
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ({"arg": [1]}, "'arg' is nothing that an entry has"),
+        ({"task": None}, "it has no task"),
+        ({"schedule": None}, "it has no schedule"),
+        ({"relative": True}, "relative=True has no counterpart"),
+        ({"task": "send-digest", "args": [{"days": 1}, 2]}, "the only argument"),
+        ({"task": "send-digest", "kwargs": {"days": 2}}, "the only argument"),
+        (
+            {"task": "send-digest", "args": [{"days": 1}], "kwargs": {"days": 2}},
+            "the only argument",
+        ),
+    ],
+)
+def test_an_entry_whose_meaning_would_be_lost_is_refused(
+    app: Celeriac, entry: dict[str, Any], fault: str
+) -> None:
+    """A misspelt key is no entry without that key, and an entry's own ``relative`` counts."""
+    with pytest.raises(BeatScheduleError, match=fault):
+        beat(app, **entry)
+
+
+@pytest.mark.parametrize(
     ("entry", "fault"),
     [
         ({"options": {"queue": "nowhere"}}, "nowhere"),

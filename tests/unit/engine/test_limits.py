@@ -22,7 +22,7 @@ from celeriac.storage.line import Later, Place
 from celeriac.storage.rates import HOLD, Rates
 from celeriac.storage.services import services
 from celeriac.storage.slots import LOOK_INTERVAL, Slots
-from celeriac.topology import LIMITS
+from celeriac.topology import LIMITS, LONGEST_DELAY
 from tests.unit.engine.meter import metered
 from tests.unit.engine.support import LEASE, START, Timer, answer_lost, new_record, out_of_reach
 
@@ -418,3 +418,33 @@ def test_a_holder_adds_few_bytes_to_what_each_write_is_billed_by(world: World) -
         for _ in range(50):
             world.slots.take(world.scope, 200, world.task(), "a/1", None)
     assert bill.largest_item <= 50 * 62 + 100
+
+
+@pytest.mark.parametrize(("rate", "burst"), [("0.1/d", 1), ("1/d", 10), ("100/m", 1)])
+def test_a_rate_is_known_for_longer_than_its_next_start_is_away(
+    aws: Settings, rate: str, burst: int
+) -> None:
+    """DynamoDB removes what has expired, and a limit that is forgotten starts a task too early."""
+    limit, scope = Limit(rate=rate, burst=burst), fresh_scope()
+    with rates() as (store, timer):
+        for _ in range(burst):
+            assert store.start(scope, limit, None) == timer.now
+        # It waits, in its worker or in the line.
+        store.start(scope, limit, None)
+    key = {"pk": {"S": f"{LIMITS}{scope}"}, "sk": {"S": "rate"}}
+    answer = services().dynamodb.get_item(TableName=services().settings.table_name, Key=key)
+    item = unmarshal(answer["Item"])
+    assert item["expires_at"] * 10**6 > item["next"]
+
+
+def test_a_line_of_tasks_that_were_cancelled_holds_nobody_up(aws: Settings) -> None:
+    """Ten hours of places are taken by tasks that never ask again."""
+    limit, scope = Limit(rate="1/m"), fresh_scope()
+    with rates() as (store, timer):
+        for _ in range(600):
+            store.start(scope, limit, None)
+        answer = store.start(scope, limit, None)
+        assert isinstance(answer, Later)
+        assert answer.after == LONGEST_DELAY
+        timer.now += LONGEST_DELAY // timedelta(milliseconds=1)
+        assert store.start(scope, limit, answer.place) == timer.now

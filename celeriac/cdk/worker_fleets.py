@@ -166,7 +166,7 @@ class WorkerFleets:
                 most=most_workers(queue, self._catalogue, environment.ses_mail),
             ),
             metrics=QueueMetrics(
-                queue=self._data.queues[queue],
+                queue_name=self._data.queues[queue].queue.queue_name,
                 cluster_name=self.cluster.cluster_name,
                 service_name=queue.name,
             ),
@@ -197,7 +197,7 @@ class WorkerFleets:
                 "sqs:DeleteMessage",
                 "sqs:ReceiveMessage",
             ],
-            data.queues[queue].lane_arns,
+            [data.queues[queue].queue.queue_arn],
         )
         grant(
             role,
@@ -205,9 +205,9 @@ class WorkerFleets:
             "SendTasks",
             ["sqs:SendMessage"],
             [
-                arn
+                each.queue_arn
                 for pair in data.queues.values()
-                for arn in (*pair.lane_arns, pair.dead_letter.queue_arn)
+                for each in (pair.queue, pair.dead_letter)
             ],
         )
         grant_own_records(role, data)

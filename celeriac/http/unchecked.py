@@ -1,4 +1,4 @@
-"""``Unchecked``: a payload as FastAPI describes it, and as ``submit`` checks it later.
+"""``unchecked``: a payload as FastAPI describes it, and as ``submit`` checks it later.
 
 FastAPI checks a body on the event loop. ``submit`` runs in a thread, so that a large payload lets
 other requests go on, and it is stricter: see ``celeriac.contract.payloads``.
@@ -16,12 +16,10 @@ from pydantic_core import CoreSchema, core_schema
 
 def unchecked(model: type[BaseModel]) -> Any:
     """An annotation that takes any value, and has the JSON Schema of the payload."""
-    return Annotated[model, Unchecked(model)]
+    return Annotated[model, _Unchecked(model)]
 
 
-class Unchecked:
-    """The metadata of such an annotation: `Annotated[Model, Unchecked(Model), Body()]`."""
-
+class _Unchecked:
     def __init__(self, model: type[BaseModel]) -> None:
         self._model = model
 

@@ -18,7 +18,6 @@ from celeriac.errors import unavailable
 from celeriac.operations import queues, submission
 from celeriac.storage.heartbeats import Worker
 from celeriac.storage.services import services
-from celeriac.topology import FURTHEST_DUE
 
 if TYPE_CHECKING:
     from celeriac.app.sending import CeleriacApp
@@ -123,9 +122,7 @@ class Control(CeleryControl):
         """
         if terminate:
             raise NoBroadcastError("revoke_by_stamped_headers with terminate")
-        # A task that waits, or is sent now, may be due in a year.
-        kept = FURTHEST_DUE + self.app.settings.record_ttl
-        expires_at = (clock.now() + clock.millis(kept)) // 1000
+        expires_at = (clock.now() + clock.millis(self.app.settings.record_ttl)) // 1000
         with unavailable("DynamoDB"):
             services().stamps.revoke(headers, expires_at)
         return f"headers {dict(headers)} flagged as revoked, but not terminated"

@@ -10,7 +10,6 @@ from celeriac.records.store import (
     LeaseLostError,
     LostClaim,
     NotRunningStateError,
-    OpenTask,
     RecordExistsError,
     RecordStore,
 )
@@ -25,7 +24,6 @@ __all__ = [
     "LeaseLostError",
     "LostClaim",
     "NotRunningStateError",
-    "OpenTask",
     "Page",
     "Progress",
     "RecordExistsError",

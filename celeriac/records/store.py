@@ -6,7 +6,7 @@ was lost is recognised by its owner and succeeds again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -131,14 +131,6 @@ class Entry:
     tags: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class OpenTask:
-    """What the index of unfinished tasks keeps of one."""
-
-    task_id: str
-    created_at: Millis
-
-
 class RecordStore(Protocol):
     """Where task records live: DynamoDB, or memory in tests."""
 
@@ -171,11 +163,11 @@ class RecordStore(Protocol):
         queue: str | None = None,
         input: str | None = None,
     ) -> TaskRecord | None:
-        """Note that an unfinished task's message is sent again; None if it needs none.
+        """Note that a waiting task's message is sent again; None if it isn't waiting.
 
-        It needs none once it has ended, and while a worker's lease lasts. Comes before the sending,
-        so that a ``discard`` by the first sender fails. What replaces a task under its id gives its
-        own type, queue and input; until then a task that ``awaits`` it has no message.
+        Comes before the sending, so that a ``discard`` by the first sender fails. What replaces a
+        task under its id gives its own type, queue and input; until then a task that ``awaits`` it
+        has no message to be sent again.
         """
 
     def claim(
@@ -215,13 +207,11 @@ class RecordStore(Protocol):
         failure: Failure,
         *,
         input: str | None = None,
-        expires_at: int | None = None,
         limited: bool = False,
     ) -> TaskRecord:
         """End this attempt and make room for the next, with another input if one is given.
 
-        ``limited``: a service refused this attempt, which doesn't count. ``expires_at``, in
-        seconds since 1970, keeps the record for longer: the next attempt is due later.
+        ``limited``: a service refused this attempt, which doesn't count.
 
         A task whose caller has asked for an end becomes REVOKED instead: nobody wants another
         attempt. Raises ``LeaseLostError``.
@@ -272,9 +262,3 @@ class RecordStore(Protocol):
 
     def newest(self, index: IndexShape, position: Position, limit: int) -> list[Entry]:
         """What an index holds below a position, newest first, at most ``limit`` entries."""
-
-    def count_unfinished(self, tenant: str) -> int:
-        """How many of a tenant's tasks have not ended, as the index knew a moment ago."""
-
-    def unfinished(self) -> Iterator[OpenTask]:
-        """The tasks of all tenants that have not ended, and maybe some that have just ended."""

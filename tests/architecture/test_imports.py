@@ -11,15 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 #: Whose purpose is to be an app, for a program that wants to be pointed at one.
-APPS = frozenset(
-    {
-        "api.app",
-        "api.handler",
-        "celeriac.http.handler",
-        "celeriac.operations.fire_function",
-        "worker.app",
-    }
-)
+APPS = frozenset({"api.app", "api.handler", "celeriac.http.handler", "worker.app"})
 
 
 def import_everything() -> None:

@@ -57,7 +57,7 @@ class WorkerScaling(Construct):
         self.fit = self._stepped(scaling.fit)
 
     def _grow(self) -> aws_applicationautoscaling.CfnScalingPolicy:
-        metrics = self._metrics
+        visible, running = self._metrics.visible(), self._metrics.running()
         return _Policy(
             self,
             "GrowPolicy",
@@ -72,9 +72,8 @@ class WorkerScaling(Construct):
                     customized_metric_specification=(
                         _Policy.CustomizedMetricSpecificationProperty(
                             metrics=[
-                                _tracked("visible", metrics.visible()),
-                                _tracked("high_visible", metrics.high_visible()),
-                                _tracked("running", metrics.running()),
+                                _tracked("visible", visible),
+                                _tracked("running", running),
                                 _Policy.TargetTrackingMetricDataQueryProperty(
                                     id="backlog",
                                     label="messages waiting for each running worker",

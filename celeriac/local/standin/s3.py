@@ -46,8 +46,6 @@ class S3:
             return "DeleteObjects"
         if not key and request.method == "GET":
             return "ListObjectsV2"
-        if not key and "lifecycle" in request.query:
-            return "PutBucketLifecycleConfiguration"
         verb = {"PUT": "Put" if key else "Create"}.get(request.method, request.method.title())
         return f"{verb}{kind}"
 
@@ -74,8 +72,7 @@ class S3:
                 return _delete(objects, request)
             case "ListObjectsV2":
                 return _list(objects, bucket, request)
-            case "HeadBucket" | "PutBucketLifecycleConfiguration":
-                # Its objects end with it, which is sooner than any of them expires.
+            case "HeadBucket":
                 return HTTPStatus.OK, b"", ""
             case _:
                 raise AwsError("NotImplemented", operation, status=HTTPStatus.NOT_IMPLEMENTED)

@@ -13,7 +13,6 @@ from celery.exceptions import Ignore
 from celeriac import states
 from celeriac.app.factory import Celeriac
 from celeriac.app.options import OptionRefusedError
-from celeriac.operations import firing
 from celeriac.operations.submission import cancel
 from celeriac.storage.services import services
 from celeriac.transport.call import LARGEST_IN_MESSAGE
@@ -199,10 +198,9 @@ def test_no_message_is_larger_than_its_sender_takes(
 
 
 def test_a_long_delay_of_a_large_chain_runs(
-    app: Celeriac, worker: SingleWorker, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+    app: Celeriac, worker: SingleWorker, sizes: list[int]
 ) -> None:
-    """As EventBridge Scheduler has it fired."""
-    monkeypatch.setattr(firing, "celery_app", lambda: app)
+    """As EventBridge Scheduler would send it."""
     measure = app.tasks["measure"]
     before = schedules()
     result = chain(measure.s(0, KB_40), *(measure.s(KB_40) for _ in range(39))).apply_async(
@@ -212,7 +210,8 @@ def test_a_long_delay_of_a_large_chain_runs(
     got: Any = services().scheduler.get_schedule(
         Name=name, GroupName=services().settings.schedule_group
     )
-    firing.fire(json.loads(got["Target"]["Input"]))
+    assert json.loads(got["Target"]["Input"])["headers"]["task"] == "measure"
+    services().sqs.send_message(QueueUrl=worker.url, MessageBody=got["Target"]["Input"])
     worker.run_all()
 
     assert result.get() == 40 * 40_000

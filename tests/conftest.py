@@ -10,6 +10,7 @@ import pytest
 from moto import mock_aws
 
 from celeriac.contract import catalogue
+from celeriac.local import conditional_writes
 from celeriac.local.provision import provision
 from celeriac.settings import Settings, settings
 from tests.isolation import forget_aws
@@ -20,6 +21,9 @@ OWN_AWS = {
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+
+
+conditional_writes.make_atomic()
 
 
 @pytest.hookimpl(optionalhook=True)

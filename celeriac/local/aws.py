@@ -123,8 +123,9 @@ def _serve(port: int) -> None:
     )
     from werkzeug.serving import make_server
 
-    from celeriac.local import queue_attributes
+    from celeriac.local import conditional_writes, queue_attributes
 
+    conditional_writes.make_atomic()
     queue_attributes.count_only_when_asked()
     # Hide the line for each request; show failures inside moto.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

@@ -5,7 +5,8 @@
     ├── UnavailableError           AWS didn't answer, or asked us to slow down: try again
     ├── NotFoundError              this tenant has no such task
     ├── IdempotencyConflictError   the key was used for another request
-    └── NotOverError               the task hasn't ended yet
+    ├── NotOverError               the task hasn't ended yet
+    └── QuotaExceededError         the tenant has no room for another task
 
 Other errors are defined where they are raised: ``RecordExistsError`` and ``LeaseLostError``
 (celeriac.records), ``BadCursorError`` (celeriac.records.listing), ``ValueTooLargeError`` and
@@ -115,6 +116,19 @@ class NotOverError(CeleriacError):
         super().__init__(f"Task {task_id} has not ended: it is {state}.")
         self.task_id = task_id
         self.state = state
+
+
+class QuotaExceededError(CeleriacError):
+    """A quota of the tenant's has no room for this task. Nothing was accepted.
+
+    ``quota`` is the setting, ``limit`` its value, and ``retry_after`` how long to wait.
+    """
+
+    def __init__(self, quota: str, limit: int, detail: str, retry_after: timedelta) -> None:
+        super().__init__(detail)
+        self.quota = quota
+        self.limit = limit
+        self.retry_after = retry_after
 
 
 def transient(error: BaseException) -> bool:

@@ -22,6 +22,7 @@ RESPONSE_HEADERS = (
     "Location",
     "Preference-Applied",
     "Retry-After",
+    "Unique-Replayed",
     "WWW-Authenticate",
 )
 #: How long a browser remembers what it may send. Chrome's limit is two hours.

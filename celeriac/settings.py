@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -27,6 +28,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from celeriac.contract import Queue
 from celeriac.contract.errors import Picklable
+from celeriac.contract.queues import HIGH
 from celeriac.contract.variables import PREFIX
 from celeriac.origins import origin
 
@@ -35,6 +37,13 @@ LONGEST_WAIT = timedelta(seconds=25)
 #: A partition of a DynamoDB table takes 1,000 writes a second; a caller's count is in one.
 #: docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 MOST_REQUESTS_PER_KEY = 60_000
+#: What such a count takes in a day.
+MOST_MAILS = MOST_REQUESTS_PER_KEY * 24 * 60
+#: Counting a tenant's unfinished tasks reads an index entry for each.
+MOST_WAITING = 100_000
+#: Making a schedule counts those of its tenant, and AWS keeps 10 million in a region.
+#: docs.aws.amazon.com/scheduler/latest/UserGuide/scheduler-quotas.html
+MOST_SCHEDULES = 100_000
 #: The text of a variable whose setting has no value.
 NULL = "null"
 PLACEHOLDERS = ("changeme", "example.com", "example.org", "placeholder", "todo")
@@ -95,16 +104,26 @@ class Settings(BaseSettings):
     )
     queue_arn_prefix: str = Field(
         "arn:aws:sqs:us-east-1:123456789012:celeriac-",
-        description="The first part of every queue's ARN, by which schedules name their target.",
+        description="The first part of every queue's ARN; the queue's name follows.",
     )
     schedule_group: str = Field("celeriac", description="The EventBridge Scheduler group.")
+    beat_file: Path | None = Field(
+        None,
+        description="The entries of `beat_schedule`, for processes that don't import the project's "
+        "Celery app. The deployment writes the file.",
+    )
+    schedule_target_arn: str = Field(
+        "arn:aws:lambda:us-east-1:123456789012:function:celeriac-fire",
+        description="The function that EventBridge Scheduler calls when a schedule, or a task "
+        "delayed by over 15 minutes, is due.",
+    )
     schedule_role_arn: str = Field(
         "arn:aws:iam::123456789012:role/celeriac-schedules",
-        description="The role that EventBridge Scheduler assumes to send a message.",
+        description="The role that EventBridge Scheduler assumes to call that function.",
     )
     schedule_dead_letter_arn: str = Field(
         "arn:aws:sqs:us-east-1:123456789012:celeriac-schedules-dead-letter",
-        description="The queue that keeps the messages a schedule could not send.",
+        description="The queue that keeps what a schedule could not fire.",
     )
     cluster_name: str | None = Field(
         None,
@@ -223,6 +242,34 @@ class Settings(BaseSettings):
         description="How many requests a minute one API key may send, or one subject of a tenant's "
         "tokens. Each request then costs a write. `null` sets no limit.",
     )
+    requests_per_tenant: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_REQUESTS_PER_KEY,
+        description="How many requests a minute one tenant may send, all its keys and tokens "
+        "together. Each request then costs a write. `null` sets no limit.",
+    )
+    waiting_per_tenant: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_WAITING,
+        description="How many unfinished tasks one tenant may have when it submits another: those "
+        "that wait, delayed ones included, and those that run. `null` sets no limit.",
+    )
+    mails_per_tenant: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_MAILS,
+        description="How many tasks of types that send mail one tenant may submit a day (UTC). "
+        "`null` sets no limit.",
+    )
+    schedules_per_tenant: int = Field(
+        1_000,
+        ge=1,
+        le=MOST_SCHEDULES,
+        description="How many schedules one tenant may have when it makes another. Those that code "
+        "declares don't count.",
+    )
     web_origins: WebOrigins = Field(
         (),
         description="The web pages that may call the API from a browser: their origins, such as "
@@ -237,9 +284,13 @@ class Settings(BaseSettings):
         """Whether this is a deployment, which refuses placeholders."""
         return self.environment != "local"
 
-    def queue_url(self, queue: Queue) -> str:
-        """The URL of a queue in SQS."""
-        return self.queue_url_prefix + queue.name
+    def queue_url(self, queue: Queue, priority: str | None = None) -> str:
+        """The URL in SQS of the lane of a queue that carries tasks of this priority."""
+        return self.queue_url_prefix + (queue.high_name if priority == HIGH else queue.name)
+
+    def lane_urls(self, queue: Queue) -> tuple[str, str]:
+        """The URLs in SQS of a queue's lanes, normal and high."""
+        return self.queue_url(queue), self.queue_url(queue, HIGH)
 
     def dead_letter_url(self, queue: Queue) -> str:
         """The URL of a queue's dead-letter queue in SQS."""

@@ -21,6 +21,12 @@ LONGEST_RETENTION = timedelta(days=14)
 #: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 LONGEST_DELAY = timedelta(minutes=15)
 
+#: How far ahead a task may be due. Its record, its input and its schedule are kept until then.
+FURTHEST_DUE = timedelta(days=366)
+
+#: The name, after the deployment's prefix, of the function that EventBridge Scheduler calls.
+FIRE = "fire"
+
 # Every early receive spends one of these: a message that waits out another worker's lease, one
 # handed back by a worker that drains, one whose worker was killed.
 MAX_RECEIVES = 20
@@ -30,19 +36,38 @@ MAX_RECEIVES = 20
 HEARTBEATS = "workers"
 #: API keys.
 KEYS = "keys"
-#: The tenants of tokens.
-TENANTS = "tenants"
-#: When the last repair began.
-REPAIRS = "maintenance"
 #: How many requests each caller has made: each has a partition that begins so.
 REQUESTS = "requests#"
+#: How many unfinished tasks each tenant has: each has a partition that begins so.
+UNFINISHED_COUNTS = "unfinished#"
 #: Groups of tasks: each has a partition that begins so.
 GROUPS = "group#"
 #: Who was told of a task's end: each task has a partition that begins so.
 TOLD = "told#"
 #: Stamps that are revoked: each has a partition that begins so.
 STAMPS = "stamp#"
+#: What runs, and when the next may start, under one limit: each has a partition that begins so.
+LIMITS = "limit#"
+#: Which task stands for the same submissions: each key has a partition that begins so.
+SAME = "same#"
+#: Schedules: each tenant has a partition that begins so.
+SCHEDULES_OF = "schedules#"
+#: What schedules fired: each has a partition that begins so.
+FIRINGS = "schedule#"
+#: What is paused: queues and task types.
+PAUSES = "pauses"
 
+# How the keys of the bucket's objects begin. S3 expires objects by that.
+#: Artifacts and large values.
+TENANT_OBJECTS = "tenants/"
+#: What callers uploaded.
+UPLOADS = "uploads/"
+#: Inputs of tasks that are due later than SQS's delays reach.
+DELAYED = "delayed/"
+
+#: A part of an upload whose other parts didn't follow is deleted after this.
+#: docs.aws.amazon.com/AmazonS3/latest/userguide/mpu-abort-incomplete-mpu-lifecycle-config.html
+UNFINISHED_UPLOADS = timedelta(days=1)
 
 #: A dead letter's age counts from its first sending, so its own queue must keep it for longer.
 #: docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
@@ -51,12 +76,20 @@ RETENTION = timedelta(days=10)
 
 @dataclass(frozen=True, kw_only=True)
 class QueueShape:
-    """One SQS queue with its dead-letter queue."""
+    """The two lanes of one queue, normal and high, with the dead-letter queue of both.
+
+    The lanes are SQS queues of the same attributes.
+    """
 
     queue: Queue
     visibility: timedelta
     retention: timedelta = RETENTION
     max_receives: int = MAX_RECEIVES
+
+    @property
+    def lanes(self) -> tuple[str, str]:
+        """The names of its lanes, normal and high, without the deployment's prefix."""
+        return self.queue.name, self.queue.high_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +111,33 @@ class TableShape:
     ttl_attribute: str
     indexes: tuple[IndexShape, ...]
     billing: Literal["PAY_PER_REQUEST"] = "PAY_PER_REQUEST"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expiry:
+    """A rule by which S3 deletes the objects whose keys begin with ``prefix``."""
+
+    name: str
+    prefix: str
+    days: int
+
+
+def expiries(*, record_ttl: timedelta, upload_ttl: timedelta) -> tuple[Expiry, ...]:
+    """How long the bucket keeps objects, from each one's creation.
+
+    S3 counts whole days and deletes at the midnight (UTC) that follows, so no object goes early.
+    docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
+    """
+    return (
+        # A day more: a record goes before its artifacts, and SQS may delay a task for minutes.
+        Expiry(name="expire", prefix=TENANT_OBJECTS, days=_days(record_ttl) + 1),
+        Expiry(name="expire-uploads", prefix=UPLOADS, days=_days(upload_ttl)),
+        Expiry(name="expire-delayed", prefix=DELAYED, days=_days(FURTHEST_DUE + record_ttl) + 1),
+    )
+
+
+def _days(duration: timedelta) -> int:
+    return -(-duration // timedelta(days=1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +165,23 @@ FAILURES = IndexShape(
     name="failures", partition_key="failed_pk", sort_key="list_sk", projects=("type", "tags")
 )
 
+# Sparse: a task carries its keys from its creation to its end. It has no other attributes, so the
+# transitions in between write nothing here.
+UNFINISHED = IndexShape(name="unfinished", partition_key="open_pk", sort_key="open_sk")
+
+#: The partitions that spread the index of unfinished tasks. Each takes 1,000 writes a second, and a
+#: task makes two. A reader asks all of them, so a release may raise the number and never lower it.
+#: docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
+OPEN_SHARDS = 16
+
 TABLE = TableShape(
-    partition_key="pk", sort_key="sk", ttl_attribute="expires_at", indexes=(LISTING, FAILURES)
+    partition_key="pk",
+    sort_key="sk",
+    ttl_attribute="expires_at",
+    indexes=(LISTING, FAILURES, UNFINISHED),
 )
 
 
 def queues(catalogue: Catalogue, visibility: timedelta) -> list[QueueShape]:
-    """A queue for each of the catalogue's, used or not."""
+    """The lanes of each of the catalogue's queues, used or not."""
     return [QueueShape(queue=queue, visibility=visibility) for queue in catalogue.queues]

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_settings import BaseSettings
 
 import celeriac
+import celeriac.schedules
 import celeriac.testing
 
 PAGE = Path(__file__).with_name("public-names.md")
@@ -25,6 +26,13 @@ SemVer counts for these names. Everything else may move. Import them from `celer
 
 """
 
+SCHEDULES = """\
+## Schedules
+
+Import the module: `from celeriac import schedules`.
+
+"""
+
 FOR_TESTS = """\
 ## For tests
 
@@ -37,7 +45,17 @@ def page() -> str:
     """The whole page."""
     sections = [_section(celeriac, name) for name in celeriac.__all__]
     fakes = [_section(celeriac.testing, name) for name in celeriac.testing.__all__]
-    return INTRODUCTION + "\n".join(sections) + "\n" + FOR_TESTS + "\n".join(fakes)
+    of_schedules = [_section(celeriac.schedules, name) for name in celeriac.schedules.__all__]
+    return (
+        INTRODUCTION
+        + "\n".join(sections)
+        + "\n"
+        + SCHEDULES
+        + "\n".join(of_schedules)
+        + "\n"
+        + FOR_TESTS
+        + "\n".join(fakes)
+    )
 
 
 def _section(module: Any, name: str) -> str:

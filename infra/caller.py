@@ -41,7 +41,7 @@ class Caller:
 
     def __init__(self, api: Api, key: str, fault: type[Exception]) -> None:
         self.api = api
-        self._key = key
+        self.key = key
         self._fault = fault
 
     def ask(
@@ -59,7 +59,7 @@ class Caller:
         answer = self.api.request(
             method,
             path,
-            key=self._key if key is None else key,
+            key=self.key if key is None else key,
             query=query,
             body=body,
             headers=headers,

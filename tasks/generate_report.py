@@ -53,7 +53,7 @@ class GenerateReport(BaseModel):
                 {
                     "user_id": "u-17",
                     "report_type": "sales",
-                    "file_key": "files/0198c0de/sales.csv",
+                    "file_key": "uploads/0198c0de/sales.csv",
                     "parameters": {"currency": "EUR", "granularity": "month"},
                 }
             ]

@@ -34,7 +34,7 @@ class ProcessFile(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "file_key": "files/0198c0de/sales.csv",
+                    "file_key": "uploads/0198c0de/sales.csv",
                     "operations": {
                         "validate": True,
                         "extract_metadata": True,
@@ -42,7 +42,7 @@ class ProcessFile(BaseModel):
                     },
                 },
                 {
-                    "file_key": "files/0198c0de/photo.jpg",
+                    "file_key": "uploads/0198c0de/photo.jpg",
                     "operations": {"validate": True, "thumbnail": {"max_side": 256}},
                 },
             ]
@@ -53,7 +53,7 @@ class ProcessFile(BaseModel):
         min_length=1,
         max_length=1024,
         validation_alias=AliasChoices("file_key", "file_path"),
-        examples=["files/0198c0de/photo.jpg"],
+        examples=["uploads/0198c0de/photo.jpg"],
         description="The key of an upload or an artifact. `file_path` is read too.",
     )
     encoding: Encoding | None = Field(

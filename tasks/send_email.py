@@ -154,7 +154,7 @@ class SendEmail(BaseModel):
                         "product": "Shop",
                         "action_url": "https://shop.example.com/start",
                     },
-                    "attachments": [{"key": "files/0198c0de/sales.csv"}],
+                    "attachments": [{"key": "uploads/0198c0de/sales.csv"}],
                 },
             ]
         },
@@ -252,7 +252,7 @@ class Delivery(BaseModel):
     result: SentEmail | None = None
 
 
-@task(queue=EMAIL, time_limit=timedelta(minutes=5), retry=RETRY)
+@task(queue=EMAIL, time_limit=timedelta(minutes=5), retry=RETRY, sends_mail=True)
 def send_email(payload: SendEmail, context: TaskContext) -> SentEmail:
     """Send a mail through SES or an SMTP server.
 

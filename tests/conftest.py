@@ -12,6 +12,7 @@ from moto import mock_aws
 from celeriac.contract import catalogue
 from celeriac.local import conditional_writes
 from celeriac.local.provision import provision
+from celeriac.local.scheduler_rules import enforce_in_moto
 from celeriac.settings import Settings, settings
 from tests.isolation import forget_aws
 from tests.side_by_side import GroupScheduling
@@ -47,6 +48,7 @@ def aws() -> Iterator[Settings]:
     Made once for each file of tests, which takes half a second: a test that must not find what
     another left uses ids, tenants or names of its own. No variable of the shell reaches it.
     """
+    enforce_in_moto()
     with pytest.MonkeyPatch.context() as variables, mock_aws():
         for name in [name for name in os.environ if name.startswith(("AWS_", "CELERIAC_"))]:
             variables.delenv(name)

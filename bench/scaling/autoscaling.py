@@ -77,7 +77,7 @@ class Growth:
     def __init__(self, plan: Scaling) -> None:
         self._target = plan.backlog_per_worker
         self._watched = Watched(
-            counts=("visible", "running"),
+            counts=("visible", "high_visible", "running"),
             expressions={"backlog": GROW},
             minutes=1,
             windows=TRACKING_MINUTES,

@@ -42,6 +42,10 @@ class Counts:
     in_flight: int
     delayed: int
     running: int
+    #: Of the high lane, which these loads don't use.
+    high_visible: int = 0
+    high_in_flight: int = 0
+    high_delayed: int = 0
 
     @property
     def used(self) -> bool:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Literal
 
 from bench.scaling.traffic import Traffic
 from celeriac.cdk import Environment, WarmThroughput
 from celeriac.cdk.spot import share
 from celeriac.contract import Catalogue, Queue
+from celeriac.topology import OPEN_SHARDS
 from infra.cdk.environments import PROD
-from tasks.cleanup import Cleanup, cleanup
 from tasks.queues import DEFAULT
 
 #: Whose it is: ``account`` bounds all deployments of an account and region together.
@@ -27,11 +26,6 @@ Raised = Literal["option", "request", "never"]
 
 _DYNAMODB = "docs.aws.amazon.com/amazondynamodb/latest/developerguide"
 _ECS = "docs.aws.amazon.com/AmazonECS/latest/developerguide"
-
-#: A page of ``cleanup`` is one query and one batch of reads. Assumed: nothing measured it on AWS.
-_PAGE = timedelta(milliseconds=50)
-_PAGE_TASKS = 100
-_HOURLY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,15 +88,6 @@ def limits(
             remedy="payloads and results of up to 32 KB; S3 divides busy prefixes by itself",
             source="docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html",
         ),
-        Limit(
-            name="seconds of an hourly `cleanup`",
-            most=cleanup.time_limit.total_seconds(),
-            demand=_cleanup_seconds,
-            scope="deployment",
-            raised="option",
-            remedy="`time_limit` in `tasks/cleanup.py`, and a shorter `lookback`",
-            source="bench/scaling/limits.py",
-        ),
     )
 
 
@@ -116,12 +101,6 @@ def cell(found: Iterable[Limit], traffic: Traffic) -> Limit:
     """What bounds a deployment whose options are raised, with AWS's defaults of its own parts."""
     own = [each for each in found if each.scope == "deployment" and each.raised != "option"]
     return first_to_break(own, traffic)[0]
-
-
-def _cleanup_seconds(traffic: Traffic) -> float:
-    lookback: timedelta = Cleanup.model_fields["lookback"].default
-    tasks = traffic.rate * (_HOURLY + lookback).total_seconds()
-    return tasks / _PAGE_TASKS * _PAGE.total_seconds()
 
 
 def _fleet(queue: Queue, spot: float) -> tuple[Limit, ...]:
@@ -228,6 +207,9 @@ def _table(environment: Environment, warm: WarmThroughput) -> tuple[Limit, ...]:
     def by_index(traffic: Traffic) -> float:
         return traffic.listing_writes
 
+    def by_unfinished(traffic: Traffic) -> float:
+        return traffic.unfinished_writes
+
     def by_reads(traffic: Traffic) -> float:
         return traffic.reads
 
@@ -244,6 +226,11 @@ def _table(environment: Environment, warm: WarmThroughput) -> tuple[Limit, ...]:
         for name, most, demand in (
             ("writes of a new table, a second", warm.write_units, by_table),
             ("writes of a new listing index, a second", warm.write_units, by_index),
+            (
+                "writes of a new index of unfinished tasks, a second",
+                warm.write_units,
+                by_unfinished,
+            ),
             ("reads of a new table, a second", warm.read_units, by_reads),
         )
     )
@@ -259,13 +246,22 @@ def _table(environment: Environment, warm: WarmThroughput) -> tuple[Limit, ...]:
         )
         for name, demand, besides in (
             ("writes of a table, a second", by_table, ""),
-            ("writes of an index, a second", by_index, ""),
+            ("writes of an index, a second", by_unfinished, ""),
             ("reads of a table, a second", by_reads, "; fewer followers"),
         )
     )
     return (
         *at_first,
         *at_last,
+        Limit(
+            name="writes of the partitions of unfinished tasks, a second",
+            most=1_000 * OPEN_SHARDS,
+            demand=by_unfinished,
+            scope="deployment",
+            raised="never",
+            remedy="several deployments",
+            source=partition,
+        ),
         Limit(
             name="writes of one tenant's listing, a second",
             most=1_000 * environment.listing_shards,

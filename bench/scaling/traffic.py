@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from celeriac.cdk.prices import CALL, FOLLOWING_MEMORY, FollowingCost, TaskCost
+from celeriac.cdk.prices import (
+    CALL,
+    FOLLOWING_MEMORY,
+    LISTING_WRITES,
+    UNFINISHED_WRITES,
+    FollowingCost,
+    TaskCost,
+)
 from celeriac.contract import Queue
 from celeriac.operations.waking import INTERVAL
 from celeriac.storage.heartbeats import INTERVAL as HEARTBEAT
@@ -90,7 +97,12 @@ class Traffic:
 
     @property
     def listing_writes(self) -> float:
-        return self.rate * (self.task.writes - self.task.table_writes)
+        return self.rate * LISTING_WRITES
+
+    @property
+    def unfinished_writes(self) -> float:
+        """Write units a second of the index of unfinished tasks."""
+        return self.rate * UNFINISHED_WRITES
 
     @property
     def reads(self) -> float:

@@ -15,7 +15,9 @@ from typing import Any
 
 from celery import Task
 
+from celeriac.app.options import OptionRefusedError
 from celeriac.app.task import RecordedTask
+from celeriac.contract.limits import MOST_STARTS, of_celery
 
 
 class Innermost(Task):
@@ -36,7 +38,11 @@ class Innermost(Task):
 
 
 def adopt(task: Any) -> Any:
-    """Give a task the class that claims. It keeps its state, and its author's reference holds."""
+    """Give a task the class that claims. It keeps its state, and its author's reference holds.
+
+    Raises ``OptionRefusedError``.
+    """
+    _check_rate(task)
     kind = type(task)
     if not issubclass(kind, Innermost):
         first = (kind,) if issubclass(kind, RecordedTask) else (RecordedTask, kind)
@@ -48,3 +54,14 @@ def adopt(task: Any) -> Any:
         }
         task.__class__ = type(kind.__name__, (*first, Innermost), names)
     return task
+
+
+def _check_rate(task: Any) -> None:
+    """Raise ``OptionRefusedError`` for a ``rate_limit`` that is none."""
+    try:
+        of_celery(task.rate_limit)
+    except ValueError:
+        raise OptionRefusedError(
+            f"rate_limit={task.rate_limit!r} of {task.name} is refused: write a number and a unit, "
+            f"such as '100/m', up to {MOST_STARTS}/s. Units are s, m, h and d."
+        ) from None

@@ -19,7 +19,8 @@ from celeriac.app.canvas_parts import PARTS
 from celeriac.app.options import OptionRefusedError, refuse_serializer
 from celeriac.contract.errors import Picklable
 from celeriac.records.identifiers import is_task_id
-from celeriac.topology import LONGEST_DELAY
+from celeriac.topology import FURTHEST_DUE
+from celeriac.transport.lanes import LAST_NORMAL, is_number
 from celeriac.transport.message import HEADER
 
 #: What only another broker understands. Messages are JSON, and large arguments are in S3.
@@ -35,8 +36,8 @@ _DATA_TYPE = re.compile(r"(String|Number|Binary)(\.[^\x00-\x1f]{1,240})?")
 _MOST_ATTRIBUTES = 10
 #: The arguments of a canvas in which there are signatures.
 _ARGUMENTS = ("tasks", "header", "body")
-#: Of a caller's headers and stamps as JSON, in bytes. They are in each message, whose body is at
-#: most 256 KB: docs.aws.amazon.com/scheduler/latest/UserGuide/scheduler-quotas.html
+#: Of a caller's headers and stamps as JSON, in bytes. They are in each message:
+#: SQS bills each 64 KiB of one as a request of its own.
 _LARGEST_HEADERS = 32 * 1024
 #: A record keeps the name of its task, and the id of its group.
 _LONGEST_NAME = 255
@@ -45,6 +46,8 @@ _LONGEST_NAME = 255
 NEVER_SENT = frozenset(
     each for each, value in vars(Context).items() if callable(value) or each.startswith("_")
 ) | {
+    "admit",
+    "admitted_until",
     "begun",
     "claimed",
     "clock_offset",
@@ -131,16 +134,13 @@ def delay_of(options: dict[str, Any], countdown: float | None) -> float | None:
     return countdown
 
 
-def refuse_attributes_of_schedules(options: Mapping[str, Any], delay: timedelta) -> None:
-    """Raise ``OptionRefusedError`` for attributes of a message that EventBridge Scheduler sends.
-
-    Its target for SQS takes a body only:
-    docs.aws.amazon.com/scheduler/latest/APIReference/API_SqsParameters.html
-    """
-    if options.get("message_attributes") and delay > LONGEST_DELAY:
+def check_countdown(seconds: float) -> None:
+    """Raise ``OptionRefusedError`` for a delay that is no number, or longer than a year."""
+    furthest = FURTHEST_DUE // timedelta(seconds=1)
+    if not seconds <= furthest:
         raise OptionRefusedError(
-            "message_attributes are refused with a delay over 15 minutes: EventBridge Scheduler "
-            "sends such a message, and gives it none. Pass them as headers=."
+            f"A delay of {seconds:,.0f} seconds is refused: a task may be due "
+            f"{FURTHEST_DUE.days} days from now at most ({furthest:,} seconds)."
         )
 
 
@@ -188,10 +188,19 @@ def _check(options: Mapping[str, Any]) -> None:
             f"group_id={group_id!r:.120} is refused: pass a text that could be a task's id."
         )
     refuse_serializer("serializer", options.get("serializer"))
+    _check_priority(options.get("priority"))
     _check_headers(options.get("headers"))
     _check_size(options)
     _check_group(options.get("MessageGroupId"))
     _check_attributes(options.get("message_attributes"))
+
+
+def _check_priority(priority: Any) -> None:
+    if priority is not None and not is_number(priority):
+        raise OptionRefusedError(
+            f"priority={priority!r:.120} is refused: pass a number from 0 to 9. "
+            f"Above {LAST_NORMAL} a task is urgent."
+        )
 
 
 def _check_headers(headers: Any) -> None:

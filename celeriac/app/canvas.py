@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,7 @@ from celeriac.app.sending import on_behalf_of
 from celeriac.errors import transient
 from celeriac.records import TaskRecord
 from celeriac.storage.services import services
+from celeriac.topology import FURTHEST_DUE
 from celeriac.transport.call import Call
 
 
@@ -37,7 +39,8 @@ class CanvasBackend(BaseBackend):
 
     def _save_group(self, group_id: str, result: Any) -> Any:
         text = self.encode({"result": result.as_tuple()})
-        services().groups.save(group_id, text, self._expires_at())
+        # Its tasks may all be due in a year. A chord's is deleted when its body is sent.
+        services().groups.save(group_id, text, self._expires_at(after=FURTHEST_DUE))
         return result
 
     def _restore_group(self, group_id: str) -> dict[str, Any] | None:
@@ -178,8 +181,8 @@ class CanvasBackend(BaseBackend):
                 self.chord_error_from_stack(body, _create_chord_error_with_cause(reason, error))
         header.delete()
 
-    def _expires_at(self) -> int:
-        return (clock.now() + clock.millis(self.app.settings.record_ttl)) // 1000
+    def _expires_at(self, after: timedelta = timedelta(0)) -> int:
+        return (clock.now() + clock.millis(after + self.app.settings.record_ttl)) // 1000
 
 
 def _passes(error: Exception) -> bool:

@@ -16,7 +16,7 @@ from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from celery.exceptions import Ignore, Reject, Retry
 from kombu.utils.encoding import safe_repr
 
-from celeriac.app.release import Foreign, ReturnAfter, TakenOver
+from celeriac.app.release import Foreign, ReturnAfter, TakenOver, Wait
 from celeriac.contract import Cancelled
 from celeriac.contract.errors import Picklable
 from celeriac.records.record import Failure, text_of
@@ -107,7 +107,7 @@ def told_plainly(raised: ExceptionInfo) -> ExceptionInfo:
 
 def _plain_reason(reason: object) -> object:
     """Why a message is rejected: a reason of ours, or a text."""
-    if isinstance(reason, ReturnAfter | TakenOver | Foreign):
+    if isinstance(reason, ReturnAfter | Wait | TakenOver | Foreign):
         return reason
     return EscapedError.of(reason) if isinstance(reason, BaseException) else safe_repr(reason)
 

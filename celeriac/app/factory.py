@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from functools import cached_property
+from importlib import import_module
 from importlib.util import find_spec
 from threading import Lock
 from typing import Any
@@ -29,6 +30,7 @@ from celeriac.clock import Millis
 from celeriac.contract import Catalogue, Queue, catalogue
 from celeriac.project import Project, project
 from celeriac.settings import Settings, settings
+from celeriac.transport.lanes import lanes_of
 
 #: The first app that this process has made for its own settings and task types.
 _of_process: list[Celeriac] = []
@@ -115,8 +117,9 @@ class Celeriac(CeleriacApp):
     def _where(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         known = {
             "predefined_queues": {
-                queue.name: {"url": self.settings.queue_url(queue)}
+                lane.name: {"url": self.settings.queue_url_prefix + lane.name}
                 for queue in self.catalogue.queues
+                for lane in lanes_of(queue.name)
             },
             "visibility_timeout": int(self.settings.visibility.total_seconds()),
         }
@@ -154,9 +157,23 @@ def celery_app() -> Celeriac:
         return _of_process[0] if _of_process else Celeriac("celeriac")
 
 
+def project_app() -> Celeriac:
+    """The app that the project names, imported with the tasks that it includes.
+
+    A project without one has the app of this process. Raises what an import raises.
+    """
+    module = project().app.partition(":")[0]
+    if find_spec(module.partition(".")[0]) is not None and find_spec(module) is not None:
+        # It becomes the app of this process, with the queues and tasks that it declares.
+        import_module(module)
+    app = celery_app()
+    app.loader.import_default_modules()
+    return app
+
+
 def forget() -> None:
     """Forget the app of this process. For tests."""
     _of_process.clear()
 
 
-__all__ = ["Celeriac", "CeleriacApp", "celery_app", "make_app"]
+__all__ = ["Celeriac", "CeleriacApp", "celery_app", "make_app", "project_app"]

@@ -66,7 +66,7 @@ FIXED: dict[str, tuple[Any, str]] = {
     "task_default_routing_key": (None, _ROUTES),
     # botocore tries again itself. Both together would outlast the 30 s that API Gateway waits.
     "task_publish_retry": (False, "botocore tries again itself"),
-    "task_queue_max_priority": (None, "SQS has no priorities; use a queue of its own"),
+    "task_queue_max_priority": (None, "each queue has two lanes: a priority above 5 is urgent"),
     "task_reject_on_worker_lost": (True, _ACKNOWLEDGED),
     "task_send_sent_event": (False, _NO_BROADCAST),
     "worker_cancel_long_running_tasks_on_connection_loss": (

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import math
+import random
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -13,13 +15,18 @@ from celery.exceptions import Reject
 
 from celeriac.errors import transient
 from celeriac.records import LeaseLostError
+from celeriac.storage.line import Place
 from celeriac.storage.services import services
+from celeriac.topology import LONGEST_DELAY
 
 log = logging.getLogger(__name__)
 
 #: A message returns after this delay when its record can't be read or written. The delay grows
 #: with the number of receives: see ``celeriac.worker.request``.
 FAULT_PAUSE = timedelta(seconds=5)
+
+#: In the header that is ours: a task's places in the lines of its limits.
+PLACES = "places"
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,31 @@ class ReturnAfter:
 
     def __str__(self) -> str:
         return self.why
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A reason to reject a message: a copy that arrives ``after`` so long replaces it.
+
+    ``places`` go with the copy, by the names of limits.
+    """
+
+    why: str
+    after: timedelta
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.why
+
+    @property
+    def seconds(self) -> int:
+        """The delay as SQS takes it. Fractions are rounded at random: a rhythm would stay one."""
+        seconds = math.floor(self.after.total_seconds() + random.random())
+        return min(max(1, seconds), LONGEST_DELAY // timedelta(seconds=1))
+
+    def header(self) -> dict[str, Any]:
+        """What changes in the header that is ours."""
+        return {PLACES: {name: [each.at, each.asked] for name, each in self.places.items()}}
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,15 @@ from celeriac.app import call_options, canvas_parts, encoding, telemetry
 from celeriac.app.adoption import adopt
 from celeriac.app.task import SCHEMA_VERSION
 from celeriac.contract import Catalogue, RateLimited
+from celeriac.contract.queues import HIGH, NORMAL
 from celeriac.errors import UnavailableError, unavailable
 from celeriac.records import Failure, RecordExistsError, TaskRecord, identifiers
 from celeriac.settings import Settings
 from celeriac.storage.services import services
-from celeriac.transport import outbox
+from celeriac.topology import LONGEST_DELAY
+from celeriac.transport import lanes, outbox
 from celeriac.transport.call import LARGEST_IN_MESSAGE, Call
-from celeriac.transport.message import HEADER
+from celeriac.transport.message import HEADER, tenant_of
 
 # One message is on its way: it needs no batch of its own.
 _publishing: ContextVar[bool] = ContextVar("publishing", default=False)
@@ -58,7 +60,7 @@ _TRANSIENT_OPTIONS = (
 @contextmanager
 def on_behalf_of(request: Any) -> Iterator[None]:
     """What is sent or ended inside is of this request's tenant, in the main process too."""
-    token = _tenant.set(_tenant_of(request) or _tenant.get())
+    token = _tenant.set(tenant_of(request) or _tenant.get())
     try:
         yield
     finally:
@@ -141,19 +143,30 @@ class CeleriacApp(Celery):
             self.amqp.queues[queue]
         task_id = task_id or identifiers.new_task_id()
         due_at = _due_at(countdown, eta, self.timezone)
-        delay = timedelta(milliseconds=(due_at or 0) - clock.now())
-        call_options.refuse_attributes_of_schedules(options, delay)
         kept = {
             option: value
             for option, value in options.items()
             if option not in _TRANSIENT_OPTIONS and value not in (None, (), [], {})
         }
+        if _is_far(due_at):
+            kept |= self._known_now(options)
         call = Call(tuple(args or ()), dict(kwargs or {}), kept)
         if retries:
             _keep_group(options, self.current_worker_task)
             return self.publish(self._next_attempt(task_id, call, due_at), call, **options)
         record = self._first_attempt(name, task_id, call, options, due_at)
         return self.publish_new(record, call, **options)
+
+    def _known_now(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What a message takes from its caller and the task around it, kept until it is sent."""
+        known: dict[str, Any] = {}
+        if headers := call_options.own_headers(options.get("headers") or {}):
+            known["headers"] = headers
+        if (parent := self.current_worker_task) is not None:
+            request = parent.request
+            known["root_id"] = options.get("root_id") or request.root_id or request.id
+            known["parent_id"] = options.get("parent_id") or request.id
+        return known
 
     def _first_attempt(
         self,
@@ -171,6 +184,7 @@ class CeleriacApp(Celery):
             call,
             due_at=due_at,
             queue=_queue_name(options.get("queue")),
+            priority=self._priority_of(options, parent),
             group_id=options.get("group_id"),
             parent_id=options.get("parent_id") or (parent.request.id if parent else None),
         )
@@ -195,6 +209,15 @@ class CeleriacApp(Celery):
                 )
         return record
 
+    def _priority_of(self, options: Mapping[str, Any], parent: Any) -> str | None:
+        """How urgent a call is: by its option, by its parent if that is inherited, or unsaid."""
+        number = options.get("priority")
+        if number is None and parent is not None and self.conf.task_inherit_parent_priority:
+            number = (parent.request.delivery_info or {}).get("priority")
+        if number is None:
+            return None
+        return HIGH if lanes.is_high(number) else NORMAL
+
     def _next_attempt(self, task_id: str, call: Call, due_at: clock.Millis | None) -> TaskRecord:
         """Retry: the record before the message, so that the message finds it waiting.
 
@@ -210,10 +233,13 @@ class CeleriacApp(Celery):
         changed = (list(call.args), dict(call.kwargs)) != (list(request.args), request.kwargs)
         record: TaskRecord = request.record
         reference = None
+        expires_at = max(record.expires_at, self._expires_at(due_at or clock.now()))
+        # The message of one that is due later is made of the record, with this retry's options.
+        far = _is_far(due_at)
         with unavailable("DynamoDB"):
-            if changed:
+            if changed or far:
                 reference = services().values.put(
-                    record.tenant, task_id, "input", call.to_text(), record.expires_at
+                    record.tenant, task_id, "input", call.to_text(), expires_at
                 )
             retried = services().records.retry(
                 task_id,
@@ -221,6 +247,7 @@ class CeleriacApp(Celery):
                 due_at or clock.now(),
                 Failure.of(request.get("retry_reason") or RuntimeError("asked for a retry")),
                 input=reference,
+                expires_at=expires_at if far else None,
                 limited=isinstance(request.get("retry_reason"), RateLimited),
             )
         telemetry.retried(retried)
@@ -229,7 +256,7 @@ class CeleriacApp(Celery):
     def current_tenant(self) -> str:
         """Whose the task is that is sent, or ended, now: that of the task it comes from."""
         task = self.current_worker_task
-        own = _tenant_of(task.request) if task is not None else None
+        own = tenant_of(task.request) if task is not None else None
         return _tenant.get() or own or self.settings.tenant
 
     def new_record(
@@ -240,16 +267,20 @@ class CeleriacApp(Celery):
         call: Call,
         *,
         queue: str | None = None,
+        priority: str | None = None,
         **fields: Any,
     ) -> TaskRecord:
         """A PENDING record, with its input kept and not yet written itself.
 
-        Raises ``CallNotJsonError`` and ``UnavailableError``.
+        ``priority`` is that of ``task_default_priority`` unless given.
+
+        Raises ``CallNotJsonError``, ``UnavailableError``, and ``ValueError`` for a wrong priority.
         """
+        if priority is None and lanes.is_high(self.conf.task_default_priority):
+            priority = HIGH
         text = encoding.call_text(call)
         created_at = clock.now()
-        due_at = fields.get("due_at") or created_at
-        expires_at = (due_at + clock.millis(self.settings.record_ttl)) // 1000
+        expires_at = self._expires_at(fields.get("due_at") or created_at)
         with unavailable("S3 or DynamoDB"):
             reference = services().values.put(tenant, task_id, "input", text, expires_at)
         return TaskRecord(
@@ -257,11 +288,16 @@ class CeleriacApp(Celery):
             type=name,
             tenant=tenant,
             queue=queue or self.queue_of(name),
+            priority=lanes.kept(priority),
             created_at=created_at,
             expires_at=expires_at,
             input=reference,
             **fields,
         )
+
+    def _expires_at(self, due_at: clock.Millis) -> int:
+        """How long the record of a task that is due then is kept, in seconds since 1970."""
+        return (due_at + clock.millis(self.settings.record_ttl)) // 1000
 
     def publish_new(self, record: TaskRecord, call: Call, **options: Any) -> AsyncResult[Any]:
         """Send the message of a new record, and take the record back if SQS doesn't take it.
@@ -339,6 +375,8 @@ class CeleriacApp(Celery):
             **options,
             "queue": record.queue,
         }
+        # The record's, which stays through retries and replacements.
+        options["priority"] = lanes.number_of(record.priority, options.get("priority"))
         if len(call.to_text()) > LARGEST_IN_MESSAGE:
             args, kwargs, header["input"] = [], {}, record.input
             if canvas_parts.leave_out(options):
@@ -365,20 +403,18 @@ class CeleriacApp(Celery):
     def resend(self, record: TaskRecord) -> bool:
         """Send an unfinished task's message again, as it was. A second message is harmless.
 
-        False if there is nothing to send: the task was thought to be waiting, and isn't; or it
-        waits for the canvas that replaces it.
+        False if there is nothing to send: the task has ended, a worker holds it, or it waits for
+        the canvas that replaces it.
 
         Raises:
             UnavailableError: AWS didn't answer.
             ValueMissingError: its input has expired.
         """
-        if record.state in states.WAITING:
-            with unavailable("DynamoDB"):
-                waiting = services().records.resend(record.task_id)
-            if waiting is None:
-                return False
-            record = waiting
-        self.publish_kept(record)
+        with unavailable("DynamoDB"):
+            unheld = services().records.resend(record.task_id)
+        if unheld is None:
+            return False
+        self.publish_kept(unheld)
         return True
 
     def publish_kept(self, record: TaskRecord) -> None:
@@ -388,7 +424,12 @@ class CeleriacApp(Celery):
         """
         with unavailable("S3 or DynamoDB"):
             text = services().values.get(record.tenant, record.task_id, record.input)
-        self.publish(record, Call.from_text(text), add_to_parent=False)
+        call = Call.from_text(text)
+        options: dict[str, Any] = {}
+        if isinstance(expires := call.options.get("expires"), int | float):
+            # Seconds since the call, which was then.
+            options["expires"] = clock.to_datetime(record.created_at) + timedelta(seconds=expires)
+        self.publish(record, call, add_to_parent=False, **options)
 
     def queue_of(self, name: str) -> str:
         """The name of the queue that tasks of this name run on."""
@@ -402,10 +443,6 @@ class CeleriacApp(Celery):
         return adopt(super().register_task(task, **options))
 
 
-def _tenant_of(request: Any) -> str | None:
-    return (request.get(HEADER) or {}).get("tenant")
-
-
 def _keep_group(options: dict[str, Any], task: Any) -> None:
     """Have a retry go to the group that its caller gave the task. Celery passes none on."""
     properties = (task.request.get("properties") or {}) if task is not None else {}
@@ -416,7 +453,12 @@ def _keep_group(options: dict[str, Any], task: Any) -> None:
 def _due_at(
     countdown: float | None, eta: datetime | str | None, timezone: tzinfo
 ) -> clock.Millis | None:
+    """When a call asks to run; None for now, or a time that has passed, as in Celery.
+
+    Raises ``OptionRefusedError``: it is more than a year ahead.
+    """
     if countdown:
+        call_options.check_countdown(countdown)
         return clock.now() + int(countdown * 1000)
     if eta is None:
         return None
@@ -424,7 +466,15 @@ def _due_at(
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone)
     due_at = int(moment.timestamp() * 1000)
-    return due_at if due_at > clock.now() else None
+    if due_at <= clock.now():
+        return None
+    call_options.check_countdown((due_at - clock.now()) / 1000)
+    return due_at
+
+
+def _is_far(due_at: clock.Millis | None) -> bool:
+    """Whether EventBridge Scheduler keeps the delay, and the record the call."""
+    return due_at is not None and due_at - clock.now() > clock.millis(LONGEST_DELAY)
 
 
 def _queue_name(queue: Any) -> str | None:

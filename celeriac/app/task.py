@@ -26,6 +26,7 @@ from celeriac.app.release import (
     ReturnAfter,
     TakenOver,
     release_and_return,
+    release_lease,
     returning_message,
 )
 from celeriac.contract import Cancelled, PermanentError
@@ -84,6 +85,10 @@ class RecordedTask(Task):
         if not self.request.is_eager:
             clock.adopt(self.request.get("clock_offset", clock.offset()))
             claimed = self.request.get("claimed")
+            admit = self.request.get("admit")
+            if admit is not None:
+                # In a pool of threads, each asks for itself.
+                self.request.update(admitted_until=admit())
             ahead = self._still_ours(claimed)
             record = self._fit(ahead) if ahead else self._claim(task_id)
             self.request.update(record=record)
@@ -263,6 +268,7 @@ class RecordedTask(Task):
         try:
             answer = services().records.claim(task_id, attempt_of(request), request.owner, until)
             if isinstance(answer, Claimed):
+                self._check_admission()
                 return self._fit(answer.record)
             self._settle(answer)
         except Reject:
@@ -276,6 +282,14 @@ class RecordedTask(Task):
             raise Reject(why, requeue=True) from error
         log.info("task %s is not run: %s", task_id, answer.why.value)
         raise Ignore(answer.why.value)
+
+    def _check_admission(self) -> None:
+        """Raise ``Reject`` if it was admitted so long ago that others may run in its place."""
+        request = self.request
+        if clock.now() >= request.get("admitted_until", float("inf")):
+            release_lease(request.id, request.owner)
+            why = "it was claimed too late to run under its type's limits"
+            raise Reject(ReturnAfter(why, timedelta(0)), requeue=True)
 
     def _still_ours(self, claimed: TaskRecord | None) -> TaskRecord | None:
         """The record that was claimed ahead, unless the lease is over: this machine may have slept.
@@ -328,6 +342,8 @@ class RecordedTask(Task):
         """
         record = lost.record
         if record is None:
+            # Forgotten, or kept for less long than the task had to wait: nothing may run.
+            log.error("task %s has no record, so its message is deleted", self.request.id)
             return
         if lost.why is LostClaim.HELD:
             left = timedelta(milliseconds=max(0, (record.lease_until or 0) - clock.now()))

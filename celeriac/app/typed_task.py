@@ -14,6 +14,7 @@ from celeriac.app.escapes import contained
 from celeriac.app.task import RecordedTask
 from celeriac.contract import PermanentError, RateLimited, RetryLater, TaskType
 from celeriac.contract.errors import Picklable
+from celeriac.contract.limits import Limit, of_celery
 from celeriac.records import LeaseLostError
 from celeriac.transport.call import plain
 
@@ -151,3 +152,18 @@ def _places(error: ValidationError) -> str:
         f"{'.'.join(map(str, each['loc'])) or 'payload'}: {each['msg']}"
         for each in error.errors(include_url=False, include_input=False)
     )
+
+
+def limits_of(task: Task) -> tuple[Limit, ...]:
+    """The limits of a task, its own and that of Celery's ``rate_limit``."""
+    # No attributes of the task's class: its author's may have the same names.
+    limits = task.task_type.limits if isinstance(task, TypedTask) else ()
+    celerys = of_celery(task.rate_limit)
+    if celerys is not None and celerys.kind not in {each.kind for each in limits}:
+        return (*limits, celerys)
+    return tuple(limits)
+
+
+def type_name_of(task: Task) -> str:
+    """The name of a task's type, where it is called by an alias too."""
+    return str(task.task_type.name if isinstance(task, TypedTask) else task.name)

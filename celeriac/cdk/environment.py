@@ -13,7 +13,7 @@ from celeriac.cdk.scaling import FIT_WINDOWS, PERIOD
 from celeriac.contract.places import whole
 from celeriac.contract.variables import Policy, check_policy, check_secrets, check_variables
 from celeriac.origins import origin
-from celeriac.settings import MOST_REQUESTS_PER_KEY, Settings
+from celeriac.settings import MOST_MAILS, MOST_REQUESTS_PER_KEY, MOST_WAITING, Settings
 
 # A resource name is the prefix, the name and a queue's name; the tightest limit is that of an IAM
 # role, 64 characters.
@@ -44,7 +44,9 @@ _DEPLOYED = frozenset(
         "queue_arn_prefix",
         "queue_url_prefix",
         "record_ttl",
+        "mails_per_tenant",
         "requests_per_key",
+        "requests_per_tenant",
         "schedule_dead_letter_arn",
         "schedule_group",
         "schedule_role_arn",
@@ -52,6 +54,7 @@ _DEPLOYED = frozenset(
         "table_name",
         "token_scope_prefix",
         "token_tenant_claim",
+        "waiting_per_tenant",
         "web_origins",
     }
 )
@@ -106,7 +109,9 @@ class Environment:
 
     ``web_origins`` are the origins of the web pages that may call the API from a browser and upload
     to the bucket. ``requests_per_key`` is how many requests a minute one API key may send, or one
-    subject of a tenant's tokens; without it there is no limit for one caller. Without ``docs`` the
+    subject of a tenant's tokens, and ``requests_per_tenant`` the same for a whole tenant.
+    ``waiting_per_tenant`` is how many unfinished tasks a tenant may have, and ``mails_per_tenant``
+    how many mails it may submit a day. Without them there is no limit. Without ``docs`` the
     API has no page and no OpenAPI document, which list the task types to callers without a key.
     """
 
@@ -141,6 +146,9 @@ class Environment:
     request_burst: int = 100
     web_origins: tuple[str, ...] = ()
     requests_per_key: int | None = None
+    requests_per_tenant: int | None = None
+    waiting_per_tenant: int | None = None
+    mails_per_tenant: int | None = None
     docs: bool = True
     lambda_memory_mib: int = 1024
     reserved_concurrency: int | None = None
@@ -244,12 +252,17 @@ class Environment:
                 origin(each)
             except ValueError as fault:
                 raise ValueError(f"{here}: web_origins has {each!r}. {fault}.") from None
-        limit = self.requests_per_key
-        if limit is not None and not 1 <= limit <= MOST_REQUESTS_PER_KEY:
-            raise ValueError(
-                f"{here}: requests_per_key={limit} must be from 1 to {MOST_REQUESTS_PER_KEY:,} a "
-                "minute, or None for no limit."
-            )
+        most = f"{MOST_REQUESTS_PER_KEY:,} a minute"
+        for quota, limit, largest, range_ in (
+            ("requests_per_key", self.requests_per_key, MOST_REQUESTS_PER_KEY, most),
+            ("requests_per_tenant", self.requests_per_tenant, MOST_REQUESTS_PER_KEY, most),
+            ("waiting_per_tenant", self.waiting_per_tenant, MOST_WAITING, f"{MOST_WAITING:,}"),
+            ("mails_per_tenant", self.mails_per_tenant, MOST_MAILS, f"{MOST_MAILS:,} a day"),
+        ):
+            if limit is not None and not 1 <= limit <= largest:
+                raise ValueError(
+                    f"{here}: {quota}={limit} must be from 1 to {range_}, or None for no limit."
+                )
 
     @property
     def runbook_url(self) -> str:

@@ -14,7 +14,20 @@ from aws_cdk import Stack, aws_iam
 
 from celeriac.contract import Queue
 from celeriac.records.items import partition
-from celeriac.topology import GROUPS, HEARTBEATS, KEYS, REPAIRS, STAMPS, TENANTS, TOLD
+from celeriac.topology import (
+    FIRINGS,
+    GROUPS,
+    HEARTBEATS,
+    LIMITS,
+    PAUSES,
+    REQUESTS,
+    SAME,
+    SCHEDULES_OF,
+    STAMPS,
+    TOLD,
+    UNFINISHED,
+    UNFINISHED_COUNTS,
+)
 
 if TYPE_CHECKING:
     from celeriac.cdk.task_data import TaskData
@@ -30,6 +43,12 @@ ITEM_ACTIONS = (
 )
 #: Lists tasks by tenant.
 LIST_ACTION = "dynamodb:Query"
+#: What ``celeriac.schedules`` and delays of over 15 minutes ask of EventBridge Scheduler.
+SCHEDULE_ACTIONS = (
+    "scheduler:CreateSchedule",
+    "scheduler:DeleteSchedule",
+    "scheduler:UpdateSchedule",
+)
 
 
 def grant(
@@ -71,9 +90,9 @@ def grant_task_records(role: aws_iam.Role, data: TaskData, actions: Sequence[str
 
 
 def grant_own_records(role: aws_iam.Role, data: TaskData) -> None:
-    """Reach tasks, groups, who was told of an end, revoked stamps and heartbeats, as workers must.
+    """Reach tasks, what is kept about them, schedules and heartbeats, as workers must.
 
-    API keys and tenants are items of the same table. A worker that is taken over, by a file that
+    API keys are items of the same table. A worker that is taken over, by a file that
     it reads, can neither read nor write them.
     """
     _grant_partitions(
@@ -81,7 +100,20 @@ def grant_own_records(role: aws_iam.Role, data: TaskData) -> None:
         "TaskRecords",
         ITEM_ACTIONS,
         data,
-        [partition("*"), f"{GROUPS}*", f"{TOLD}*", f"{STAMPS}*", HEARTBEATS],
+        [
+            partition("*"),
+            f"{GROUPS}*",
+            f"{TOLD}*",
+            f"{STAMPS}*",
+            f"{LIMITS}*",
+            f"{SAME}*",
+            f"{SCHEDULES_OF}*",
+            f"{FIRINGS}*",
+            HEARTBEATS,
+        ],
+    )
+    _grant_partitions(
+        role, "Lists", [LIST_ACTION], data, [PAUSES, f"{SCHEDULES_OF}*", f"{FIRINGS}*"]
     )
 
 
@@ -102,8 +134,38 @@ def _grant_partitions(
     )
 
 
+def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
+    """Read the tasks that are due, submit those that schedules fire, and keep the history.
+
+    A submission counts for its tenant's quotas, and may stand for others that are the same. Its
+    type's debounce may make it due later than SQS's delays reach.
+    """
+    _grant_partitions(
+        role,
+        "TaskRecords",
+        [
+            "dynamodb:DeleteItem",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        ],
+        data,
+        [
+            partition("*"),
+            f"{SAME}*",
+            f"{SCHEDULES_OF}*",
+            f"{FIRINGS}*",
+            f"{UNFINISHED_COUNTS}*",
+            f"{REQUESTS}*",
+        ],
+    )
+    _grant_partitions(role, "Lists", [LIST_ACTION], data, [PAUSES, f"{FIRINGS}*"])
+    _grant_unfinished(role, data)
+    grant_schedules(role, data, ["scheduler:CreateSchedule", "scheduler:DeleteSchedule"])
+
+
 def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) -> None:
-    """Reach the objects under ``tenants/``.
+    """Reach the objects, each of which lies under a prefix that expires.
 
     Without the right to list, S3 answers 403 instead of 404 for a key that doesn't exist:
     docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
@@ -113,17 +175,23 @@ def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) 
         role,
         "Artifacts",
         actions,
-        [data.artifacts.objects],
+        data.artifacts.objects,
         wildcard="An artifact's key holds its tenant and its task, known at run time.",
     )
 
 
-def grant_schedules(role: aws_iam.Role, data: TaskData) -> None:
-    """Create schedules in the deployment's group, which send with the deployment's role."""
+def grant_schedules(
+    role: aws_iam.Role, data: TaskData, actions: Sequence[str] = SCHEDULE_ACTIONS
+) -> None:
+    """Make and change schedules in the deployment's group, which fire with the deployment's role.
+
+    EventBridge Scheduler is passed the role when a schedule is made or changed:
+    docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html#setting-up-execution-role
+    """
     grant(
         role,
         "Schedules",
-        ["scheduler:CreateSchedule"],
+        actions,
         [data.schedules.schedule_arns],
         wildcard="A schedule is named at run time; the group is the deployment's own.",
     )
@@ -213,19 +281,22 @@ def grant_own_service(role: aws_iam.Role, prefix: str, queue: Queue, data: TaskD
 
 
 def grant_repair(role: aws_iam.Role, data: TaskData) -> None:
-    """List tasks, and see whether a queue is empty: the repair sends a lost message again.
+    """Find unfinished tasks, and see whether a queue is empty, to send lost messages again.
 
-    It lists tasks by tenant, and learns the tenants from the API keys and the tokens.
+    Their records are read by their keys, as any worker reads them.
     """
-    grant(role, "ListTasks", [LIST_ACTION], data.table.index_arns)
-    _grant_partitions(role, "Tenants", [LIST_ACTION], data, [KEYS, TENANTS])
-    _grant_partitions(role, "LastRepair", ["dynamodb:GetItem", "dynamodb:PutItem"], data, [REPAIRS])
+    _grant_unfinished(role, data)
     grant(
         role,
         "QueueDepths",
         ["sqs:GetQueueAttributes"],
-        [pair.queue.queue_arn for pair in data.queues.values()],
+        [arn for pair in data.queues.values() for arn in pair.lane_arns],
     )
+
+
+def _grant_unfinished(role: aws_iam.Role, data: TaskData) -> None:
+    """List unfinished tasks, or count those of a tenant."""
+    grant(role, "UnfinishedTasks", [LIST_ACTION], [data.table.index_arn(UNFINISHED)])
 
 
 def grant_mail(role: aws_iam.Role, sender: str, *, configuration_set: str) -> None:

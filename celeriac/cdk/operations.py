@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-from aws_cdk import Stack, aws_cloudwatch, aws_sqs
+from aws_cdk import Stack, aws_cloudwatch, aws_lambda, aws_sqs
 from constructs import Construct
 
 from celeriac.cdk.constructs.alarms import Alarms
@@ -65,7 +65,7 @@ class Operations:
         )
         queues = {
             queue: QueueMetrics(
-                queue_name=pair.queue.queue_name,
+                queue=pair,
                 cluster_name=fleets.cluster.cluster_name,
                 service_name=fleets.services[queue].service_name,
             )
@@ -87,7 +87,7 @@ class Operations:
             self._watch_task_type(task_type, environment)
         self._watch_api(api)
         self._watch_table(data)
-        self._watch_schedules(data)
+        self._watch_schedules(data, api.fire.function)
         if data.mailing:
             data.mailing.watch(self.alarms)
         self.dashboard = Dashboard(
@@ -121,8 +121,16 @@ class Operations:
             do="See whether its fleet is at max_workers and busy, or runs and receives nothing.",
             # Not SQS's age of the oldest message: a task that runs for long has an old one.
             metric=aws_cloudwatch.MathExpression(
-                expression="IF(visible > 0 AND received == 0, 1, 0)",
-                using_metrics={"visible": metrics.visible(), "received": metrics.received()},
+                expression=(
+                    "IF(FILL(visible, 0) + FILL(high_visible, 0) > 0 "
+                    "AND FILL(received, 0) + FILL(high_received, 0) == 0, 1, 0)"
+                ),
+                using_metrics={
+                    "visible": metrics.visible(),
+                    "high_visible": metrics.high_visible(),
+                    "received": metrics.received(),
+                    "high_received": metrics.high_received(),
+                },
                 period=duration(PERIOD),
             ),
             threshold=1,
@@ -144,7 +152,11 @@ class Operations:
             do="Read the service's events: the image, its roles or the network keep it down.",
             metric=aws_cloudwatch.MathExpression(
                 expression=NO_WORKER,
-                using_metrics={"visible": metrics.visible(), "running": metrics.running()},
+                using_metrics={
+                    "visible": metrics.visible(),
+                    "high_visible": metrics.high_visible(),
+                    "running": metrics.running(),
+                },
                 period=duration(timedelta(minutes=1)),
             ),
             threshold=1,
@@ -262,8 +274,8 @@ class Operations:
             threshold=1,
         )
 
-    def _watch_schedules(self, data: TaskData) -> None:
-        failures = {
+    def _watch_schedules(self, data: TaskData, fire: aws_lambda.IFunction) -> None:
+        failures: dict[str, aws_cloudwatch.IMetric] = {
             name: aws_cloudwatch.Metric(
                 namespace="AWS/Scheduler",
                 metric_name=metric_name,
@@ -281,11 +293,22 @@ class Operations:
                 ("lost", "InvocationsFailedToBeSentToDeadLetterCount"),
             )
         }
+        # Scheduler is done once Lambda has queued the event: the rest is told by the function.
+        # docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+        for name, metric_name in (
+            ("raised", "Errors"),
+            ("refused", "Throttles"),
+            ("expired", "AsyncEventsDropped"),
+            ("forgotten", "DestinationDeliveryFailures"),
+        ):
+            failures[name] = fire.metric(
+                metric_name, statistic="Sum", period=duration(_FIVE_MINUTES)
+            )
         self.alarms.add(
             "schedule-failures",
-            says="A schedule could not send its task, or not in time.",
-            do="Read the schedules' dead-letter queue: each message's attributes name the error. "
-            "If it's empty, submit the schedule's task again.",
+            says="A schedule or a delayed task could not be fired, or not in time.",
+            do="Read the fire function's log and the schedules' dead-letter queue, which name the "
+            "error.",
             metric=aws_cloudwatch.MathExpression(
                 expression=" + ".join(f"FILL({name}, 0)" for name in failures),
                 using_metrics=failures,
@@ -296,8 +319,8 @@ class Operations:
         self.alarms.add(
             "dead-letter",
             subject="schedules",
-            says="A schedule gave up on a task it could not send.",
-            do="Each message's attributes name the error. Fix it, then submit the task again.",
+            says="A schedule or a delayed task was not fired, whatever was tried.",
+            do="Read the message, fix the cause, then fire it by hand.",
             metric=data.schedules.dead_letter.metric_approximate_number_of_messages_visible(
                 statistic=aws_cloudwatch.Stats.MAXIMUM, period=duration(timedelta(minutes=1))
             ),

@@ -29,6 +29,10 @@ LAMBDA_GIB_SECOND = 0.0000133334
 HTTP_API_REQUEST = 1.00e-6
 LOG_GB = 0.50
 
+MONTH_HOURS = 730
+#: Assumed: pulling the image, the alarms' minutes before and after, the drain.
+STARTS_AND_STOPS = timedelta(minutes=5)
+
 #: How long the function takes for a call that waits for nothing.
 CALL = timedelta(milliseconds=50)
 #: MiB of the function that takes submissions.
@@ -40,6 +44,8 @@ FOLLOWING_MEMORY = 256
 RECORD_WRITES = 3
 #: The listing index gets an entry with the record, which doesn't change.
 LISTING_WRITES = 1
+#: The index of unfinished tasks gets an entry with the record, and loses it at the task's end.
+UNFINISHED_WRITES = 2
 #: Bytes of a value's item besides its text: its keys, their names and when it expires.
 VALUE_ITEM = 85
 WRITE_UNIT = 1024
@@ -65,8 +71,8 @@ class TaskCost:
 
     @property
     def writes(self) -> int:
-        """Write units of the table and its listing index."""
-        return self.table_writes + LISTING_WRITES
+        """Write units of the table, its listing index and its index of unfinished tasks."""
+        return self.table_writes + LISTING_WRITES + UNFINISHED_WRITES
 
     @property
     def objects(self) -> int:
@@ -142,6 +148,16 @@ def worker_hour(queue: Queue, *, spot: float, public_address: bool) -> float:
     list_price = (fleet.cpu * FARGATE_VCPU_HOUR + fleet.memory * FARGATE_GIB_HOUR) / 1024
     address = IPV4_HOUR if public_address else 0.0
     return list_price * (1 - spot * SPOT_DISCOUNT) + address
+
+
+def woken_each_hour(queue: Queue, *, idle: timedelta, public_address: bool) -> float:
+    """A month of a fleet of one worker that an hourly task of seconds wakes.
+
+    ``idle`` is how long its queue must be empty before it stops. AWS bills its start and its stop
+    as well, which ``STARTS_AND_STOPS`` assumes.
+    """
+    awake = (idle + STARTS_AND_STOPS) / timedelta(hours=1)
+    return MONTH_HOURS * awake * worker_hour(queue, spot=0, public_address=public_address)
 
 
 def _units(size: int, unit: int) -> int:

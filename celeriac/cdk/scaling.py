@@ -13,6 +13,11 @@ The two are published apart, so either may be a minute or two behind the other. 
 filled in, its newest points are always the filler:
 docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
 So each filler here is a value that doesn't move a working fleet.
+
+A queue has two lanes, and their counts are added: ``high_visible`` is that of the high lane. SQS
+publishes nothing of a lane that nobody has used for six hours, so either may be missing. It counts
+as 0 where the other lane has a count, but not when a fleet is to shrink. Where neither lane has
+a count, the sum is missing too.
 """
 
 from __future__ import annotations
@@ -33,10 +38,12 @@ MOST_STEPS = 20
 # How soon grow and fit may act again. They name the size they want, so acting twice is harmless.
 COOLDOWN = timedelta(minutes=1)
 
+# The waiting messages of both lanes.
+WAITING = "(FILL(visible, 0 * high_visible) + FILL(high_visible, 0 * visible))"
 # The expression that target tracking follows. It waits for late samples.
-GROW = "visible / running"
+GROW = f"{WAITING} / running"
 # The expression of the no-worker alarm. Without workers there are no samples: they are filled in.
-NO_WORKER = "IF(visible > 0 AND FILL(running, 0) < 1, 1, 0)"
+NO_WORKER = f"IF({WAITING} > 0 AND FILL(running, 0) < 1, 1, 0)"
 # One minute more than ECS may be behind SQS: of so many minutes, one is a real count.
 WAKE_MINUTES = 3
 # Longer than a worker takes to start and be counted, so that one wait adds one worker.
@@ -45,7 +52,9 @@ WAKE_COOLDOWN = timedelta(minutes=5)
 # worker.
 FIT_WINDOWS = 2
 
-Count = Literal["visible", "in_flight", "delayed", "running"]
+Count = Literal[
+    "visible", "in_flight", "delayed", "high_visible", "high_in_flight", "high_delayed", "running"
+]
 Adjustment = Literal["ChangeInCapacity", "ExactCapacity"]
 
 
@@ -106,8 +115,8 @@ class Scaling:
         return StepPolicy(
             name="wake",
             reason="The backlog exceeds the running workers' share: start one worker.",
-            counts=("visible", "running"),
-            expressions={"wake": f"IF(visible > {share}, 1, 0)"},
+            counts=("visible", "high_visible", "running"),
+            expressions={"wake": f"IF({WAITING} > {share}, 1, 0)"},
             window=PERIOD,
             windows=WAKE_MINUTES,
             threshold=1,
@@ -124,7 +133,15 @@ class Scaling:
         return StepPolicy(
             name="fit",
             reason="The work fits fewer workers, or there is none: stop the surplus.",
-            counts=("visible", "in_flight", "delayed", "running"),
+            counts=(
+                "visible",
+                "in_flight",
+                "delayed",
+                "high_visible",
+                "high_in_flight",
+                "high_delayed",
+                "running",
+            ),
             expressions={"needed": self.needed, "size": self.size, "fit": self.fewer},
             window=self.fit_window,
             windows=FIT_WINDOWS,
@@ -148,8 +165,10 @@ class Scaling:
         A delayed message counts too: a retry that is minutes away keeps one worker. A count that
         SQS hasn't published yet may be any number, so it fills the fleet.
         """
-        work = f"(FILL(visible, {self.max_workers * self.processes}) + FILL(in_flight, 0))"
-        delayed = "IF(FILL(delayed, 0) > 0, 1, 0)"
+        full = self.max_workers * self.processes
+        waiting = f"FILL(visible, {full}) + FILL(high_visible, {full})"
+        work = f"({waiting} + FILL(in_flight, 0) + FILL(high_in_flight, 0))"
+        delayed = "IF(FILL(delayed, 0) + FILL(high_delayed, 0) > 0, 1, 0)"
         needed = f"IF({work} > 0, CEIL({work} / {self.processes}), {delayed})"
         fewest = self.min_workers
         return f"IF({needed} < {fewest}, {fewest}, {needed})" if fewest else needed

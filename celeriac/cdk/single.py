@@ -102,7 +102,9 @@ class Celeriac(Construct):
         check_policy(self.node.path, policy)
         sources = Sources.of(Path(project or Path.cwd()).resolve(), packages)
         _check_project(catalogue, sources)
-        self._data = TaskData(Construct(self, "Data"), environment=chosen, catalogue=catalogue)
+        self._data = TaskData(
+            Construct(self, "Data"), environment=chosen, catalogue=catalogue, sources=sources
+        )
         workers = Construct(self, "Workers")
         if vpc and chosen.vpc:
             raise ValueError(f"{self.node.path} has a vpc, and so has its deployment: give one.")

@@ -24,6 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import celeriac
+from celeriac.app import beat
+from celeriac.app.declared_schedule import DeclaredSchedule
+from celeriac.cdk.beat_schedule import beat_schedule
 from celeriac.project import Project, read
 
 LIBRARY = Path(celeriac.__file__).parent
@@ -31,6 +34,7 @@ LIBRARY = Path(celeriac.__file__).parent
 # The parts of the library that only a developer's machine uses.
 _TOOLS = ("cdk", "cli", "local", "testing")
 _WORKER_ROOM = "worker"
+_BEAT_FILE = "celeriac_beat.json"
 
 _LOCK_COMMAND = (
     "echo 'celeriac[{extra}]' | uv pip compile - --universal --python-version 3.13 "
@@ -65,6 +69,11 @@ class Sources:
         return cls(root=root, project=read(root, os.environ), packages=tuple(packages))
 
     @property
+    def beat(self) -> tuple[DeclaredSchedule, ...]:
+        """The entries of its ``beat_schedule``. Raises ``BeatUnreadableError``."""
+        return beat_schedule(self.root)
+
+    @property
     def handler(self) -> str:
         """What Lambda calls: the project's ``api/handler.py``, or else the library's handler."""
         own = self._find("api") if self._api_package == "api" else None
@@ -74,7 +83,12 @@ class Sources:
     def function_variables(self) -> dict[str, str]:
         """The variables that tell the function where the project's parts are."""
         served = self.handler == LIBRARY_HANDLER and self._has_api
-        return self._tasks_variable | ({"CELERIAC_API": self.project.api} if served else {})
+        return {
+            **self._tasks_variable,
+            **({"CELERIAC_API": self.project.api} if served else {}),
+            # Lambda starts in the folder of the function's code.
+            **({"CELERIAC_BEAT_FILE": _BEAT_FILE} if self.beat else {}),
+        }
 
     @property
     def worker_variables(self) -> dict[str, str]:
@@ -90,6 +104,8 @@ class Sources:
         """
         _copy_library(target, without=(*_TOOLS, "worker"))
         self._copy_packages(target, [self._api_package] if self._has_api else [])
+        if self.beat:
+            beat.write(self.beat, target / _BEAT_FILE)
 
     def copy_for_workers(self, target: Path) -> None:
         """Put the packages that workers import into ``target``.

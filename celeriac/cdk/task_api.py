@@ -10,6 +10,7 @@ from datetime import timedelta
 from aws_cdk import RemovalPolicy, aws_iam, aws_lambda, aws_logs
 from constructs import Construct
 
+from celeriac.cdk.constructs.fire_function import FireFunction
 from celeriac.cdk.constructs.http_api import HttpApi
 from celeriac.cdk.convert import duration, retention
 from celeriac.cdk.environment import Environment
@@ -43,6 +44,7 @@ class TaskApi:
     """The functions with their role and their log, and the HTTP API that calls them.
 
     ``follower`` answers ``GET /tasks/{task_id}``, with its long polls, and ``function`` the rest.
+    ``fire`` is called by EventBridge Scheduler.
     """
 
     def __init__(
@@ -84,6 +86,9 @@ class TaskApi:
             concurrency=environment.following_concurrency,
             code=code,
             sources=sources,
+        )
+        self.fire = FireFunction(
+            scope, "Fire", environment=environment, data=data, sources=sources, code=code
         )
         self.http = HttpApi(
             scope,
@@ -183,7 +188,7 @@ class TaskApi:
                 "sqs:ReceiveMessage",
                 "sqs:SendMessage",
             ],
-            [pair.queue.queue_arn for pair in data.queues.values()],
+            [arn for pair in data.queues.values() for arn in pair.lane_arns],
         )
         grant(
             role,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
-from aws_cdk import Fn, RemovalPolicy, Stack, Token, aws_kms
+from aws_cdk import ArnFormat, Fn, RemovalPolicy, Stack, Token, aws_kms
 from constructs import Construct
 
+from celeriac.app.declared import of_types
 from celeriac.cdk.constructs.artifacts import Artifacts
 from celeriac.cdk.constructs.deployment_key import DeploymentKey, for_alarms, for_logs, for_mail
 from celeriac.cdk.constructs.mailing import Mailing, events_topic
@@ -18,9 +18,10 @@ from celeriac.cdk.deployment import DeploymentSettings
 from celeriac.cdk.environment import CREATE, Environment
 from celeriac.cdk.grants import grant, grant_key_of_queues
 from celeriac.cdk.nag import accept
+from celeriac.cdk.sources import Sources
 from celeriac.contract import Catalogue, Queue
 from celeriac.settings import Settings
-from celeriac.topology import TABLE, queues
+from celeriac.topology import FIRE, TABLE, expiries, queues
 
 
 class TaskData:
@@ -28,12 +29,16 @@ class TaskData:
 
     With mail through SES, what SES needs for it: see ``Mailing``.
 
+    The schedules are those that the task types declare, and the ``beat_schedule`` of ``sources``.
+
     ``key`` encrypts all of it, if the environment has one.
 
     ``settings`` are what the API and the workers of the deployment run with.
     """
 
-    def __init__(self, scope: Construct, *, environment: Environment, catalogue: Catalogue) -> None:
+    def __init__(
+        self, scope: Construct, *, environment: Environment, catalogue: Catalogue, sources: Sources
+    ) -> None:
         prefix = environment.prefix
         stack = Stack.of(scope)
         # A first deployment that fails leaves nothing: names are fixed, so what it left would fail
@@ -62,8 +67,7 @@ class TaskData:
             "Artifacts",
             # All of AWS's customers share one space of bucket names.
             name=f"{prefix}-{stack.account}-{stack.region}",
-            # S3 deletes once a day: a day more, so that a record goes before its artifacts.
-            keep=max(environment.record_ttl, defaults.upload_ttl) + timedelta(days=1),
+            expiries=expiries(record_ttl=environment.record_ttl, upload_ttl=defaults.upload_ttl),
             web_origins=environment.web_origins,
             removal_policy=removal,
             key=self.key,
@@ -82,16 +86,27 @@ class TaskData:
         self.schedules = Schedules(
             scope, "Schedules", prefix=prefix, removal_policy=removal, key=self.key
         )
+        # By its name: the function's stack needs this one.
+        self.fire_arn = stack.format_arn(
+            service="lambda",
+            resource="function",
+            resource_name=f"{prefix}-{FIRE}",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        grant(self.schedules.role, "Fire", ["lambda:InvokeFunction"], [self.fire_arn])
         grant(
             self.schedules.role,
             "SendTasks",
             ["sqs:SendMessage"],
             [
-                *(each.queue.queue_arn for each in self.queues.values()),
+                # What an earlier version delayed sends its message itself: see "Delays over 15
+                # minutes" in docs/upgrading.md.
+                *(arn for each in self.queues.values() for arn in each.lane_arns),
                 self.schedules.dead_letter.queue_arn,
             ],
         )
         grant_key_of_queues(self.schedules.role, self)
+        self.schedules.declare([*of_types(catalogue), *sources.beat], self.fire_arn)
         self.mailing = (
             Mailing(scope, prefix=prefix, mail=environment.ses_mail, key=self.key)
             if environment.ses_mail
@@ -120,6 +135,7 @@ class TaskData:
             queue_url_prefix=_before_queue_name(prefix, any_queue.queue_url),
             queue_arn_prefix=_before_queue_name(prefix, any_queue.queue_arn),
             schedule_group=self.schedules.group_name,
+            schedule_target_arn=self.fire_arn,
             schedule_role_arn=self.schedules.role.role_arn,
             schedule_dead_letter_arn=any_queue.queue_arn,
             cluster_name=prefix,
@@ -131,6 +147,9 @@ class TaskData:
             token_scope_prefix=jwt.scope_prefix if jwt else "",
             docs=environment.docs,
             requests_per_key=environment.requests_per_key,
+            requests_per_tenant=environment.requests_per_tenant,
+            waiting_per_tenant=environment.waiting_per_tenant,
+            mails_per_tenant=environment.mails_per_tenant,
             web_origins=environment.web_origins,
             **chosen,
         )

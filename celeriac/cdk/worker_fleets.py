@@ -166,7 +166,7 @@ class WorkerFleets:
                 most=most_workers(queue, self._catalogue, environment.ses_mail),
             ),
             metrics=QueueMetrics(
-                queue_name=self._data.queues[queue].queue.queue_name,
+                queue=self._data.queues[queue],
                 cluster_name=self.cluster.cluster_name,
                 service_name=queue.name,
             ),
@@ -197,7 +197,7 @@ class WorkerFleets:
                 "sqs:DeleteMessage",
                 "sqs:ReceiveMessage",
             ],
-            [data.queues[queue].queue.queue_arn],
+            data.queues[queue].lane_arns,
         )
         grant(
             role,
@@ -205,9 +205,9 @@ class WorkerFleets:
             "SendTasks",
             ["sqs:SendMessage"],
             [
-                each.queue_arn
+                arn
                 for pair in data.queues.values()
-                for each in (pair.queue, pair.dead_letter)
+                for arn in (*pair.lane_arns, pair.dead_letter.queue_arn)
             ],
         )
         grant_own_records(role, data)

@@ -12,7 +12,7 @@ import typer
 from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
-from celeriac.cli import keys, queues, tasks, workers
+from celeriac.cli import keys, queues, schedules, tasks, types, workers
 from celeriac.cli.check import check
 from celeriac.cli.dev import dev, worker
 from celeriac.cli.new import new
@@ -44,7 +44,9 @@ app.command()(check)
 app.command()(worker)
 app.add_typer(keys.app, name="keys")
 app.add_typer(queues.app, name="queues")
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(types.app, name="types")
 app.add_typer(workers.app, name="workers")
 
 

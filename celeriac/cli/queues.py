@@ -7,13 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from celeriac.cli.output import AsJson, lasting, moment, show, show_json
+from celeriac.cli.pauses import Reason, pause_it, pause_view, resume_it, since
 from celeriac.contract import catalogue
 from celeriac.errors import unavailable
-from celeriac.operations import dead_letters, queues
+from celeriac.operations import dead_letters, pausing, queues
 from celeriac.operations.dead_letters import DeadLetter
 from celeriac.operations.queues import QueueStatus, queue_named
+from celeriac.storage.pauses import Paused
 
-app = typer.Typer(no_args_is_help=True, help="Queues: list, dead letters, redrive, purge.")
+app = typer.Typer(
+    no_args_is_help=True, help="Queues: list, dead letters, redrive, purge, pause, resume."
+)
 
 Name = Annotated[str, typer.Argument(help="The queue, as 'queues list' names it.")]
 
@@ -21,21 +25,24 @@ Name = Annotated[str, typer.Argument(help="The queue, as 'queues list' names it.
 @app.command("list")
 def list_queues(as_json: AsJson = False) -> None:
     """Show how many messages each queue holds, and how old the oldest is."""
-    with unavailable("SQS"):
+    with unavailable("SQS or DynamoDB"):
         found = queues.status(catalogue().queues)
+        paused = pausing.paused()
     if as_json:
-        show_json([_view(each) for each in found])
+        show_json([_view(each, paused) for each in found])
         return
     show(
-        ["queue", "waiting", "in flight", "delayed", "oldest", "dead letters"],
+        ["queue", "waiting", "high", "in flight", "delayed", "oldest", "dead letters", "paused"],
         (
             (
                 each.queue.name,
                 each.waiting,
+                each.high,
                 each.in_flight,
                 each.delayed,
                 None if each.oldest_age is None else lasting(each.oldest_age),
                 each.dead_letters,
+                since(paused.of("queue", each.queue.name)),
             )
             for each in found
         ),
@@ -99,6 +106,18 @@ def purge(
         typer.echo(f"{done.removed} messages removed, {len(done.revoked)} tasks revoked.")
 
 
+@app.command()
+def pause(name: Name, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Have workers begin none of a queue's tasks, within 10 s. They are accepted, and wait."""
+    pause_it(queue_named(name, catalogue().queues), reason, as_json=as_json)
+
+
+@app.command()
+def resume(name: Name) -> None:
+    """Have workers begin a queue's tasks again, within 10 s."""
+    resume_it(queue_named(name, catalogue().queues))
+
+
 def _show_letters(letters: list[DeadLetter], *, nothing: str) -> None:
     show(
         ["task", "type", "why", "redrive"],
@@ -115,15 +134,17 @@ def _show_letters(letters: list[DeadLetter], *, nothing: str) -> None:
     )
 
 
-def _view(status: QueueStatus) -> dict[str, Any]:
+def _view(status: QueueStatus, paused: Paused) -> dict[str, Any]:
     age = status.oldest_age
     return {
         "name": status.queue.name,
         "waiting": status.waiting,
+        "high": status.high,
         "in_flight": status.in_flight,
         "delayed": status.delayed,
         "oldest_age_seconds": None if age is None else age.total_seconds(),
         "dead_letters": status.dead_letters,
+        "paused": pause_view(paused.of("queue", status.queue.name)),
     }
 
 

@@ -10,6 +10,7 @@ from celeriac import states
 from celeriac.cli.output import AsJson, ago, moment, show, show_json
 from celeriac.errors import unavailable
 from celeriac.operations import submission
+from celeriac.operations.submission import priority_of
 from celeriac.records import Filter, TaskRecord, list_tasks
 from celeriac.settings import settings
 from celeriac.storage.services import services
@@ -84,6 +85,7 @@ def _view(record: TaskRecord) -> dict[str, Any]:
         "type": record.type,
         "tenant": record.tenant,
         "queue": record.queue,
+        "priority": priority_of(record),
         "status": record.state,
         "attempt": record.attempts,
         "created_at": moment(record.created_at),
@@ -99,4 +101,5 @@ def _view(record: TaskRecord) -> dict[str, Any]:
         "failure": {"type": failure.type, "message": failure.message} if failure else None,
         "tags": list(record.tags),
         "retry_of": record.retry_of,
+        "schedule_id": record.schedule_id,
     }

@@ -20,9 +20,11 @@ from celeriac.contract.errors import (
     UnknownTaskTypeError,
 )
 from celeriac.contract.fleets import Fleet
+from celeriac.contract.limits import Debounce, Limit, Unique
 from celeriac.contract.model import BaseModel
 from celeriac.contract.queues import DEFAULT, Queue
 from celeriac.contract.retry import Retry
+from celeriac.contract.schedule import Schedule
 from celeriac.contract.task_type import TaskType
 
 __all__ = [
@@ -31,16 +33,20 @@ __all__ = [
     "BaseModel",
     "Cancelled",
     "Catalogue",
+    "Debounce",
     "DeclarationError",
     "Field",
     "Fleet",
+    "Limit",
     "PermanentError",
     "Queue",
     "RateLimited",
     "Retry",
     "RetryLater",
+    "Schedule",
     "TaskContext",
     "TaskType",
+    "Unique",
     "UnknownTaskTypeError",
     "catalogue",
     "task",

@@ -8,12 +8,15 @@ from datetime import timedelta
 from types import FunctionType
 from typing import Any, overload
 
-from celeriac.contract import options, signature
+from celeriac.contract import declared_limits, options, signature
 from celeriac.contract.context import TaskContext
 from celeriac.contract.errors import DeclarationError
+from celeriac.contract.limits import Debounce, Limit, Unique
+from celeriac.contract.payloads import Payloads
 from celeriac.contract.places import Place, short
 from celeriac.contract.queues import DEFAULT, Queue
 from celeriac.contract.retry import Retry
+from celeriac.contract.schedule import Schedule
 from celeriac.contract.task_type import P, R, TaskType
 
 DEFAULT_TIME_LIMIT = timedelta(minutes=5)
@@ -36,7 +39,14 @@ def task(
     retry: Retry | None = None,
     name: str | None = None,
     aliases: tuple[str, ...] = (),
+    max_running: int | None = None,
+    rate: str | None = None,
+    limits: tuple[Limit, ...] = (),
+    unique_for: timedelta | Unique | None = None,
+    debounce: timedelta | Debounce | None = None,
     operators_only: bool = False,
+    sends_mail: bool = False,
+    schedule: Schedule | tuple[Schedule, ...] | None = None,
 ) -> Callable[[Callable[[P, TaskContext], R]], TaskType[P, R]]: ...
 
 
@@ -47,7 +57,14 @@ def task(
     retry: Retry | None = None,
     name: str | None = None,
     aliases: tuple[str, ...] = (),
+    max_running: int | None = None,
+    rate: str | None = None,
+    limits: tuple[Limit, ...] = (),
+    unique_for: timedelta | Unique | None = None,
+    debounce: timedelta | Debounce | None = None,
     operators_only: bool = False,
+    sends_mail: bool = False,
+    schedule: Schedule | tuple[Schedule, ...] | None = None,
     **unknown: Any,
 ) -> Any:
     """Declare a task type.
@@ -59,7 +76,14 @@ def task(
     The options have defaults, so ``@task`` alone is enough. They are the default queue, a time
     limit of 5 minutes, and ``Retry()``: three attempts. The type's name is the function's, with
     dashes (``process-file``), unless ``name`` gives another. ``aliases`` are its former names.
-    Over HTTP, ``operators_only`` types take a key or token with the scope ``admin``.
+    Over HTTP, ``operators_only`` types take a key or token with the scope ``admin``. Tasks of a
+    type that ``sends_mail`` count against the setting ``mails_per_tenant``.
+
+    ``max_running`` is how many may run at once, and ``rate`` how many may start in a time, such as
+    ``100/m``; ``limits`` are finer ones. ``unique_for`` and ``debounce`` say which submissions are
+    one task: ``celeriac.contract.limits``.
+
+    ``schedule`` is when the type runs by itself: a ``Schedule``, or a tuple of several.
 
     Raises:
         DeclarationError: while the module is imported, naming the fault and the fix.
@@ -76,10 +100,13 @@ def task(
                 "Pass them by name, such as @task(queue=EMAIL)",
             )
         options.refuse_unknown(place, unknown)
-        options.check(place, queue, time_limit, retry, aliases, operators_only)
+        options.check(place, queue, time_limit, retry, aliases, operators_only, sends_mail)
         for each in aliases if name is None else (name, *aliases):
             options.check_name(place, each)
         payload_model, result_model = signature.models(place, function)
+        limited = declared_limits.read(
+            place, payload_model, max_running, rate, limits, unique_for, debounce
+        )
         task_type = TaskType(
             name=options.name_of(place, function.__name__) if name is None else name,
             function=function,
@@ -89,7 +116,12 @@ def task(
             time_limit=time_limit,
             retry=retry or Retry(),
             aliases=aliases,
+            limits=limited.limits,
+            unique=limited.unique,
+            debounce=limited.debounce,
             operators_only=operators_only,
+            sends_mail=sends_mail,
+            schedules=options.schedules(place, schedule, Payloads(payload_model)),
         )
         made.append(task_type)
         return task_type

@@ -1,6 +1,7 @@
 """What a task raises to say how it failed, and what a wrong declaration raises at import.
 
 DeclarationError          a declaration is wrong; raised while its module is imported
+ScheduleError             there can be no such schedule
 UnknownTaskTypeError      the catalogue has no such type
 PermanentError            the task failed, and another attempt would not help
 RetryLater                the task wants another attempt, after a delay it names
@@ -57,6 +58,21 @@ class DeclarationError(TypeError, Picklable):
     def line(self) -> int:
         """The line to change, counted from 1."""
         return self.place.line
+
+
+class ScheduleError(Picklable, ValueError):
+    """There can be no such schedule. ``fault`` and ``fix`` are sentences without a full stop.
+
+    ``field`` is the wrong part: ``cron``, ``rate``, ``at``, ``timezone``, ``start``, ``end``,
+    ``overlap`` or ``payload``. ``near`` are similar names of time zones.
+    """
+
+    def __init__(self, field: str, fault: str, fix: str, near: tuple[str, ...] = ()) -> None:
+        super().__init__(f"{fault}. {fix}.")
+        self.field = field
+        self.fault = fault
+        self.fix = fix
+        self.near = near
 
 
 class UnknownTaskTypeError(KeyError, Picklable):

@@ -37,7 +37,7 @@ _STANDARD_LIBRARY = Path(os.__file__).parent
 
 _CORRECT = "Correct this line, or move it into the task's function, where it runs with the task"
 #: How Python's message on wrong arguments of ours begins.
-_CONSTRUCTORS = ("Fleet.", "Queue.", "Retry.")
+_CONSTRUCTORS = ("Debounce.", "Fleet.", "Limit.", "Queue.", "Retry.", "Unique.")
 
 
 class TooLong(BaseException):

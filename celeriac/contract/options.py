@@ -9,12 +9,30 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from pydantic import ValidationError
+
 from celeriac.contract.errors import DeclarationError
+from celeriac.contract.payloads import Payloads
 from celeriac.contract.places import Place, short
 from celeriac.contract.queues import Queue
 from celeriac.contract.retry import Retry
+from celeriac.contract.schedule import Schedule
 
-OPTIONS = ("queue", "time_limit", "retry", "name", "aliases", "operators_only")
+OPTIONS = (
+    "queue",
+    "time_limit",
+    "retry",
+    "name",
+    "aliases",
+    "max_running",
+    "rate",
+    "limits",
+    "unique_for",
+    "debounce",
+    "operators_only",
+    "sends_mail",
+    "schedule",
+)
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -31,6 +49,7 @@ def check(
     retry: object,
     aliases: object,
     operators_only: object,
+    sends_mail: object,
 ) -> None:
     """Check the types and the range of the options.
 
@@ -42,6 +61,12 @@ def check(
             place,
             f"operators_only={short(operators_only)} is neither True nor False",
             "Write operators_only=True if only keys with the scope admin may submit it",
+        )
+    if not isinstance(sends_mail, bool):
+        raise DeclarationError(
+            place,
+            f"sends_mail={short(sends_mail)} is neither True nor False",
+            "Write sends_mail=True if its tasks count as mails of their tenant",
         )
     if not isinstance(queue, Queue):
         raise DeclarationError(place, f"queue={short(queue)} is not a Queue", _queue_fix(queue))
@@ -69,6 +94,33 @@ def check(
         raise DeclarationError(
             place, f"aliases={short(aliases)} is not a tuple", "Write aliases=('old-name',)"
         )
+
+
+def schedules(place: Place, given: object, payloads: Payloads[Any]) -> tuple[Schedule, ...]:
+    """The schedules of a task type, whose payloads its model takes.
+
+    Raises:
+        DeclarationError: one is no ``Schedule``, or a payload isn't valid.
+    """
+    found = given if isinstance(given, tuple) else () if given is None else (given,)
+    for each in found:
+        if not isinstance(each, Schedule):
+            raise DeclarationError(
+                place,
+                f"schedule={short(given)} is not a Schedule",
+                _schedule_fix(given),
+            )
+        try:
+            payloads.read(each.payload)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            at = ".".join(map(str, first["loc"])) or "payload"
+            raise DeclarationError(
+                place,
+                f"the payload of schedule {each.expression} isn't valid: {at}: {first['msg']}",
+                "Write payload={...} in the schedule, with the fields of the payload model",
+            ) from None
+    return found
 
 
 def name_of(place: Place, function: str) -> str:
@@ -124,6 +176,18 @@ def refuse_unknown(place: Place, unknown: Mapping[str, Any]) -> None:
             f"@task has no option {option!r}",
             f"Write {near[0]}=" if near else f"The options are {', '.join(OPTIONS)}",
         )
+
+
+def _schedule_fix(given: object) -> str:
+    match given:
+        case str():
+            return f"Write schedule=Schedule.cron({given!r})"
+        case timedelta() | int() | float() if not isinstance(given, bool):
+            interval = _seconds(given) or "timedelta(minutes=5)"
+            return f"Write schedule=Schedule.rate({interval})"
+        case list():
+            return "Write a tuple: schedule=(Schedule.cron(...), ...)"
+    return "Write schedule=Schedule.cron('0 6 * * MON-FRI'), or a tuple of several"
 
 
 def _queue_fix(queue: object) -> str:
@@ -183,11 +247,15 @@ _CELERYS: Mapping[str, str | Callable[[object], str]] = {
     "expires": "Leave it out, and cancel tasks that are no longer needed",
     "ignore_result": _RESULTS,
     "max_retries": _max_retries,
-    "priority": "Leave it out, and write queue=...: urgent tasks need a queue of their own",
+    "priority": (
+        "Leave it out, and say it of each task that is urgent: submit(..., priority='high'). "
+        "A type that is always urgent needs a queue of its own: queue=Queue(...)"
+    ),
     "pydantic": "Leave it out: payload and result are always pydantic models",
-    "rate_limit": (
-        "Leave it out, and limit the workers of the queue: "
-        "Queue(..., fleet=Fleet(processes=1, max_workers=1))"
+    "rate_limit": lambda value: (
+        f"Write rate={value!r}, which limits the whole deployment"
+        if isinstance(value, str)
+        else "Write rate='100/m', which limits the whole deployment"
     ),
     "reject_on_worker_lost": _ACKNOWLEDGED,
     "result_serializer": _JSON,

@@ -88,6 +88,9 @@ def _changed(node: Any, reading: _Reading, config: Mapping[str, Any]) -> Any:
     if not isinstance(node, dict):
         return node
     kind = node.get("type")
+    if not isinstance(kind, str):
+        # No schema, but schemas by name: a field may be called "type" or "default".
+        return {name: _changed(each, reading, config) for name, each in node.items()}
     if kind == "model":
         config = node["cls"].model_config
     elif kind in {"dataclass", "typed-dict"}:

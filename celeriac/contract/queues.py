@@ -13,12 +13,20 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 from celeriac.contract.fleets import Fleet
 from celeriac.contract.places import Place, short
 
 #: A dead-letter queue has its queue's name with this suffix.
 DEAD_LETTER_SUFFIX = "-dead-letter"
+#: The lane of urgent tasks has its queue's name with this suffix.
+HIGH_SUFFIX = "-high"
+
+#: How urgent a task is. Workers of its queue take high ones first.
+Priority = Literal["high", "normal"]
+HIGH: Priority = "high"
+NORMAL: Priority = "normal"
 
 #: A queue's name is part of other names. The shortest limit is 64 characters, for an IAM role.
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -67,11 +75,22 @@ class Queue:
                 f"Queue({self.name!r}): names that end in {DEAD_LETTER_SUFFIX!r} belong to "
                 "dead-letter queues. Choose another."
             )
+        if self.name.endswith(HIGH_SUFFIX):
+            raise ValueError(
+                f"Queue({self.name!r}): names that end in {HIGH_SUFFIX!r} belong to the lanes of "
+                "urgent tasks, and each queue has one. Choose another name, or submit to "
+                f"Queue({self.name.removesuffix(HIGH_SUFFIX)!r}) with priority='high'."
+            )
 
     @property
     def dead_letter_name(self) -> str:
         """The name of its dead-letter queue, which keeps messages that no worker can run."""
         return self.name + DEAD_LETTER_SUFFIX
+
+    @property
+    def high_name(self) -> str:
+        """The name of the lane that carries its tasks of priority high."""
+        return self.name + HIGH_SUFFIX
 
 
 #: The queue of a task type that names none. Declare ``Queue("default", fleet=...)`` to size it.

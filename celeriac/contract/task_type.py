@@ -13,10 +13,12 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from celeriac.contract.context import TaskContext
+from celeriac.contract.limits import Debounce, Limit, Unique
 from celeriac.contract.payloads import Payloads
 from celeriac.contract.places import Place
 from celeriac.contract.queues import Queue
 from celeriac.contract.retry import Retry
+from celeriac.contract.schedule import Schedule
 
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
@@ -38,7 +40,12 @@ class TaskType(Generic[P, R]):
     time_limit: timedelta
     retry: Retry
     aliases: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    unique: Unique | None = None
+    debounce: Debounce | None = None
     operators_only: bool = False
+    sends_mail: bool = False
+    schedules: tuple[Schedule, ...] = ()
     kill_after: timedelta = timedelta(seconds=10)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -9,7 +9,18 @@ from celeriac.app.factory import celery_app, make_app
 from celeriac.contract import Catalogue
 from celeriac.contract import catalogue as process_catalogue
 from celeriac.http.dependencies import SCOPE_KEY, Dependencies
-from celeriac.http.routes import batch, files, health, problems, queues, results, submit, tasks
+from celeriac.http.routes import (
+    batch,
+    files,
+    health,
+    problems,
+    queues,
+    results,
+    schedule_runs,
+    schedules,
+    submit,
+    tasks,
+)
 from celeriac.http.routes import catalogue as catalogue_routes
 from celeriac.settings import Settings
 from celeriac.settings import settings as process_settings
@@ -68,6 +79,8 @@ def router(
         files.router,
         catalogue_routes.router,
         queues.router,
+        schedules.router,
+        schedule_runs.router,
         health.router,
         problems.router,
     ):

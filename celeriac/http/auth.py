@@ -87,12 +87,10 @@ async def identify(request: Request) -> Caller:
     """
     settings = dependencies_of(request.scope).settings
     caller = _by_token(request.scope, settings)
-    if caller is not None:
-        await run_in_threadpool(_note, caller.tenant)
-    else:
+    if caller is None:
         caller = await _by_key(request)
-    if settings.requests_per_key is not None:
-        await run_in_threadpool(admit, caller.id, caller.credential, settings.requests_per_key)
+    if settings.requests_per_key is not None or settings.requests_per_tenant is not None:
+        await run_in_threadpool(admit, caller, settings)
     return caller
 
 
@@ -114,11 +112,6 @@ async def _by_key(request: Request) -> Caller:
     return Caller(
         id=key.id, credential=f"the key {key.name!r}", tenant=key.tenant, scopes=key.scopes
     )
-
-
-def _note(tenant: str) -> None:
-    with unavailable("DynamoDB"):
-        services().tenants.note(tenant)
 
 
 def _find(secret: str) -> ApiKey | None:

@@ -20,12 +20,16 @@ from celeriac.errors import (
     NotConfiguredError,
     NotFoundError,
     NotOverError,
+    QuotaExceededError,
     UnavailableError,
     not_configured,
     transient,
 )
 from celeriac.http import links
 from celeriac.http.problems import Problem, ProblemType, WrongValue
+from celeriac.operations.due_time import DueTimeError
+from celeriac.operations.firings import RefusedError
+from celeriac.operations.scheduled import DeclaredScheduleError, ScheduleNotFoundError
 from celeriac.records.listing import BadCursorError
 from celeriac.storage.artifacts import ArtifactNotFoundError
 from celeriac.storage.values import ValueMissingError, ValueTooLargeError
@@ -137,12 +141,25 @@ _PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
         near=list(error.near),
     ),
     NotFoundError: lambda error: Problem(ProblemType.TASK_NOT_FOUND, str(error)),
+    ScheduleNotFoundError: lambda error: Problem(ProblemType.SCHEDULE_NOT_FOUND, str(error)),
+    DeclaredScheduleError: lambda error: Problem(ProblemType.SCHEDULE_DECLARED, str(error)),
+    RefusedError: lambda error: Problem(ProblemType.SCHEDULE_REFUSED, str(error)),
     ArtifactNotFoundError: lambda error: Problem(ProblemType.FILE_NOT_FOUND, str(error)),
     BadCursorError: _bad_cursor,
     NotOverError: lambda error: Problem(
         ProblemType.TASK_NOT_OVER, str(error), task_status=error.state
     ),
     IdempotencyConflictError: lambda error: Problem(ProblemType.IDEMPOTENCY_CONFLICT, str(error)),
+    QuotaExceededError: lambda error: Problem(
+        ProblemType.QUOTA_EXCEEDED,
+        str(error),
+        retry_after=error.retry_after,
+        quota=error.quota,
+        limit=error.limit,
+    ),
+    DueTimeError: lambda error: invalid(
+        [{"loc": ("query", error.field), "msg": error.detail, "type": "due_time"}], None
+    ),
     ValueTooLargeError: lambda error: Problem(ProblemType.TOO_LARGE, str(error)),
     ValueMissingError: lambda _: Problem(ProblemType.EXPIRED),
     # Not 503: another try fails too. The log names the variables; they don't concern a caller.

@@ -6,9 +6,19 @@ Every path in an answer goes through ``at``: ``Location``, ``links``, ``url``, a
 from __future__ import annotations
 
 from contextvars import ContextVar
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlencode
 
+from pydantic import BaseModel
 from starlette.types import Scope
+
+#: The header of a page, for the documentation.
+LINK: dict[str, Any] = {
+    "Link": {
+        "description": 'The next page, as rel="next" (RFC 8288).',
+        "schema": {"type": "string"},
+    }
+}
 
 #: The path above the API's own paths, for the request under way.
 _BASE: ContextVar[str] = ContextVar("celeriac_base", default="")
@@ -34,6 +44,14 @@ def at(path: str) -> str:
     return _BASE.get() + path
 
 
+def next_page(path: str, options: BaseModel, cursor: str | None) -> dict[str, str]:
+    """The header that links a page's next one, if there is one (RFC 8288)."""
+    if cursor is None:
+        return {}
+    asked = options.model_dump(mode="json", exclude_unset=True) | {"cursor": cursor}
+    return {"Link": f'<{path}?{urlencode(asked)}>; rel="next"'}
+
+
 def task_path(task_id: str) -> str:
     """Where a task is."""
     return at(f"/tasks/{quote(task_id, safe='')}")
@@ -42,3 +60,8 @@ def task_path(task_id: str) -> str:
 def file_path(key: str) -> str:
     """Where an artifact can be fetched from."""
     return at(f"/files/{quote(key)}")
+
+
+def schedule_path(schedule_id: str) -> str:
+    """Where a schedule is."""
+    return at(f"/schedules/{quote(schedule_id, safe='')}")

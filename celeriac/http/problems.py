@@ -46,12 +46,15 @@ class ProblemType(Enum):
     UNKNOWN_TASK_TYPE = (404, "Unknown task type", "GET /catalogue lists the task types.")
     TASK_NOT_FOUND = (404, "No such task", "Check the id. Tasks expire after some days.")
     FILE_NOT_FOUND = (404, "No such file", "Check the key. Files expire after some days.")
+    SCHEDULE_NOT_FOUND = (404, "No such schedule", "Check the id. GET /schedules lists them.")
     METHOD_NOT_ALLOWED = (405, "Method not allowed", "Use a method that Allow names.")
     REQUEST_TIMEOUT = (408, "Request too slow", "Send the body without pauses.")
     TASK_NOT_OVER = (409, "The task is not over", "Wait for it: GET /tasks/{task_id}?wait=20.")
     TASK_OVER = (409, "The task is over", "An ended task can't be cancelled.")
     TASK_FAILED = (409, "The task failed", "Read error; POST /tasks/{task_id}/retry runs it again.")
     TASK_REVOKED = (409, "The task was cancelled", "POST /tasks/{task_id}/retry runs it again.")
+    SCHEDULE_DECLARED = (409, "The schedule is declared in code", "Change it there, or pause it.")
+    SCHEDULE_REFUSED = (409, "The schedule's task is refused", "PATCH its payload.")
     EXPIRED = (410, "Expired", "What was stored is gone. Submit the task again.")
     TOO_LARGE = (413, "Body too large", "Upload large data with POST /files and pass its key.")
     UNSUPPORTED_MEDIA_TYPE = (
@@ -66,6 +69,11 @@ class ProblemType(Enum):
         "Use a new key for a new request.",
     )
     TOO_MANY_REQUESTS = (429, "Too many requests", "Wait as many seconds as Retry-After says.")
+    QUOTA_EXCEEDED = (
+        429,
+        "Quota exceeded",
+        "The detail names the tenant's quota. Wait as many seconds as Retry-After says.",
+    )
     INTERNAL = (500, "Internal error", "Our fault. Tell us the reference.")
     UNAVAILABLE = (503, "Unavailable", "Try again after the seconds in Retry-After.")
 
@@ -104,7 +112,7 @@ class WrongValue(BaseModel):
     parameter: str | None = Field(None, description="Which query parameter.")
     header: str | None = Field(None, description="Which header.")
     near: list[str] | None = Field(
-        None, description="Of an unknown field: the fields that it may have meant."
+        None, description="Of an unknown field or time zone: those that it may have meant."
     )
 
 

@@ -1,4 +1,4 @@
-"""``unchecked``: a payload as FastAPI describes it, and as ``submit`` checks it later.
+"""``Unchecked``: a payload as FastAPI describes it, and as ``submit`` checks it later.
 
 FastAPI checks a body on the event loop. ``submit`` runs in a thread, so that a large payload lets
 other requests go on, and it is stricter: see ``celeriac.contract.payloads``.
@@ -16,10 +16,12 @@ from pydantic_core import CoreSchema, core_schema
 
 def unchecked(model: type[BaseModel]) -> Any:
     """An annotation that takes any value, and has the JSON Schema of the payload."""
-    return Annotated[model, _Unchecked(model)]
+    return Annotated[model, Unchecked(model)]
 
 
-class _Unchecked:
+class Unchecked:
+    """The metadata of such an annotation: `Annotated[Model, Unchecked(Model), Body()]`."""
+
     def __init__(self, model: type[BaseModel]) -> None:
         self._model = model
 

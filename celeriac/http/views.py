@@ -13,8 +13,10 @@ from celeriac import states
 from celeriac.app.meta import progress_of
 from celeriac.clock import Millis, to_datetime
 from celeriac.contract import TaskType
+from celeriac.contract.queues import Priority
 from celeriac.http.answers import shown
 from celeriac.http.links import task_path
+from celeriac.operations.submission import priority_of
 from celeriac.records import TaskRecord
 from celeriac.storage.mail_events import MailEvent, MailEventKind
 
@@ -61,6 +63,7 @@ class TaskSummary(BaseModel):
         description="How the latest of these ended.", examples=["signal 9 (SIGKILL)"]
     )
     queue: str
+    priority: Priority = Field(description="Whether it takes its queue's lane of urgent tasks.")
     created_at: datetime
     due_at: datetime | None = Field(description="When a delayed attempt may start.")
     started_at: datetime | None = Field(description="When the latest attempt started.")
@@ -68,6 +71,7 @@ class TaskSummary(BaseModel):
     cancelling: bool = Field(description="It runs, and has been asked to stop.")
     tags: list[str]
     retry_of: str | None = Field(description="The task that this one repeats.")
+    schedule_id: str | None = Field(description="The schedule that submitted it.")
     links: dict[str, str] = Field(
         description="`self`, and as they apply `result`, `cancel` (DELETE) and `retry` (POST).",
         examples=[{"self": "/tasks/01890000-0000-7000-8000-000000000000"}],
@@ -177,6 +181,7 @@ def _fields(record: TaskRecord) -> dict[str, Any]:
         "lost_attempts": record.crashes + record.lost,
         "latest_loss": record.loss,
         "queue": record.queue,
+        "priority": priority_of(record),
         "created_at": to_datetime(record.created_at),
         "due_at": _moment(record.due_at),
         "started_at": _moment(record.started_at),
@@ -184,6 +189,7 @@ def _fields(record: TaskRecord) -> dict[str, Any]:
         "cancelling": _cancelling(record),
         "tags": list(record.tags),
         "retry_of": record.retry_of,
+        "schedule_id": record.schedule_id,
         "links": _links(record),
     }
 

@@ -123,10 +123,11 @@ def _serve(port: int) -> None:
     )
     from werkzeug.serving import make_server
 
-    from celeriac.local import conditional_writes, queue_attributes
+    from celeriac.local import conditional_writes, queue_attributes, scheduler_rules
 
     conditional_writes.make_atomic()
     queue_attributes.count_only_when_asked()
+    scheduler_rules.enforce_in_moto()
     # Hide the line for each request; show failures inside moto.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server(

@@ -26,6 +26,7 @@ from celeriac.local.samples import sample_request
 from celeriac.project import Project, ProjectError, project, read
 
 if TYPE_CHECKING:
+    from celeriac.app.declared_schedule import DeclaredSchedule
     from celeriac.app.factory import Celeriac
 
 #: A project without an API of its own is served by this one.
@@ -116,19 +117,27 @@ def _failed(fault: str, fix: str) -> Inspection:
 
 def main(report: str, *options: str) -> None:
     """Import the project in this process, and write the findings to a file."""
-    from celeriac.app.factory import celery_app
+    from celeriac.app import beat
+    from celeriac.app.factory import celery_app, project_app
 
     # Ends the process, should the one that waits for it be killed.
     signal.alarm(round(2 * LONGEST.total_seconds()))
     faults = [*_import("app", Project.app), *_import("api", Project.api)]
     api, sample = PLAIN_API, None
+    scheduled: list[DeclaredSchedule] = []
+    if not faults:
+        try:
+            scheduled = beat.entries(project_app())
+        except beat.BeatScheduleError as error:
+            fault, _, fix = str(error).removesuffix(".").partition(". ")
+            faults.append(Fault(fault=fault, fix=fix))
     if not faults:
         if project().api.partition(":")[0] in sys.modules:
             api = project().api
         module, _, attribute = api.partition(":")
         sample = sample_request(sys.modules.get(module), attribute)
         if "--provision" in options:
-            _provision()
+            _provision(scheduled)
     found = {
         "faults": [asdict(fault) for fault in faults],
         "api": api,
@@ -192,13 +201,16 @@ def _has_tasks(app: Celeriac) -> bool:
     return any(not name.startswith("celery.") for name in app.tasks)
 
 
-def _provision() -> None:
+def _provision(scheduled: list[DeclaredSchedule]) -> None:
+    from celeriac.app import beat
     from celeriac.app.factory import celery_app
     from celeriac.local.provision import provision
 
     # The project's own app, which has been imported, may have queues that no task file names.
     app = celery_app()
-    provision(app.settings, app.catalogue)
+    if app.settings.beat_file is not None:
+        beat.write(scheduled, app.settings.beat_file)
+    provision(app.settings, app.catalogue, beat=scheduled)
 
 
 def _roots() -> Iterator[str]:

@@ -6,20 +6,25 @@ A deployment's templates are made from the same description.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import boto3
 
-from celeriac import topology
+from celeriac import clock, topology
+from celeriac.app.declared import of_types
+from celeriac.app.declared_schedule import PREFIXES, DeclaredSchedule
 from celeriac.contract import Catalogue
 from celeriac.settings import Settings
+from celeriac.storage.event_bridge import EventBridge
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import GlobalSecondaryIndexTypeDef
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import LifecycleRuleTypeDef
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
@@ -28,13 +33,19 @@ if TYPE_CHECKING:
 LONGEST_POLL_SECONDS = 20
 
 
-def provision(settings: Settings, catalogue: Catalogue, endpoint: str | None = None) -> None:
-    """Create queues, schedule group, table, bucket and mail identity. Existing ones stay.
+def provision(
+    settings: Settings,
+    catalogue: Catalogue,
+    endpoint: str | None = None,
+    beat: Iterable[DeclaredSchedule] = (),
+) -> None:
+    """Create queues, schedules, table, bucket and mail identity. Existing ones stay.
 
     Args:
         settings: their names.
         catalogue: the task types, whose time limits decide how long messages stay hidden.
         endpoint: the URL of AWS; ``AWS_ENDPOINT_URL`` if not given.
+        beat: the entries of the project's ``beat_schedule``.
 
     Raises:
         botocore.exceptions.BotoCoreError: AWS can't be reached, or there are no credentials.
@@ -45,8 +56,9 @@ def provision(settings: Settings, catalogue: Catalogue, endpoint: str | None = N
         _queue(sqs, shape, settings)
     scheduler = boto3.client("scheduler", endpoint_url=endpoint)
     _schedules(scheduler, sqs, topology.SCHEDULES, settings)
+    _declared(scheduler, [*of_types(catalogue), *beat], settings)
     _table(boto3.client("dynamodb", endpoint_url=endpoint), settings.table_name, topology.TABLE)
-    _bucket(boto3.client("s3", endpoint_url=endpoint), settings.bucket_name)
+    _bucket(boto3.client("s3", endpoint_url=endpoint), settings)
     if settings.mail_from is not None:
         _mail_identity(boto3.client("sesv2", endpoint_url=endpoint), settings.mail_from)
 
@@ -62,18 +74,19 @@ def _queue(sqs: SQSClient, shape: topology.QueueShape, settings: Settings) -> No
         "Attributes"
     ]["QueueArn"]
     # Attributes in a second call: creating an existing queue with others is an error.
-    queue = sqs.create_queue(QueueName=_name(settings.queue_url(shape.queue)))
-    sqs.set_queue_attributes(
-        QueueUrl=queue["QueueUrl"],
-        Attributes=retention
-        | {
-            "VisibilityTimeout": str(int(shape.visibility.total_seconds())),
-            "ReceiveMessageWaitTimeSeconds": str(LONGEST_POLL_SECONDS),
-            "RedrivePolicy": json.dumps(
-                {"deadLetterTargetArn": arn, "maxReceiveCount": shape.max_receives}
-            ),
-        },
-    )
+    for lane in shape.lanes:
+        queue = sqs.create_queue(QueueName=_name(settings.queue_url_prefix + lane))
+        sqs.set_queue_attributes(
+            QueueUrl=queue["QueueUrl"],
+            Attributes=retention
+            | {
+                "VisibilityTimeout": str(int(shape.visibility.total_seconds())),
+                "ReceiveMessageWaitTimeSeconds": str(LONGEST_POLL_SECONDS),
+                "RedrivePolicy": json.dumps(
+                    {"deadLetterTargetArn": arn, "maxReceiveCount": shape.max_receives}
+                ),
+            },
+        )
 
 
 def _schedules(
@@ -88,6 +101,31 @@ def _schedules(
     # moto replaces a group that exists, with its schedules, where AWS refuses.
     if settings.schedule_group not in (each["Name"] for each in groups["ScheduleGroups"]):
         scheduler.create_schedule_group(Name=settings.schedule_group)
+
+
+def _declared(
+    scheduler: EventBridgeSchedulerClient, declared: Iterable[DeclaredSchedule], settings: Settings
+) -> None:
+    """Have the group's ``type-…`` and ``beat-…`` schedules be those that code declares."""
+    event_bridge = EventBridge(scheduler, settings)
+    now = clock.to_datetime(clock.now())
+    wanted = {each.schedule_id: each.schedule for each in declared}
+    there = {
+        each["Name"]
+        for prefix in PREFIXES
+        for page in scheduler.get_paginator("list_schedules").paginate(
+            GroupName=settings.schedule_group, NamePrefix=prefix
+        )
+        for each in page["Schedules"]
+    }
+    for name in there - set(wanted):
+        event_bridge.delete(name)
+    for name, schedule in wanted.items():
+        if not any(schedule.fire_times(now)):
+            event_bridge.delete(name)
+        elif not event_bridge.holds(name, schedule, name):
+            # The firer reads a changed schedule again, so one that is the same stays untouched.
+            event_bridge.update(name, schedule, name)
 
 
 def _retention(duration: timedelta) -> dict[QueueAttributeNameType, str]:
@@ -136,11 +174,33 @@ def _index(shape: topology.IndexShape) -> GlobalSecondaryIndexTypeDef:
     }
 
 
-def _bucket(s3: S3Client, name: str) -> None:
+def _bucket(s3: S3Client, settings: Settings) -> None:
+    name = settings.bucket_name
     # No location constraint: S3's first region, the one used here, refuses its own name as one.
     # docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=name)
+    rules: list[LifecycleRuleTypeDef] = [
+        {
+            "ID": each.name,
+            "Status": "Enabled",
+            "Filter": {"Prefix": each.prefix},
+            "Expiration": {"Days": each.days},
+        }
+        for each in topology.expiries(
+            record_ttl=settings.record_ttl, upload_ttl=settings.upload_ttl
+        )
+    ]
+    abandoned: LifecycleRuleTypeDef = {
+        "ID": "abandoned-uploads",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": topology.UNFINISHED_UPLOADS.days},
+    }
+    # Kept by moto and by the stand-in, which delete nothing: all they hold ends with them.
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=name, LifecycleConfiguration={"Rules": [*rules, abandoned]}
+    )
 
 
 def _mail_identity(ses: SESV2Client, address: str) -> None:

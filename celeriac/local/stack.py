@@ -18,6 +18,7 @@ from pathlib import Path
 from celeriac.contract.variables import PREFIX
 from celeriac.local import environment
 from celeriac.local.aws import HOST
+from celeriac.local.firing import fire_in_child
 from celeriac.local.inspection import Inspection, inspect
 from celeriac.local.keeping import KeptAws
 from celeriac.local.ports import PortError, Ports, check_free
@@ -34,6 +35,8 @@ from celeriac.storage.services import services
 STATE = environment.FILE.parent
 API_KEY_FILE = STATE / "api-key"
 LOCK_FILE = STATE / "lock"
+#: The entries of the project's ``beat_schedule``, which the API reads: it imports no Celery app.
+BEAT_FILE = STATE / "beat.json"
 
 START_SECONDS = 60
 #: How long a changed project's imports may take, at least. Those of the start may take longer.
@@ -86,6 +89,7 @@ class Stack:
             kept_at = aws.port
             self._check_ports(kept_at)
             variables = environment.variables(self.ports.aws_url)
+            variables[f"{PREFIX}BEAT_FILE"] = str(BEAT_FILE.absolute())
             variables |= {
                 name: value for name, value in RESTARTED_OFTEN.items() if name not in os.environ
             }
@@ -132,7 +136,7 @@ class Stack:
         ended = threading.Event()
         threading.Thread(target=self._reload, args=(supervisor, ended), daemon=True).start()
         try:
-            with Schedules(services(), self._say):
+            with Schedules(services(), fire_in_child, self._say):
                 supervisor.watch()
         finally:
             ended.set()

@@ -18,6 +18,7 @@ from celeriac.errors import unavailable
 from celeriac.operations import queues, submission
 from celeriac.storage.heartbeats import Worker
 from celeriac.storage.services import services
+from celeriac.topology import FURTHEST_DUE
 
 if TYPE_CHECKING:
     from celeriac.app.sending import CeleriacApp
@@ -122,7 +123,9 @@ class Control(CeleryControl):
         """
         if terminate:
             raise NoBroadcastError("revoke_by_stamped_headers with terminate")
-        expires_at = (clock.now() + clock.millis(self.app.settings.record_ttl)) // 1000
+        # A task that waits, or is sent now, may be due in a year.
+        kept = FURTHEST_DUE + self.app.settings.record_ttl
+        expires_at = (clock.now() + clock.millis(kept)) // 1000
         with unavailable("DynamoDB"):
             services().stamps.revoke(headers, expires_at)
         return f"headers {dict(headers)} flagged as revoked, but not terminated"

@@ -24,6 +24,7 @@ from celeriac.app.factory import CeleriacApp, celery_app
 from celeriac.app.task import READABLE_VERSIONS, SCHEMA_VERSION
 from celeriac.clock import Millis
 from celeriac.contract import Catalogue, Queue
+from celeriac.contract.queues import HIGH
 from celeriac.errors import unavailable
 from celeriac.operations.queues import HOLD, delete, receive
 from celeriac.records import Failure, RecordExistsError, TaskRecord, identifiers
@@ -63,6 +64,7 @@ class DeadLetter:
     task_id: str | None = None
     type: str | None = None
     tenant: str | None = None
+    priority: str | None = None
     call: Call | None = field(default=None, repr=False)
     record: TaskRecord | None = field(default=None, repr=False)
 
@@ -205,6 +207,7 @@ def _letter(
         task_id=message.task_id,
         type=record.type if record else message.type,
         tenant=record.tenant if record else message.own.get("tenant"),
+        priority=record.priority if record else HIGH if message.high else None,
         call=call,
         record=record,
     )
@@ -264,7 +267,7 @@ def _settle(app: CeleriacApp, queue: Queue, body: str, letter: DeadLetter, done:
         case Fate.SEND_AGAIN if letter.record is not None:
             with unavailable("SQS"):
                 services().sqs.send_message(
-                    QueueUrl=services().settings.queue_url(queue),
+                    QueueUrl=services().settings.queue_url(queue, letter.priority),
                     MessageBody=body,
                     MessageGroupId=letter.record.tenant,
                 )
@@ -285,6 +288,7 @@ def _submit_anew(app: CeleriacApp, queue: Queue, letter: DeadLetter, call: Call)
         call,
         queue=queue.name,
         tags=letter.record.tags if letter.record else (),
+        priority=letter.priority,
         retry_of=old_id,
     )
     with unavailable("DynamoDB"):

@@ -48,15 +48,19 @@ class QueueNotFoundError(CeleriacError):
 
 @dataclass(frozen=True, kw_only=True)
 class QueueStatus:
-    """How many messages a queue holds. SQS's counts are approximate, and settle within a minute.
+    """How many messages a queue's two lanes hold together.
+
+    SQS's counts are approximate, and settle within a minute.
 
     ``waiting`` messages can be received now, ``in_flight`` ones are held by workers, ``delayed``
     ones aren't due yet; longer delays are schedules, and not counted. ``oldest_age`` is how long
     the oldest message has been there; None where the queue is empty or CloudWatch doesn't know.
+    ``high`` of the waiting ones are in the lane of urgent tasks.
     """
 
     queue: Queue
     waiting: int
+    high: int
     in_flight: int
     delayed: int
     dead_letters: int
@@ -86,32 +90,36 @@ def queue_named(name: str, queues: Sequence[Queue]) -> Queue:
 def status(queues: Sequence[Queue]) -> list[QueueStatus]:
     """How full these queues are.
 
-    Two SQS requests for each queue, and one of CloudWatch for all that hold messages.
+    Three SQS requests for each queue, and one of CloudWatch for all that hold messages.
 
     Raises:
         botocore.exceptions.BotoCoreError: AWS can't be reached.
         botocore.exceptions.ClientError: it refused.
     """
     settings = services().settings
-    urls = [settings.queue_url(queue) for queue in queues]
+    urls = [url for queue in queues for url in settings.lane_urls(queue)]
     urls += [settings.dead_letter_url(queue) for queue in queues]
     # boto3 makes its clients before the threads, which then only call them.
     _ = services().sqs
     with ThreadPoolExecutor(len(urls)) as pool:
         counts = dict(zip(urls, pool.map(counts_of, urls), strict=True))
-    busy = [queue for queue in queues if sum(counts[settings.queue_url(queue)])]
+    busy = [url for queue in queues for url in settings.lane_urls(queue) if sum(counts[url])]
     ages = _oldest_ages(busy)
     found = []
     for queue in queues:
-        waiting, in_flight, delayed = counts[settings.queue_url(queue)]
+        normal, high = settings.lane_urls(queue)
+        waiting, in_flight, delayed = (
+            sum(both) for both in zip(counts[normal], counts[high], strict=True)
+        )
         found.append(
             QueueStatus(
                 queue=queue,
                 waiting=waiting,
+                high=counts[high][0],
                 in_flight=in_flight,
                 delayed=delayed,
                 dead_letters=sum(counts[settings.dead_letter_url(queue)]),
-                oldest_age=ages.get(queue),
+                oldest_age=max((ages[url] for url in (normal, high) if url in ages), default=None),
             )
         )
     return found
@@ -141,18 +149,21 @@ def purge(
     """
     app = app or celery_app()
     settings = services().settings
-    url = settings.dead_letter_url(queue) if dead_letters else settings.queue_url(queue)
+    urls = [settings.dead_letter_url(queue)] if dead_letters else [*settings.lane_urls(queue)]
     ends_at = float("inf") if within is None else monotonic() + within.total_seconds()
     revoked: list[str] = []
     removed = 0
     with ThreadPoolExecutor(BATCH_LIMIT) as pool:
         while monotonic() < ends_at:
-            batch = receive(url, hidden_for=HOLD)
+            batch = receive(urls[0], hidden_for=HOLD)
             if not batch:
-                return Purged(revoked=revoked, removed=removed, finished=True)
+                urls.pop(0)
+                if not urls:
+                    return Purged(revoked=revoked, removed=removed, finished=True)
+                continue
             ended = pool.map(partial(_revoke, app), batch)
             revoked += [task_id for task_id in ended if task_id is not None]
-            delete(url, batch)
+            delete(urls[0], batch)
             removed += len(batch)
     return Purged(revoked=revoked, removed=removed, finished=False)
 
@@ -193,27 +204,27 @@ def counts_of(url: str) -> tuple[int, int, int]:
     )
 
 
-def _oldest_ages(queues: list[Queue]) -> dict[Queue, timedelta]:
-    """How old the oldest message of each queue is, where CloudWatch knows."""
-    if not queues:
+def _oldest_ages(urls: list[str]) -> dict[str, timedelta]:
+    """How old the oldest message of each of these queues is, where CloudWatch knows."""
+    if not urls:
         return {}
     now = clock.to_datetime(clock.now())
     answer = services().cloudwatch.get_metric_data(
-        MetricDataQueries=[_age_query(f"q{n}", queue) for n, queue in enumerate(queues)],
+        MetricDataQueries=[_age_query(f"q{n}", url) for n, url in enumerate(urls)],
         StartTime=now - _AGE_LOOKBACK,
         EndTime=now,
         ScanBy="TimestampDescending",
     )
     newest = {each["Id"]: each["Values"][:1] for each in answer["MetricDataResults"]}
     return {
-        queue: timedelta(seconds=seconds)
-        for n, queue in enumerate(queues)
+        url: timedelta(seconds=seconds)
+        for n, url in enumerate(urls)
         for seconds in newest.get(f"q{n}", [])
     }
 
 
-def _age_query(id: str, queue: Queue) -> MetricDataQueryTypeDef:
-    name = services().settings.queue_url(queue).rpartition("/")[2]
+def _age_query(id: str, url: str) -> MetricDataQueryTypeDef:
+    name = url.rpartition("/")[2]
     return {
         "Id": id,
         "MetricStat": {

@@ -12,14 +12,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
 
-from celeriac import clock, states
+from celeriac import states
 from celeriac.app import telemetry
 from celeriac.app.factory import CeleriacApp, celery_app
+from celeriac.contract.queues import HIGH, NORMAL, Priority
 from celeriac.errors import (
     IdempotencyConflictError,
     NotFoundError,
@@ -27,25 +28,51 @@ from celeriac.errors import (
     UnavailableError,
     unavailable,
 )
+from celeriac.operations import due_time, quotas
+from celeriac.operations.sameness import (
+    Turn,
+    ensure_sent,
+    join,
+    stand,
+    standing_of,
+    supersede,
+    turn_of,
+)
 from celeriac.records import Cancellation, RecordExistsError, TaskRecord, identifiers
+from celeriac.storage.same import Standing
 from celeriac.storage.services import services
 from celeriac.transport.call import Call, literal
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A new record, and the call that its message is to carry."""
+    """A new record, and the call that its message is to carry.
+
+    Once that is sent, the task ``replaces`` an earlier one, by its id.
+    """
 
     record: TaskRecord
     call: Call
+    replaces: str | None = None
+
+    def sent(self) -> Submission:
+        """The accepted task, now that its message is sent."""
+        if self.replaces is not None:
+            supersede(self.replaces, by=self.record.task_id)
+        return Submission(self.record)
 
 
 @dataclass(frozen=True)
 class Submission:
-    """An accepted task. ``replayed`` means that its idempotency key had been used before."""
+    """An accepted task.
+
+    ``replayed`` means that it had been accepted before: under its idempotency key, or, if it is
+    ``unique`` too, as the one that its type's ``unique_for`` allows.
+    """
 
     record: TaskRecord
     replayed: bool = False
+    unique: bool = False
 
 
 def submit(
@@ -55,8 +82,11 @@ def submit(
     tenant: str | None = None,
     tags: Sequence[str] = (),
     idempotency_key: str | None = None,
-    delay: timedelta = timedelta(0),
+    delay: timedelta | None = None,
+    run_at: datetime | None = None,
+    priority: Priority | None = None,
     retry_of: str | None = None,
+    schedule_id: str | None = None,
     app: CeleriacApp | None = None,
 ) -> Submission:
     """Accept a task: one conditional write creates its record, then one message carries it.
@@ -72,14 +102,22 @@ def submit(
         tenant: whose task it is; the setting ``CELERIAC_TENANT`` unless given.
         tags: words to find the task by in listings.
         idempotency_key: repeating a submission with the same key gives the same task.
-        delay: how long the task waits before it may start.
+        delay: how long the task waits before it may start, up to 366 days.
+        run_at: when it may start, with a time zone, in place of ``delay``. Over 15 minutes ahead
+            it may start up to a minute later.
+        priority: ``high`` has workers take it before the ``normal`` ones of its queue. Unless
+            given, Celery's ``task_default_priority`` decides.
         retry_of: the id of the task that this one repeats.
+        schedule_id: the schedule that submits it.
         app: the app whose catalogue has the type; the app of this process unless given.
 
     Raises:
         UnknownTaskTypeError: there is no such type.
+        ValueError: the priority is neither ``high`` nor ``normal``.
         pydantic.ValidationError: the payload isn't valid.
         IdempotencyConflictError: the key was used with another payload.
+        QuotaExceededError: the tenant has no room for another task.
+        DueTimeError: ``delay`` or ``run_at`` is in the past, over a year ahead or ambiguous.
         ValueTooLargeError: the payload is over 50 MB.
         UnavailableError: AWS didn't take it; nothing was accepted.
     """
@@ -91,12 +129,15 @@ def submit(
         tags=tags,
         idempotency_key=idempotency_key,
         delay=delay,
+        priority=priority,
+        run_at=run_at,
         retry_of=retry_of,
+        schedule_id=schedule_id,
         app=app,
     )
     if isinstance(begun, Begun):
         app.publish_new(begun.record, begun.call)
-        return Submission(begun.record)
+        return begun.sent()
     return begun
 
 
@@ -107,8 +148,11 @@ def begin(
     tenant: str | None,
     tags: Sequence[str],
     idempotency_key: str | None,
-    delay: timedelta,
+    delay: timedelta | None,
+    run_at: datetime | None,
+    priority: Priority | None = None,
     retry_of: str | None = None,
+    schedule_id: str | None = None,
     app: CeleriacApp,
 ) -> Begun | Submission:
     """The first half of ``submit``: a record whose message is still to be sent, or the replay.
@@ -124,12 +168,26 @@ def begin(
     if idempotency_key is not None:
         task_id = identifiers.derived_task_id(tenant, task_type.name, idempotency_key)
         # Of what was given: a default may be another each time.
-        fingerprint = _fingerprint(model.model_dump(mode="json", exclude_unset=True), tags)
+        fingerprint = fingerprint_of(model.model_dump(mode="json", exclude_unset=True), tags)
         # Asked first, so that a repeated submission doesn't store its input again.
         with unavailable("DynamoDB"):
             existing = services().records.get(task_id)
         if existing is not None:
             return _replay(app, existing, fingerprint, idempotency_key)
+    # Asked after the replay: a time that has passed meanwhile is no fault of a repetition.
+    due_at = due_time.due_at(delay, run_at)
+    standing = standing_of(app, task_type, task_id, fingerprint, due_at)
+    turn = None
+    if task_type.unique is not None:
+        found = stand(task_type, task_type.unique, tenant, content, standing)
+        if isinstance(found, TaskRecord):
+            return _the_one(app, found)
+        task_id, fingerprint = found.task_id, found.fingerprint
+    elif task_type.debounce is not None:
+        turn = turn_of(task_type, task_type.debounce, tenant, content)
+        due_at = max(due_at or 0, turn.due_at)
+    # Asked last: what is refused, or is a task that is there, uses up no quota.
+    quotas.admit(app, task_type, tenant)
     call = Call(args=(literal(content),))
     record = app.new_record(
         task_type.name,
@@ -140,7 +198,9 @@ def begin(
         tags=tuple(tags),
         fingerprint=fingerprint,
         retry_of=retry_of,
-        due_at=clock.now() + clock.millis(delay) if delay else None,
+        priority=priority,
+        due_at=due_at,
+        schedule_id=schedule_id,
     )
     with unavailable("DynamoDB"):
         try:
@@ -148,9 +208,12 @@ def begin(
         except RecordExistsError as error:
             if idempotency_key is not None:
                 return _replay(app, error.existing, fingerprint, idempotency_key)
+            named_by_another = task_id != standing.task_id
+            if task_type.unique and (named_by_another or error.existing != record):
+                return _the_one(app, error.existing)
             # An id of our own making can only exist if our own write has been sent twice.
             record = error.existing
-    return Begun(record, call)
+    return Begun(record, call, _replaced(record, turn, standing) if turn else None)
 
 
 def find(task_id: str, tenant: str | None = None) -> TaskRecord:
@@ -212,6 +275,7 @@ def retry(
         tenant=tenant,
         tags=record.tags,
         idempotency_key=idempotency_key,
+        priority=priority_of(record),
         retry_of=task_id,
         app=app,
     )
@@ -225,7 +289,7 @@ def _retry_plain(app: CeleriacApp, record: TaskRecord, idempotency_key: str | No
     task_id, fingerprint = identifiers.new_task_id(), None
     if idempotency_key is not None:
         task_id = identifiers.derived_task_id(record.tenant, record.type, idempotency_key)
-        fingerprint = _fingerprint(record.task_id, record.tags)
+        fingerprint = fingerprint_of(record.task_id, record.tags)
         with unavailable("DynamoDB"):
             existing = services().records.get(task_id)
         if existing is not None:
@@ -236,6 +300,7 @@ def _retry_plain(app: CeleriacApp, record: TaskRecord, idempotency_key: str | No
         record.tenant,
         call,
         queue=record.queue,
+        priority=priority_of(record),
         tags=record.tags,
         fingerprint=fingerprint,
         retry_of=record.task_id,
@@ -247,6 +312,11 @@ def _retry_plain(app: CeleriacApp, record: TaskRecord, idempotency_key: str | No
             return _replay(app, error.existing, fingerprint, idempotency_key or "")
     app.publish_new(again, call)
     return Submission(again)
+
+
+def priority_of(record: TaskRecord) -> Priority:
+    """How urgent a task is."""
+    return HIGH if record.priority == HIGH else NORMAL
 
 
 def payload_of(record: TaskRecord) -> Any:
@@ -289,6 +359,23 @@ def _replay(
     return Submission(existing, replayed=True)
 
 
-def _fingerprint(content: Any, tags: Sequence[str]) -> str:
+def _replaced(record: TaskRecord, turn: Turn, standing: Standing) -> str | None:
+    """The task that a new one of a series replaces. If that can't be told, nothing is accepted."""
+    try:
+        return join(turn, standing)
+    except UnavailableError:
+        with unavailable("DynamoDB"):
+            services().records.discard(record.task_id)
+        raise
+
+
+def _the_one(app: CeleriacApp, existing: TaskRecord) -> Submission:
+    """The task that stands for a submission of a unique type."""
+    ensure_sent(app, existing)
+    return Submission(existing, replayed=True, unique=True)
+
+
+def fingerprint_of(content: Any, tags: Sequence[str]) -> str:
+    """What tells the requests apart that may come under one idempotency key."""
     canonical = json.dumps([content, list(tags)], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from celeriac.app.factory import CeleriacApp, celery_app
-from celeriac.errors import IdempotencyConflictError, UnavailableError
+from celeriac.contract.queues import Priority
+from celeriac.errors import IdempotencyConflictError, QuotaExceededError, UnavailableError
+from celeriac.operations.due_time import DueTimeError
 from celeriac.operations.submission import Begun, Submission, begin
 from celeriac.storage.values import ValueTooLargeError
 
@@ -19,8 +21,22 @@ from celeriac.storage.values import ValueTooLargeError
 _WRITERS = 16
 
 #: Why one of many isn't accepted.
-Refusal = ValidationError | IdempotencyConflictError | ValueTooLargeError | UnavailableError
-REFUSALS = (ValidationError, IdempotencyConflictError, ValueTooLargeError, UnavailableError)
+REFUSALS = (
+    ValidationError,
+    IdempotencyConflictError,
+    DueTimeError,
+    QuotaExceededError,
+    ValueTooLargeError,
+    UnavailableError,
+)
+Refusal = (
+    ValidationError
+    | IdempotencyConflictError
+    | DueTimeError
+    | QuotaExceededError
+    | ValueTooLargeError
+    | UnavailableError
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +46,9 @@ class Item:
     payload: BaseModel | Mapping[str, Any]
     tags: Sequence[str] = ()
     idempotency_key: str | None = None
-    delay: timedelta = timedelta(0)
+    delay: timedelta | None = None
+    run_at: datetime | None = None
+    priority: Priority | None = None
 
 
 def submit_many(
@@ -59,6 +77,8 @@ def submit_many(
                 tags=item.tags,
                 idempotency_key=item.idempotency_key,
                 delay=item.delay,
+                priority=item.priority,
+                run_at=item.run_at,
                 app=app,
             )
         except REFUSALS as refusal:
@@ -77,4 +97,4 @@ def submit_many(
 def _outcome(begun: Begun, refused: set[str]) -> Submission | Refusal:
     if begun.record.task_id in refused:
         return UnavailableError("SQS")
-    return Submission(begun.record)
+    return begun.sent()

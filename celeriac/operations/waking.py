@@ -55,10 +55,18 @@ def wake(queue_name: str, due_at: clock.Millis = 0) -> None:
     try:
         found = ecs.describe_services(cluster=cluster, services=[queue_name])["services"]
         if found and found[0]["desiredCount"] == 0:
+            if services().pauses.all().of("queue", queue_name):
+                return  # it would poll nothing
             ecs.update_service(cluster=cluster, service=queue_name, desiredCount=1)
             log.info("the workers of queue %s slept: one is started", queue_name)
     except (ClientError, BotoCoreError) as error:
         log.warning("the workers of queue %s could not be woken: %s", queue_name, error)
+
+
+def wake_resumed(queue_name: str) -> None:
+    """Start a worker for a queue that was paused, if it has none: tasks may wait there."""
+    _looked_at.pop(queue_name, None)
+    wake(queue_name)
 
 
 def forget() -> None:

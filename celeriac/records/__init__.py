@@ -10,6 +10,7 @@ from celeriac.records.store import (
     LeaseLostError,
     LostClaim,
     NotRunningStateError,
+    OpenTask,
     RecordExistsError,
     RecordStore,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "LeaseLostError",
     "LostClaim",
     "NotRunningStateError",
+    "OpenTask",
     "Page",
     "Progress",
     "RecordExistsError",

@@ -14,7 +14,7 @@ owner and the state we asked for has succeeded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from celeriac import clock, states
@@ -31,6 +31,7 @@ from celeriac.records.expressions import (
     attempt_is,
     held_by,
     lease_passed,
+    unheld,
     version_is,
 )
 from celeriac.records.items import to_item
@@ -42,16 +43,20 @@ from celeriac.records.store import (
     Entry,
     LeaseLostError,
     LostClaim,
+    OpenTask,
     Position,
     check_running_state,
     is_free,
     judge,
 )
 from celeriac.records.table import RefusedError, Table
-from celeriac.topology import IndexShape
+from celeriac.topology import OPEN_SHARDS, UNFINISHED, IndexShape
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+#: A task's entry in the index of unfinished ones. The write that ends the task removes it.
+_OPEN = (UNFINISHED.partition_key, UNFINISHED.sort_key)
 
 
 class DynamoRecords:
@@ -95,14 +100,12 @@ class DynamoRecords:
         queue: str | None = None,
         input: str | None = None,
     ) -> TaskRecord | None:
+        now = self._now()
+        changes = {"type": type, "queue": queue, "input": input, "resent_at": now}
+        condition, leftovers = (unheld(now), ()) if type is None else (WAITING, ("awaits",))
         try:
-            changes = {"type": type, "queue": queue, "input": input}
-            if type is None:
-                return self._table.update(
-                    task_id, WAITING & NOT_AWAITING, changes, add={"resent": 1}
-                )
             return self._table.update(
-                task_id, WAITING, changes, add={"resent": 1}, remove=("awaits",)
+                task_id, condition, changes, add={"resent": 1}, remove=leftovers
             )
         except RefusedError:
             return None
@@ -118,7 +121,7 @@ class DynamoRecords:
             "started_at": now,
             "ahead": ahead or None,
         }
-        leftovers: tuple[str, ...] = ("progress", "meta", "due_at", "failure")
+        leftovers: tuple[str, ...] = ("progress", "meta", "due_at", "failure", "resent_at")
         if not ahead:
             leftovers += ("ahead",)
         ours = attempt_is(attempt)
@@ -157,8 +160,9 @@ class DynamoRecords:
     def _revoke_orphan(self, task_id: str, now: Millis) -> ClaimLost:
         """End a cancelled task whose worker didn't live to do it."""
         changes = {"state": states.REVOKED, "finished_at": now}
+        passed = lease_passed(now, cancelled=True)
         try:
-            ended = self._table.update(task_id, lease_passed(now, cancelled=True), changes)
+            ended = self._table.update(task_id, passed, changes, remove=_OPEN)
         except RefusedError as refused:
             # It lives after all, and has renewed its lease; or somebody was quicker.
             why = LostClaim.OVER if refused.found and refused.found.terminal else LostClaim.HELD
@@ -188,13 +192,21 @@ class DynamoRecords:
         failure: Failure,
         *,
         input: str | None = None,
+        expires_at: int | None = None,
         limited: bool = False,
     ) -> TaskRecord:
+        changes = {
+            "state": states.RETRY,
+            "due_at": due_at,
+            "failure": failure,
+            "input": input,
+            "expires_at": expires_at,
+        }
         try:
             return self._held(
                 task_id,
                 owner,
-                {"state": states.RETRY, "due_at": due_at, "failure": failure, "input": input},
+                changes,
                 condition=NOT_CANCELLED,
                 add={"attempt": 1, "limited": 1} if limited else {"attempt": 1},
                 remove=("lease_until", "progress", "meta"),
@@ -258,7 +270,7 @@ class DynamoRecords:
             "failure": failure,
             "children": children,
         }
-        leftovers: tuple[str, ...] = ("lease_until", "due_at", "meta", "ahead")
+        leftovers: tuple[str, ...] = ("lease_until", "due_at", "meta", "ahead", *_OPEN)
         if failure is None:
             leftovers += ("failure",)
         copies = {"failed_pk": "list_pk"} if state == states.FAILURE else {}
@@ -283,7 +295,7 @@ class DynamoRecords:
                     task_id,
                     WAITING,
                     {"state": states.REVOKED, "finished_at": now},
-                    remove=("due_at", "failure"),
+                    remove=("due_at", "failure", *_OPEN),
                 )
             except RefusedError as refused:
                 found = refused.found
@@ -314,6 +326,13 @@ class DynamoRecords:
 
     def newest(self, index: IndexShape, position: Position, limit: int) -> list[Entry]:
         return self._table.newest(index, position, limit)
+
+    def count_unfinished(self, tenant: str) -> int:
+        return sum(self._table.count_open(shard, tenant) for shard in range(OPEN_SHARDS))
+
+    def unfinished(self) -> Iterator[OpenTask]:
+        for shard in range(OPEN_SHARDS):
+            yield from self._table.open_tasks(shard)
 
     def _held(
         self,

@@ -25,6 +25,9 @@ class Condition:
     def __and__(self, other: Condition) -> Condition:
         return Condition(f"{self.text} AND {other.text}", {**self.values, **other.values})
 
+    def __or__(self, other: Condition) -> Condition:
+        return Condition(f"({self.text}) OR ({other.text})", {**self.values, **other.values})
+
 
 def _state_in(states_: frozenset[str]) -> Condition:
     values = {f":is_{state.lower()}": state for state in sorted(states_)}
@@ -67,6 +70,12 @@ def lease_passed(now: Millis, *, cancelled: bool) -> Condition:
     return RUNNING & Condition(
         f"lease_until <= :now AND {asked}(cancel_requested_at)", {":now": now}
     )
+
+
+def unheld(now: Millis) -> Condition:
+    """The task has not ended, and nobody holds a lease; nor does it wait for a canvas."""
+    lease_over = RUNNING & Condition("lease_until <= :now", {":now": now})
+    return (WAITING & NOT_AWAITING) | lease_over
 
 
 @dataclass(frozen=True)

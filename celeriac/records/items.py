@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from celeriac.clock import Millis
 from celeriac.marshalling import Item, marshal, unmarshal
 from celeriac.records.record import Failure, Progress, TaskRecord
+from celeriac.topology import OPEN_SHARDS, UNFINISHED
 
 #: Written even where they hold their defaults, since conditions and ADD refer to them.
 ALWAYS = frozenset({"state", "attempt", "version"})
@@ -25,13 +27,29 @@ def listing_partition(tenant: str, shard: int) -> str:
     return f"{tenant}#{shard}"
 
 
+def open_partition(shard: int) -> str:
+    return f"open#{shard}"
+
+
+def open_key(record: TaskRecord) -> str:
+    """Where a task is in its partition of the unfinished ones. A tenant's name has no ``#``."""
+    return f"{record.tenant}#{record.listing_key}"
+
+
+def created_at_of(open_key: str) -> Millis:
+    """When the task was created that has this key."""
+    return int(open_key.split("#", 2)[1])
+
+
 def to_item(record: TaskRecord, shards: int) -> Item:
-    """The item of a new record, its place in the listing included."""
+    """The item of a new record, with its places in the listing and among the unfinished tasks."""
     values: dict[str, Any] = {
         "pk": partition(record.task_id),
         "sk": RECORD,
         "list_pk": listing_partition(record.tenant, record.shard(shards)),
         "list_sk": record.listing_key,
+        UNFINISHED.partition_key: open_partition(record.shard(OPEN_SHARDS)),
+        UNFINISHED.sort_key: open_key(record),
     }
     for field in fields(record):
         value = getattr(record, field.name)

@@ -99,7 +99,8 @@ def encode_cursor(listing_key: str) -> str:
     return base64.urlsafe_b64encode(listing_key.encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str | None) -> str | None:
+def decode_cursor(cursor: str | None, form: re.Pattern[str] = _LISTING_KEY) -> str | None:
+    """The key that a cursor was made of. Raises ``BadCursorError`` for one of another form."""
     if cursor is None:
         return None
     try:
@@ -107,7 +108,7 @@ def decode_cursor(cursor: str | None) -> str | None:
         text = data.decode()
     except (binascii.Error, ValueError):
         raise BadCursorError from None
-    if len(data) > _LONGEST_LISTING_KEY or not _LISTING_KEY.fullmatch(text):
+    if len(data) > _LONGEST_LISTING_KEY or not form.fullmatch(text):
         raise BadCursorError
     return text
 

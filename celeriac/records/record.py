@@ -92,11 +92,16 @@ class TaskRecord:
     #: Changes with every write: the record's entity tag.
     version: int = 1
     tags: tuple[str, ...] = ()
+    #: ``high`` if its messages take the queue's lane of urgent tasks; None if they don't.
+    priority: str | None = None
     #: A digest of the request that an idempotency key stands for.
     fingerprint: str | None = None
-    #: How often a repeated idempotency key, or the repair, had the message sent again.
+    #: How often a repeated idempotency key, or the repair, had the message sent again; when last.
     resent: int = 0
+    resent_at: Millis | None = None
     retry_of: str | None = None
+    #: The schedule that fired it.
+    schedule_id: str | None = None
     parent_id: str | None = None
     group_id: str | None = None
     #: Who holds the task, until when. One owner is one delivery of the message to one worker.

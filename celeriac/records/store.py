@@ -6,7 +6,7 @@ was lost is recognised by its owner and succeeds again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -131,6 +131,14 @@ class Entry:
     tags: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class OpenTask:
+    """What the index of unfinished tasks keeps of one."""
+
+    task_id: str
+    created_at: Millis
+
+
 class RecordStore(Protocol):
     """Where task records live: DynamoDB, or memory in tests."""
 
@@ -163,11 +171,11 @@ class RecordStore(Protocol):
         queue: str | None = None,
         input: str | None = None,
     ) -> TaskRecord | None:
-        """Note that a waiting task's message is sent again; None if it isn't waiting.
+        """Note that an unfinished task's message is sent again; None if it needs none.
 
-        Comes before the sending, so that a ``discard`` by the first sender fails. What replaces a
-        task under its id gives its own type, queue and input; until then a task that ``awaits`` it
-        has no message to be sent again.
+        It needs none once it has ended, and while a worker's lease lasts. Comes before the sending,
+        so that a ``discard`` by the first sender fails. What replaces a task under its id gives its
+        own type, queue and input; until then a task that ``awaits`` it has no message.
         """
 
     def claim(
@@ -207,11 +215,13 @@ class RecordStore(Protocol):
         failure: Failure,
         *,
         input: str | None = None,
+        expires_at: int | None = None,
         limited: bool = False,
     ) -> TaskRecord:
         """End this attempt and make room for the next, with another input if one is given.
 
-        ``limited``: a service refused this attempt, which doesn't count.
+        ``limited``: a service refused this attempt, which doesn't count. ``expires_at``, in
+        seconds since 1970, keeps the record for longer: the next attempt is due later.
 
         A task whose caller has asked for an end becomes REVOKED instead: nobody wants another
         attempt. Raises ``LeaseLostError``.
@@ -262,3 +272,9 @@ class RecordStore(Protocol):
 
     def newest(self, index: IndexShape, position: Position, limit: int) -> list[Entry]:
         """What an index holds below a position, newest first, at most ``limit`` entries."""
+
+    def count_unfinished(self, tenant: str) -> int:
+        """How many of a tenant's tasks have not ended, as the index knew a moment ago."""
+
+    def unfinished(self) -> Iterator[OpenTask]:
+        """The tasks of all tenants that have not ended, and maybe some that have just ended."""

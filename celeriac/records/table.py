@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -10,11 +10,18 @@ from botocore.exceptions import ClientError
 from celeriac.contract.errors import Picklable
 from celeriac.marshalling import Item, marshal, unmarshal
 from celeriac.records.expressions import Condition, Update
-from celeriac.records.items import RECORD, from_item, listing_partition, partition
+from celeriac.records.items import (
+    RECORD,
+    created_at_of,
+    from_item,
+    listing_partition,
+    open_partition,
+    partition,
+)
 from celeriac.records.record import TaskRecord
-from celeriac.records.store import Entry, Position, RecordExistsError
+from celeriac.records.store import Entry, OpenTask, Position, RecordExistsError
 from celeriac.records.updates import Updates
-from celeriac.topology import IndexShape
+from celeriac.topology import UNFINISHED, IndexShape
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -161,6 +168,34 @@ class Table:
             for entry in entries
             if entry[index.sort_key] != position.below
         ][:limit]
+
+    def open_tasks(self, shard: int) -> Iterator[OpenTask]:
+        """The entries of one partition of the unfinished tasks, a page of 1 MB to a call."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            IndexName=UNFINISHED.name,
+            KeyConditionExpression=f"{UNFINISHED.partition_key} = :partition",
+            ExpressionAttributeValues=marshal({":partition": open_partition(shard)}),
+        )
+        for entry in (unmarshal(item) for page in pages for item in page["Items"]):
+            yield OpenTask(
+                task_id=entry["pk"].removeprefix("task#"),
+                created_at=created_at_of(entry[UNFINISHED.sort_key]),
+            )
+
+    def count_open(self, shard: int, tenant: str) -> int:
+        """How many entries a tenant has in one partition of the unfinished tasks."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            IndexName=UNFINISHED.name,
+            Select="COUNT",
+            KeyConditionExpression=f"{UNFINISHED.partition_key} = :partition "
+            f"AND begins_with({UNFINISHED.sort_key}, :tenant)",
+            ExpressionAttributeValues=marshal(
+                {":partition": open_partition(shard), ":tenant": f"{tenant}#"}
+            ),
+        )
+        return sum(page["Count"] for page in pages)
 
 
 def _key(task_id: str) -> Item:

@@ -1,10 +1,13 @@
 """Files and large values in S3. Every key belongs to a tenant, so none can be read by another.
 
-    tenants/<tenant>/files/<id>/<name>                     what a caller uploaded
+    uploads/<tenant>/uploads/<id>/<name>                   what a caller uploaded
+    tenants/<tenant>/files/<id>/<name>                     what a caller uploaded before that
     tenants/<tenant>/tasks/<task_id>/<attempt>/<name>      what a task made
     tenants/<tenant>/values/<task_id>/<name>.json          an input or result too large for a record
+    delayed/<tenant>/delayed/<task_id>/<name>.json         such an input of a task that is due later
 
-Outside this module a key is what follows the tenant: ``files/<id>/photo.jpg``.
+Outside this module a key is what follows the tenant: ``uploads/<id>/photo.jpg``. S3 expires objects
+by how their keys begin, so what has another lifetime begins differently.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -21,6 +24,7 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError
 
 from celeriac.contract.errors import Picklable
+from celeriac.topology import DELAYED, TENANT_OBJECTS, UPLOADS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -29,7 +33,8 @@ if TYPE_CHECKING:
 # docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _LONGEST_KEY = 900
 _KEY = re.compile(
-    r"(files/[0-9A-Za-z-]{1,64}|(tasks|values)/[0-9A-Za-z_.:-]{1,255})/[^\x00-\x1f\x7f\ud800-\udfff]+"
+    r"((files|uploads)/[0-9A-Za-z-]{1,64}|(tasks|values|delayed)/[0-9A-Za-z_.:-]{1,255})"
+    r"/[^\x00-\x1f\x7f\ud800-\udfff]+"
 )
 
 #: What a browser would run if it opened it: offered as plain bytes, to be saved. Office documents
@@ -62,7 +67,6 @@ class StoredArtifact:
 
     key: str
     size: int
-    modified_at: datetime
 
 
 @dataclass(frozen=True)
@@ -140,22 +144,14 @@ class Artifacts:
                 raise ClientError(refusal, "DeleteObjects")
 
     def list(self, tenant: str, prefix: str) -> Iterator[StoredArtifact]:
-        """The tenant's artifacts whose keys begin with ``prefix``."""
-        for _, found in self._list(f"tenants/{tenant}/{prefix}"):
-            yield found
-
-    def list_all(self) -> Iterator[tuple[str, StoredArtifact]]:
-        """Every tenant's artifacts, each with the tenant's name."""
-        return self._list("tenants/")
-
-    def _list(self, prefix: str) -> Iterator[tuple[str, StoredArtifact]]:
+        """The artifacts that the tenant's tasks made whose keys begin with ``prefix``."""
+        root = f"{TENANT_OBJECTS}{tenant}/"
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=prefix
+            Bucket=self._bucket, Prefix=root + prefix
         )
         for page in pages:
             for found in page.get("Contents", []):
-                _, tenant, key = found["Key"].split("/", 2)
-                yield tenant, StoredArtifact(key, found["Size"], found["LastModified"])
+                yield StoredArtifact(found["Key"].removeprefix(root), found["Size"])
 
     def link(self, tenant: str, key: str, *, lifetime: timedelta) -> str:
         """A URL from which anyone can fetch the artifact until it expires, as a download."""
@@ -208,7 +204,9 @@ def safe_content_type(content_type: str) -> str:
 def _full_key(tenant: str, key: str) -> str:
     if not is_key(key):
         raise ArtifactNotFoundError(key)
-    return f"tenants/{tenant}/{key}"
+    first = f"{key.partition('/')[0]}/"
+    root = first if first in {UPLOADS, DELAYED} else TENANT_OBJECTS
+    return f"{root}{tenant}/{key}"
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """How many requests each caller has made in this minute, counted for all processes together.
 
-Windows are whole minutes of AWS's clock, and a caller has an item for each minute in which it asks:
+Windows are whole minutes of AWS's clock, and a caller has an item for each minute in which it asks.
+Other things are counted in the same way, in windows of their own.
 
     limit 2          │ 12:00                                   │ 12:01
     process 1        ├ add 1 ✓              add 1 ✗ · refused ·├ add 1 ✓, in a new item
@@ -8,8 +9,8 @@ Windows are whole minutes of AWS's clock, and a caller has an item for each minu
     the item says    │ 1      2             2                  │ 1
 
 DynamoDB compares and adds in one step, so two processes never take the same place. A process that
-was refused doesn't ask again in that minute: a caller over its limit costs no further write. Around
-the turn of a minute a caller may send twice its limit.
+was refused doesn't ask again in that window: a caller over its limit costs no further write. Around
+the turn of a window a caller may send twice its limit.
 """
 
 from __future__ import annotations
@@ -37,24 +38,22 @@ class Requests:
         self._client = client
         self._table = table
         self._now = clock
-        #: A window, and who was refused in it.
-        self._refused: tuple[Millis, set[str]] = (0, set())
+        #: Until when each caller is refused.
+        self._refused: dict[str, Millis] = {}
 
-    def admit(self, caller: str, limit: int) -> timedelta | None:
+    def admit(self, caller: str, limit: int, window: timedelta = WINDOW) -> timedelta | None:
         """Count a request of this caller, if it is within the limit.
 
         Returns how long the caller must wait, and None for a request that was counted.
         """
-        now, length = self._now(), clock.millis(WINDOW)
+        now, length = self._now(), clock.millis(window)
         start = now - now % length
         end = start + length
-        window, refused = self._refused
-        if window != start:
-            refused = set()
-            self._refused = (start, refused)
-        if caller not in refused and self._count(caller, limit, start, end):
-            return None
-        refused.add(caller)
+        if self._refused.get(caller) != end:
+            if self._count(caller, limit, start, end):
+                return None
+            self._refused = {each: until for each, until in self._refused.items() if until > now}
+            self._refused[caller] = end
         return timedelta(milliseconds=end - now)
 
     def _count(self, caller: str, limit: int, start: Millis, end: Millis) -> bool:

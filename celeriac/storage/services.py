@@ -10,14 +10,21 @@ from celeriac import aws
 from celeriac.records import DynamoRecords, RecordStore
 from celeriac.settings import settings
 from celeriac.storage.artifacts import Artifacts
+from celeriac.storage.event_bridge import EventBridge
+from celeriac.storage.firings import Firings
 from celeriac.storage.groups import Groups
 from celeriac.storage.heartbeats import Workers
 from celeriac.storage.keys import Keys
 from celeriac.storage.mail_events import MailEvents
+from celeriac.storage.pauses import Pauses
+from celeriac.storage.rates import Rates
 from celeriac.storage.requests import Requests
+from celeriac.storage.same import Same
+from celeriac.storage.schedules import Schedules
+from celeriac.storage.slots import Slots
 from celeriac.storage.stamps import Stamps
-from celeriac.storage.tenants import Tenants
 from celeriac.storage.values import AwsValues, ValueStore
+from celeriac.storage.waiting import Waiting
 
 
 @dataclass
@@ -36,7 +43,12 @@ class Services(aws.Clients):
 
     @cached_property
     def values(self) -> ValueStore:
-        return AwsValues(self.dynamodb, self.settings.table_name, self.artifacts)
+        return AwsValues(
+            self.dynamodb,
+            self.settings.table_name,
+            self.artifacts,
+            record_ttl=self.settings.record_ttl,
+        )
 
     @cached_property
     def mail_events(self) -> MailEvents:
@@ -55,12 +67,45 @@ class Services(aws.Clients):
         return Workers(self.dynamodb, self.settings.table_name)
 
     @cached_property
-    def tenants(self) -> Tenants:
-        return Tenants(self.dynamodb, self.settings.table_name)
-
-    @cached_property
     def requests(self) -> Requests:
         return Requests(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def pauses(self) -> Pauses:
+        return Pauses(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def slots(self) -> Slots:
+        return Slots(
+            self.dynamodb,
+            self.settings.table_name,
+            self.records,
+            lease=self.settings.visibility,
+        )
+
+    @cached_property
+    def rates(self) -> Rates:
+        return Rates(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def same(self) -> Same:
+        return Same(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def waiting(self) -> Waiting:
+        return Waiting(self.dynamodb, self.settings.table_name, self.records.count_unfinished)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        return Schedules(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def firings(self) -> Firings:
+        return Firings(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def event_bridge(self) -> EventBridge:
+        return EventBridge(self.scheduler, self.settings)
 
     @cached_property
     def keys(self) -> Keys:

@@ -13,12 +13,15 @@ hundred bytes in the record. An item holds at most 400 KB, and S3 is cheaper fro
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from celeriac import clock
 from celeriac.contract.errors import Picklable
 from celeriac.marshalling import marshal, unmarshal
 from celeriac.records.items import partition
 from celeriac.storage.artifacts import Artifacts
+from celeriac.topology import DELAYED, LONGEST_DELAY
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -74,10 +77,13 @@ class ValueStore(Protocol):
 class AwsValues:
     """Implements ``ValueStore`` on the table and the bucket."""
 
-    def __init__(self, client: DynamoDBClient, table: str, artifacts: Artifacts) -> None:
+    def __init__(
+        self, client: DynamoDBClient, table: str, artifacts: Artifacts, *, record_ttl: timedelta
+    ) -> None:
         self._client = client
         self._table = table
         self._artifacts = artifacts
+        self._record_ttl = record_ttl
 
     def put(
         self,
@@ -110,7 +116,10 @@ class AwsValues:
                 ),
             )
             return f"item:{unique}"
-        key = f"values/{task_id}/{unique}.json"
+        # S3 deletes by an object's age, whatever its record says of its end.
+        usual = clock.now() + clock.millis(self._record_ttl + LONGEST_DELAY)
+        place = DELAYED if expires_at * 1000 > usual else "values/"
+        key = f"{place}{task_id}/{unique}.json"
         self._artifacts.put(tenant, key, data, content_type="application/json")
         return f"s3:{key}"
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from celeriac import clock, states
 from celeriac.clock import Clock, Millis
+from celeriac.records.items import open_key
 from celeriac.records.record import WITH_ITS_WORKER, Failure, Progress, TaskRecord
 from celeriac.records.store import (
     Cancellation,
@@ -17,13 +18,14 @@ from celeriac.records.store import (
     Entry,
     LeaseLostError,
     LostClaim,
+    OpenTask,
     Position,
     RecordExistsError,
     check_running_state,
     is_free,
     judge,
 )
-from celeriac.topology import FAILURES, IndexShape
+from celeriac.topology import FAILURES, OPEN_SHARDS, IndexShape
 
 
 class MemoryRecords:
@@ -73,12 +75,18 @@ class MemoryRecords:
     ) -> TaskRecord | None:
         with self._lock:
             found = self.get(task_id)
-            if found is None or found.state not in states.WAITING or (found.awaits and not type):
+            now = self._now()
+            if found is None:
+                return None
+            waits = found.state in states.WAITING and (type or not found.awaits)
+            abandoned = found.running and not type and (found.lease_until or 0) <= now
+            if not (waits or abandoned):
                 return None
             return self._write(
                 found,
                 awaits=False,
                 resent=found.resent + 1,
+                resent_at=now,
                 type=type or found.type,
                 queue=queue or found.queue,
                 input=input or found.input,
@@ -115,6 +123,7 @@ class MemoryRecords:
                     meta=None,
                     due_at=None,
                     failure=None,
+                    resent_at=None,
                     **losses,
                 )
             )
@@ -147,6 +156,7 @@ class MemoryRecords:
         failure: Failure,
         *,
         input: str | None = None,
+        expires_at: int | None = None,
         limited: bool = False,
     ) -> TaskRecord:
         with self._lock:
@@ -164,6 +174,7 @@ class MemoryRecords:
                 due_at=due_at,
                 failure=failure,
                 input=input or found.input,
+                expires_at=expires_at or found.expires_at,
                 lease_until=None,
                 progress=None,
                 meta=None,
@@ -282,6 +293,18 @@ class MemoryRecords:
             and (position.below is None or record.listing_key < position.below)
             and (position.created_after is None or record.created_at > position.created_after)
         ][:limit]
+
+    def count_unfinished(self, tenant: str) -> int:
+        return sum(
+            1 for each in self._records.values() if each.tenant == tenant and not each.terminal
+        )
+
+    def unfinished(self) -> Iterator[OpenTask]:
+        unfinished = (record for record in self._records.values() if not record.terminal)
+        for record in sorted(
+            unfinished, key=lambda record: (record.shard(OPEN_SHARDS), open_key(record))
+        ):
+            yield OpenTask(record.task_id, record.created_at)
 
     def _written(self, task_id: str, owner: str, state: str) -> TaskRecord | None:
         """The record, if this very write has been made before."""

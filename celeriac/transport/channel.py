@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cached_property
 from time import monotonic
@@ -15,8 +15,10 @@ from botocore.config import Config
 from kombu.transport import SQS, virtual
 
 from celeriac.topology import LONGEST_DELAY
-from celeriac.transport.delays import send_later
+from celeriac.transport.copies import delayed_copy
+from celeriac.transport.delays import fire_later
 from celeriac.transport.held import HeldMessage, HeldMessages
+from celeriac.transport.lanes import Lane, lane_of, lanes_of
 from celeriac.transport.outbox import current as current_outbox
 from celeriac.transport.polls import Polls
 from celeriac.transport.settling import Settling
@@ -61,6 +63,7 @@ class Channel(SQS.Channel):
         self._failed_polls = 0
         self._draining = False
         self._resting = False
+        self._paused: frozenset[str] = frozenset()
         self._returns_after: dict[str, timedelta] = {}
 
     # -- clients
@@ -107,17 +110,18 @@ class Channel(SQS.Channel):
         raise PurgeRefusedError(queue)
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        lane = lane_of(queue, message["properties"].get("priority")).name
         delay = timedelta(seconds=message["properties"].get("DelaySeconds") or 0)
         if delay > LONGEST_DELAY:
-            send_later(self._new_queue(queue), message, delay)
+            fire_later(message["headers"], delay)
             return
         outbox = current_outbox()
         if outbox is None:
-            super()._put(queue, message, **kwargs)
+            super()._put(lane, message, **kwargs)
             return
         properties = message["properties"]
         attributes = properties.pop("message_attributes", None)
-        parameters = {"QueueUrl": self._new_queue(queue), "MessageBody": json.dumps(message)}
+        parameters = {"QueueUrl": self._new_queue(lane), "MessageBody": json.dumps(message)}
         if attributes:
             parameters["MessageAttributes"] = attributes
         if delay:
@@ -129,56 +133,65 @@ class Channel(SQS.Channel):
     # -- receiving
 
     def _schedule_queue(self, queue: str) -> None:
-        """Poll a queue, if it is its turn."""
-        if self._draining or queue not in self._active_queues:
+        """Poll the lanes of a queue that are due."""
+        for lane in lanes_of(queue):
+            self._schedule_lane(lane)
+
+    def _schedule_lane(self, lane: Lane) -> None:
+        """Poll a lane, if it is its turn."""
+        if self._draining or lane.queue not in self._active_queues:
             return
-        if self._resting:
-            self._polls.line_up(queue)
+        if self._resting or lane.queue in self._paused:
+            self._polls.line_up(lane)
             return
-        queues = len(self._active_queues)
+        active = [queue for queue in self._active_queues if queue not in self._paused]
+        lanes = [each for queue in active for each in lanes_of(queue)]
         room = self.qos.can_consume_max_estimate()
-        poll = self._polls.begin(queue, queues * BATCH_LIMIT if room is None else room, queues)
+        poll = self._polls.begin(lane, len(lanes) * BATCH_LIMIT if room is None else room, lanes)
         if poll is None:
             return
         self._requests.call(
             "ReceiveMessage",
             {
-                "QueueUrl": self._new_queue(queue),
+                "QueueUrl": self._new_queue(lane.name),
                 "MaxNumberOfMessages": poll.messages,
                 "WaitTimeSeconds": int(poll.wait.total_seconds()),
                 "MessageSystemAttributeNames": _ATTRIBUTES,
+                # Those that a sender has attached go with a copy of the message.
+                "MessageAttributeNames": ["All"],
             },
-            lambda answer: self._on_polled(queue, answer),
+            lambda answer: self._on_polled(lane, answer),
             wait=poll.wait,
         )
 
     def _poll_in_line(self) -> None:
-        for queue in self._polls.take_line():
-            self._schedule_queue(queue)
+        for lane in self._polls.take_line():
+            self._schedule_lane(lane)
 
-    def _on_polled(self, queue: str, answer: Any) -> None:
+    def _on_polled(self, lane: Lane, answer: Any) -> None:
         messages = answer.body.get("Messages", [])
-        self._polls.end(queue, messages=len(messages), failed=not answer.ok)
+        self._polls.end(lane, messages=len(messages), failed=not answer.ok)
         # Answered or not: a worker is well that tries.
         self.last_poll_at = monotonic()
         if not answer.ok:
             self._failed_polls += 1
             ceiling = FIRST_PAUSE.total_seconds() * 2 ** min(self._failed_polls, 10)
             pause = random.uniform(0.5, 1) * min(LONGEST_PAUSE.total_seconds(), ceiling)
-            log.warning("%s; polling %s again in %.1f s", answer.error, queue, pause)
-            self.hub.call_later(pause, self._schedule_queue, queue)
+            log.warning("%s; polling %s again in %.1f s", answer.error, lane.name, pause)
+            self.hub.call_later(pause, self._schedule_lane, lane)
             self._poll_in_line()
             return
         self._failed_polls = 0
-        callback = self.connection._callbacks.get(queue)  # noqa: SLF001 - as the base class does
-        url = self._new_queue(queue)
-        if messages and (callback is None or self._draining or self._resting):
+        callback = self.connection._callbacks.get(lane.queue)  # noqa: SLF001 - as the base class does
+        url = self._new_queue(lane.name)
+        stopped = self._draining or self._resting or lane.queue in self._paused
+        if messages and (callback is None or stopped):
             # Consuming ended, or pauses, while the poll was under way.
-            self._release_messages(url, queue, messages)
+            self._release_messages(url, lane.queue, messages)
             messages = []
         for message in messages:
-            self._deliver(queue, url, message, callback)
-        self._polls.line_up(queue)
+            self._deliver(lane.queue, url, message, callback)
+        self._polls.line_up(lane)
         self._poll_in_line()
 
     def _deliver(
@@ -220,14 +233,32 @@ class Channel(SQS.Channel):
 
     @property
     def has_room(self) -> bool:
-        """Whether it polls: there is room for messages, and it isn't at rest."""
-        return bool(self.qos.can_consume()) and not self._resting
+        """Whether it polls: there is room for messages, and not all is at rest or paused."""
+        return (
+            bool(self.qos.can_consume())
+            and not self._resting
+            and not self._paused.issuperset(self._active_queues)
+        )
 
     def rest(self, resting: bool) -> None:
         """Begin no more polls, or go on: the next wake polls again."""
         if self._resting and not resting:
             self.last_poll_at = monotonic()
         self._resting = resting
+
+    def pause(self, queues: frozenset[str]) -> None:
+        """Poll these queues no more, and all others: the next wake polls again."""
+        if self._paused - queues:
+            self.last_poll_at = monotonic()
+        self._paused = queues
+
+    def is_paused(self, held: HeldMessage) -> bool:
+        """Whether a held message is of a queue that is paused."""
+        return any(
+            held.queue_url == self._new_queue(lane.name)
+            for queue in self._paused.intersection(self._active_queues)
+            for lane in lanes_of(queue)
+        )
 
     def wake(self) -> None:
         """There is room again: poll the queues that wait for some."""
@@ -263,6 +294,19 @@ class Channel(SQS.Channel):
         """Have a message that is rejected next return after this delay."""
         if self.held.get(delivery_tag) is not None:
             self._returns_after[delivery_tag] = delay
+
+    def send_copy(self, delivery_tag: str, seconds: int, changes: Mapping[str, Any]) -> None:
+        """Send a held message once more, to arrive after so many seconds; it is still held.
+
+        ``changes`` are made to the header that is ours. In any thread.
+
+        Raises:
+            botocore.exceptions.ClientError: SQS refuses it.
+            botocore.exceptions.BotoCoreError: SQS can't be reached.
+        """
+        held = self.held.get(delivery_tag)
+        if held is not None:
+            self.sqs().send_message(**delayed_copy(held, seconds, changes))
 
     def _drop(self, delivery_tag: str) -> tuple[HeldMessage | None, timedelta]:
         """Stop holding a message: the message, and the delay of its return."""

@@ -1,6 +1,11 @@
-"""Delays longer than SQS can keep: a one-time schedule that sends the message when it is due.
+"""Delays longer than SQS can keep: a one-time schedule that fires when the task is due.
 
-EventBridge Scheduler keeps it, calls within a minute of its time, and removes it afterwards:
+The schedule names the task and its attempt, and holds nothing else. What is fired reads the record
+(``celeriac.operations.firing``): an input of any size stays where the record keeps it, and a task
+that was cancelled meanwhile is not sent.
+
+EventBridge Scheduler calls within a minute of a schedule's time, and removes it afterwards:
+docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-delete.html
 """
 
@@ -18,10 +23,12 @@ from celeriac.aws import clients
 from celeriac.transport.message import attempt_of
 
 
-def send_later(queue_url: str, message: Mapping[str, Any], delay: timedelta) -> None:
-    """Have a message sent after ``delay``.
+def fire_later(headers: Mapping[str, Any], delay: timedelta) -> None:
+    """Have a task's attempt fired after ``delay``. ``headers`` are those of its message.
 
-    The schedule is named by the task and its attempt, so sending twice makes one.
+    The schedule is named by the task and its attempt, so asking twice makes one. Its time is a
+    whole second, and never before the task is due. AWS refuses a time that has passed; a delay of
+    this length can't have passed before the call arrives.
 
     Raises:
         botocore.exceptions.BotoCoreError: EventBridge Scheduler can't be reached.
@@ -29,21 +36,20 @@ def send_later(queue_url: str, message: Mapping[str, Any], delay: timedelta) -> 
     """
     settings = clients().settings
     scheduler = clients().scheduler
-    headers = message["headers"]
-    queue_name = queue_url.removeprefix(settings.queue_url_prefix)
-    due_at = clock.to_datetime(clock.now()) + delay
+    task_id, attempt = headers["id"], attempt_of(headers)
+    due_at = clock.to_datetime(clock.now() + 999) + delay
     try:
         scheduler.create_schedule(
-            Name=_name(f"{headers['id']}-{attempt_of(headers)}"),
+            Name=_name(f"{task_id}-{attempt}"),
             GroupName=settings.schedule_group,
             ScheduleExpression=f"at({due_at:%Y-%m-%dT%H:%M:%S})",
             ScheduleExpressionTimezone="UTC",
             FlexibleTimeWindow={"Mode": "OFF"},
             ActionAfterCompletion="DELETE",
             Target={
-                "Arn": settings.queue_arn_prefix + queue_name,
+                "Arn": settings.schedule_target_arn,
                 "RoleArn": settings.schedule_role_arn,
-                "Input": json.dumps(message),
+                "Input": json.dumps({"celeriac": "due", "task_id": task_id, "attempt": attempt}),
                 "DeadLetterConfig": {"Arn": settings.schedule_dead_letter_arn},
             },
         )
@@ -52,7 +58,7 @@ def send_later(queue_url: str, message: Mapping[str, Any], delay: timedelta) -> 
 
 
 def _name(task_and_attempt: str) -> str:
-    """A schedule's name: an id that a caller made up may be longer, or of other characters.
+    """A schedule's name: an id that a caller chose may be longer, or of other characters.
 
     docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
     """

@@ -28,6 +28,7 @@ class _Own(BaseModel):
     attempt: int | None = Field(None, ge=1)
     due: int | None = Field(None, ge=0)
     input: str | None = None
+    places: dict[str, Any] | None = None
 
 
 class _Headers(BaseModel):

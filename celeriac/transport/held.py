@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from celeriac.contract.queues import DEAD_LETTER_SUFFIX, HIGH_SUFFIX
+
 
 def worker_id() -> str:
     """A name for this process that no other process ever has."""
@@ -29,7 +31,19 @@ class HeldMessage:
     owner: str
     receives: int
     body: str
+    #: What its sender has attached, as SQS's JSON has it.
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     received_at: float = field(default_factory=monotonic)
+
+    @property
+    def high(self) -> bool:
+        """Whether it came by a lane of urgent tasks."""
+        return self.queue_url.endswith(HIGH_SUFFIX)
+
+    @property
+    def dead_letter_url(self) -> str:
+        """The URL of the dead-letter queue, which both lanes of its queue have."""
+        return self.queue_url.removesuffix(HIGH_SUFFIX) + DEAD_LETTER_SUFFIX
 
     @property
     def delivery(self) -> tuple[str, str]:
@@ -56,6 +70,7 @@ class HeldMessages:
                 owner=f"{self._worker_id}/{self._deliveries}",
                 receives=int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
                 body=message["Body"],
+                attributes=message.get("MessageAttributes", {}),
             )
             self._messages[tag] = held
         return held

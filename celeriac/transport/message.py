@@ -14,6 +14,7 @@ from celery.app.task import Context
 
 from celeriac.contract.errors import Picklable
 from celeriac.transport.call import Call
+from celeriac.transport.lanes import is_high
 
 #: The header under which a message carries what is ours.
 HEADER = "celeriac"
@@ -25,6 +26,12 @@ def attempt_of(headers: Mapping[str, Any] | Context) -> int:
     """Which attempt a message is of, by its headers or by the request made of them."""
     own = headers.get(HEADER) or {}
     return int(own.get("attempt") or (headers.get("retries") or 0) + 1)
+
+
+def tenant_of(headers: Mapping[str, Any] | Context) -> str | None:
+    """Whose task a message is, by its headers or by the request made of them."""
+    tenant: str | None = (headers.get(HEADER) or {}).get("tenant")
+    return tenant
 
 
 class MalformedMessageError(Picklable, ValueError):
@@ -42,6 +49,8 @@ class Message:
     args: list[Any]
     kwargs: dict[str, Any]
     embedded: Mapping[str, Any]
+    #: Whether it takes its queue's lane of urgent tasks.
+    high: bool = False
 
     @property
     def task_id(self) -> str:
@@ -80,7 +89,15 @@ class Message:
             raise MalformedMessageError(f"its header {HEADER} is not one of ours")
         if not (isinstance(args, list) and isinstance(kwargs, dict)):
             raise MalformedMessageError("its arguments are not a list and an object")
-        return cls(headers, args, kwargs, embedded if isinstance(embedded, dict) else {})
+        properties = envelope.get("properties")
+        priority = properties.get("priority") if isinstance(properties, dict) else None
+        return cls(
+            headers,
+            args,
+            kwargs,
+            embedded if isinstance(embedded, dict) else {},
+            high=is_high(priority),
+        )
 
 
 def _is_name(value: object) -> bool:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from celeriac.contract.queues import DEAD_LETTER_SUFFIX
 from celeriac.transport import tens
 from celeriac.transport.acknowledgements import Acknowledgements
 from celeriac.transport.held import HeldMessage
@@ -81,7 +80,7 @@ class Settling:
         """
         try:
             self._client().send_message(
-                QueueUrl=message.queue_url + DEAD_LETTER_SUFFIX,
+                QueueUrl=message.dead_letter_url,
                 MessageBody=message.body,
                 MessageAttributes={"why": {"DataType": "String", "StringValue": why[:256]}},
             )

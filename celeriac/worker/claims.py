@@ -3,16 +3,19 @@
     process 1      runs A ──────────── runs B ───────────
     main process       claim B ✓ ─ (B waits for a process)  claim C ✓
 
-As many tasks as there are processes are claimed ahead, the oldest first. Other held messages stay
-unclaimed. If a claim is refused or fails, the process claims again: it knows what each answer
-means.
+As many tasks as there are processes are claimed ahead, fewer if tasks take long. Urgent ones come
+first, and of each tenant its oldest. Other held messages stay unclaimed. If a claim is refused or
+fails, the process claims again: it knows the meaning of each answer.
+
+A task whose type has limits isn't claimed ahead: it would count as running, and start late. It is
+assigned a process first, then asks whether it may run, and then is claimed.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +24,15 @@ from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 
-from celeriac.app.release import release_lease
+from celeriac.app.release import Wait, release_lease
 from celeriac.errors import transient
 from celeriac.records import Claimed, ClaimLost
 from celeriac.storage.services import services
-from celeriac.transport.message import attempt_of
+from celeriac.transport.message import attempt_of, tenant_of
 from celeriac.worker.phases import Phase
+from celeriac.worker.prefetch import claims_ahead
+from celeriac.worker.tally import tally
+from celeriac.worker.turns import Turns
 from celeriac.worker.writers import Writers
 
 if TYPE_CHECKING:
@@ -44,14 +50,18 @@ class Claims:
         self.writers = writers
         self._controller = controller
         self._run = run
-        self._unclaimed: deque[RecordedRequest] = deque()
         self._ahead: set[RecordedRequest] = set()
+        self._unclaimed: Turns[RecordedRequest] = Turns(
+            lambda: (*state.active_requests, *self._ahead),
+            lambda request: tenant_of(request.request_dict),
+        )
         self._stopped = False
 
     def take(self, request: RecordedRequest) -> None:
         """Have a request run, as soon as there is a process for it."""
         request.claims = self
-        self._unclaimed.append(request)
+        held = request.channel.held.get(request.tag)
+        self._unclaimed.add(request, high=held is not None and held.high)
         self._advance()
 
     def freed(self, request: RecordedRequest) -> None:
@@ -71,12 +81,11 @@ class Claims:
         self.writers.finish()
 
     def _advance(self) -> None:
-        while (
-            self._unclaimed
-            and not self._stopped
-            and len(self._ahead) < self._controller.pool.num_processes
-        ):
-            request = self._unclaimed.popleft()
+        while self._unclaimed and not self._stopped and len(self._ahead) < self._most_ahead():
+            request = self._unclaimed.take()
+            if request.admission is not None:
+                self._controller.semaphore.acquire(self._on_assigned, request)
+                continue
             held = request.channel.held.get(request.tag)
             if held is None:
                 continue  # returned
@@ -91,6 +100,39 @@ class Claims:
                     partial(_claim, request, ahead), partial(self._on_claimed, request)
                 )
 
+    def _most_ahead(self) -> int:
+        """One for each free process, and what the others begin while a claim is made."""
+        processes = self._controller.pool.num_processes
+        free = self._controller.semaphore.value
+        return int(min(processes, free + claims_ahead(processes, tally.average)))
+
+    def _on_assigned(self, request: RecordedRequest) -> None:
+        """There is a process for a request whose type has limits."""
+        if self._stopped or not request.phase.enter(Phase.CLAIMING, unless=(Phase.RETURNED,)):
+            self._controller.semaphore.release()
+            return
+        self.writers.write(partial(_admit_and_claim, request), partial(self._on_admitted, request))
+
+    def _on_admitted(
+        self, request: RecordedRequest, answer: Wait | Claimed | ClaimLost | Exception
+    ) -> None:
+        if isinstance(answer, ClaimLost):
+            # Its process claims again.
+            request.phase.enter(Phase.WAITING, unless=(Phase.RETURNED,))
+        elif not isinstance(answer, Claimed):
+            # As if it had begun: its message isn't returned while a copy of it is sent.
+            request.phase.enter(Phase.BEGUN, unless=(Phase.RETURNED,))
+        if isinstance(answer, Claimed | ClaimLost) and not request.returned:
+            self._controller._process_task(request)  # noqa: SLF001 - the process is assigned
+            return
+        self._controller.semaphore.release()
+        if request.returned:
+            request.make_visible()
+        elif isinstance(answer, Wait):
+            request.postpone(answer)
+        elif isinstance(answer, Exception):
+            request.refuse(answer)
+
     def _on_claimed(
         self, request: RecordedRequest, answer: Claimed | ClaimLost | Exception
     ) -> None:
@@ -104,6 +146,21 @@ class Claims:
             self.freed(request)
         elif not self._stopped:
             self._run(request)
+
+
+def _admit_and_claim(request: RecordedRequest) -> Wait | Claimed | ClaimLost:
+    """Claim a request that may run now."""
+    admission = request.admission
+    assert admission is not None  # noqa: S101 - only those that have one get here
+    wait = admission.ask()
+    if wait is not None:
+        return wait
+    request.request_dict["admitted_until"] = admission.until
+    answer = _claim(request, ahead=False)
+    if isinstance(answer, Claimed) and admission.late():
+        release_lease(request.id, request.owner)
+        return Wait("it was claimed too late to run under its type's limits", timedelta(0))
+    return answer
 
 
 def _claim(request: RecordedRequest, ahead: bool) -> Claimed | ClaimLost:

@@ -58,6 +58,12 @@ class Consumer(CeleryConsumer):
             set_event_loop(self.hub)
         return super().connect()
 
+    def bucket_for_task(self, type: Any) -> None:
+        """No bucket: Celery's would limit this worker alone, in its memory.
+
+        ``rate_limit`` limits the deployment: ``celeriac.worker.admission``.
+        """
+
     def _take(self, request: RecordedRequest) -> None:
         if self.claims is None:
             self.run(request)

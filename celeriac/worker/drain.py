@@ -73,11 +73,17 @@ def _return_waiting(channel: Channel) -> None:
         return
     log.info("%d messages that wait for a process return to their queues", len(tags))
     with ThreadPoolExecutor(_RELEASERS) as threads:
-        list(threads.map(lambda each: release_lease(each.id, each.owner), claimed))
+        list(threads.map(_let_others, claimed))
     channel.return_now(tags)
 
 
 def _release(request: RecordedRequest) -> None:
     """Kill the child that runs a task, and release the task's lease."""
     request.kill_child()
+    _let_others(request)
+
+
+def _let_others(request: RecordedRequest) -> None:
+    """Let another worker claim a task, and others of its limits run."""
     release_lease(request.id, request.owner)
+    request.leave_limits()

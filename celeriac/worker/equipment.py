@@ -36,7 +36,7 @@ class Equipment(bootsteps.Step):
         if beat:
             raise WorkerOptionError(
                 "--beat would send each scheduled task once for every worker. "
-                "Run `celery beat` as one process of its own."
+                "Leave it out: the entries of beat_schedule are schedules, which need no process."
             )
         if autoscale:
             raise WorkerOptionError(

@@ -29,6 +29,7 @@ from celeriac.worker.cancellation import Cancellations
 from celeriac.worker.claims import waiting
 from celeriac.worker.health import Health
 from celeriac.worker.heartbeat import Heartbeat
+from celeriac.worker.pausing import pausing
 from celeriac.worker.protection import Protection, surplus
 from celeriac.worker.threads import Limits
 
@@ -86,6 +87,10 @@ class Keeper:
             for thread in self._threads:
                 thread.start()
 
+    def read_pauses(self, channel: Channel) -> None:
+        """Obey what is paused, on a channel that has just been made."""
+        self._try(lambda: pausing().read(channel, at_once=True))
+
     def running(self) -> list[RecordedRequest]:
         """The requests that a child runs."""
         while True:
@@ -115,6 +120,7 @@ class Keeper:
             running = self.running()
             self._renew_leases(running, self.settings.visibility)
             for step in (
+                lambda: pausing().read(channel),
                 lambda: self._ask(running),
                 lambda: self._cancellations.enforce(self.consumer, running),
                 lambda: self._limits.enforce(running),
@@ -230,6 +236,10 @@ class KeeperStep(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         keeper().attach(consumer)
+        channel = keeper().channel
+        if channel is not None:
+            # Before the event loop turns, and with it the first poll is answered.
+            keeper().read_pauses(channel)
 
     def stop(self, consumer: Any) -> None:
         """The event loop has ended: a poll left open would be given a message unread."""

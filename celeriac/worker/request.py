@@ -21,14 +21,19 @@ from celery.app.trace import fast_trace_task, trace_task_ret
 from celery.concurrency.thread import ApplyResult as ThreadResult
 from celery.exceptions import Ignore, InvalidTaskError, Reject, Retry, TaskRevokedError
 from celery.signals import task_revoked
-from celery.worker.request import Request
 from celery.worker.state import task_ready
 
 from celeriac import clock
 from celeriac.app import telemetry
 from celeriac.app.call_options import NEVER_SENT, own_headers
 from celeriac.app.escapes import as_exception, told_plainly
-from celeriac.app.release import FAULT_PAUSE, Foreign, ReturnAfter, TakenOver, release_lease
+from celeriac.app.release import (
+    FAULT_PAUSE,
+    Foreign,
+    ReturnAfter,
+    TakenOver,
+    release_lease,
+)
 from celeriac.app.typed_task import TypedTask
 from celeriac.errors import NotConfiguredError, UnavailableError, transient
 from celeriac.records import Failure, LeaseLostError, TaskRecord
@@ -37,8 +42,9 @@ from celeriac.storage.values import ValueMissingError
 from celeriac.transport.headers import check
 from celeriac.transport.message import MalformedMessageError
 from celeriac.worker import child
+from celeriac.worker.admission import admission_of
 from celeriac.worker.child import Report
-from celeriac.worker.claims import Claims
+from celeriac.worker.limited import LimitedRequest
 from celeriac.worker.phases import Phase, Phases
 from celeriac.worker.tally import tally
 from celeriac.worker.writers import Writers
@@ -64,11 +70,9 @@ _REPORTED_BY_POOL = (
 )
 
 
-class RecordedRequest(Request):
+class RecordedRequest(LimitedRequest):
     """Says to the record what a child that was killed can't say itself."""
 
-    #: Who has it claimed ahead; None in a pool whose threads claim for themselves.
-    claims: Claims | None = None
     worker_pid: int | None = None
     #: When a process or thread began with it, by the monotonic clock.
     begun_at: float | None = None
@@ -96,6 +100,7 @@ class RecordedRequest(Request):
             del message.headers[name]
         super().__init__(message, *args, **kwargs)
         self.phase = Phases()
+        self.admission = admission_of(self)
         # As everyone sees them, a signal's handler too: those that its caller gave.
         self.request_dict["headers"] = own_headers(message.headers)
 
@@ -136,6 +141,8 @@ class RecordedRequest(Request):
 
     def _execute(self, pool: Any, **options: Any) -> Any:
         if self.claims is None:
+            if self.admission is not None:
+                self.request_dict["admit"] = self.admit
             result = super().execute_using_pool(pool, **options)
             if isinstance(result, ThreadResult):
                 self._future = result.f
@@ -261,8 +268,8 @@ class RecordedRequest(Request):
             task_ready(self)
             self.acknowledge()
             return
-        if isinstance(error, TimeLimitExceeded):
-            return  # billiard tells on_timeout next, which sees to it
+        if isinstance(error, TimeLimitExceeded) or self._waits(error):
+            return  # of the former billiard tells on_timeout next, which sees to it
         match error:
             case Reject(reason=TakenOver() as taken_over):
                 log.info("the message of task %s is abandoned: %s", self.id, taken_over)
@@ -361,6 +368,7 @@ class RecordedRequest(Request):
         if not self.acknowledged:
             self.channel.abandon(self.tag)
             self.acknowledged = True
+        self.leave_limits()
 
     def kill_child(self) -> None:
         """Kill the process that runs this task. In the threads pool that would be this one."""
@@ -402,11 +410,17 @@ class RecordedRequest(Request):
     def make_visible(self) -> None:
         """Make the message visible to all workers."""
         self.channel.return_now([self.tag])
+        self.leave_limits()
 
     def acknowledge(self) -> None:
         if self.begun_at is not None and not self.acknowledged:
             tally.note_duration((self._ended_at or monotonic()) - self.begun_at)
         super().acknowledge()
+        self.leave_limits()
+
+    def reject(self, requeue: bool = False) -> None:
+        super().reject(requeue=requeue)
+        self.leave_limits()
 
     def _retry_after_timeout(self, timeout: float) -> bool:
         """Whether the policy gives a task that had to be killed another attempt.

@@ -36,7 +36,13 @@ def compose(app: App, environment: Environment, catalogue: Catalogue) -> System:
     """Every stack of one deployment, checked against the AWS Solutions rules at synthesis."""
     prefix = environment.prefix
     sources = Sources.of(ROOT)
-    data = Data(app, f"{prefix}-data", environment=environment, catalogue=catalogue)
+    data = Data(
+        app,
+        f"{prefix}-data",
+        environment=environment,
+        catalogue=catalogue,
+        sources=sources,
+    )
     workers = Workers(
         app,
         f"{prefix}-workers",

@@ -12,6 +12,7 @@ from typing import Any
 
 from celeriac import Queue, catalogue
 from infra.rehearsal import operator_actions as actions
+from infra.rehearsal import turns
 from infra.rehearsal.agent import REFUSAL
 from infra.rehearsal.app import ENVIRONMENT
 from infra.rehearsal.caller import Caller
@@ -22,6 +23,7 @@ from infra.rehearsal.permissions import (
     UNUSED_BY_AGENT,
     UNUSED_BY_API,
     UNUSED_BY_CHECK,
+    UNUSED_BY_FIRE,
     USED_IN_FAULT_TESTS,
     Findings,
     check,
@@ -29,10 +31,12 @@ from infra.rehearsal.permissions import (
     unused_by_workers,
 )
 from infra.rehearsal.samples import samples, with_files
-from infra.rehearsal.server import AGENT_KEY, CHECK_KEY, worker_key
+from infra.rehearsal.schedules import Schedules
+from infra.rehearsal.server import AGENT_KEY, CHECK_KEY, FIRE_KEY, worker_key
 from infra.rehearsal.stage import (
     API_KEY_ID,
     Stage,
+    fire_function,
     function,
     operator,
     workers,
@@ -86,7 +90,7 @@ def rehearse(directory: Path, *, first: Callable[[Stage], object] = lambda _: No
         states = run_all(server, deployed, rehearsed, queues, directory, first)
         # The roles of other queues' workers had no occasion to use their grants.
         keys = {worker_key(queue): queue for queue in queues}
-        known = {API_KEY_ID, CHECK_KEY, AGENT_KEY, *keys}
+        known = {API_KEY_ID, CHECK_KEY, FIRE_KEY, AGENT_KEY, *keys}
         roles = {key: policies for key, policies in _roles(server).items() if key in known}
         return Outcome(
             ignored=server.ignored(),
@@ -98,6 +102,7 @@ def rehearse(directory: Path, *, first: Callable[[Stage], object] = lambda _: No
                 {
                     API_KEY_ID: UNUSED_BY_API,
                     CHECK_KEY: UNUSED_BY_CHECK,
+                    FIRE_KEY: UNUSED_BY_FIRE,
                     AGENT_KEY: UNUSED_BY_AGENT,
                     **{key: unused_by_workers(Queue(queue)) for key, queue in keys.items()},
                 },
@@ -143,13 +148,24 @@ def run_all(
                 for place, each in enumerate(found, 1)
             }
             ids["a large task"] = actions.submit_large(caller)
+            turns.run_one_at_a_time(caller)
+            turns.run_an_urgent_one(caller)
+            turns.pause_and_resume(caller, directory / f"{DEFAULT.name}.log")
             ends = {name: caller.end(id) for name, id in ids.items()}
         for name, id in ids.items():
             if name.startswith(f"{_MAILS},"):
                 actions.bounce(api, caller, id, settings["CELERIAC_MAIL_CONFIGURATION_SET"])
         urls = settings["CELERIAC_QUEUE_URL_PREFIX"]
-        _act(server, caller, deployer, urls, ids["a large task"])
-        actions.lose(server, caller, urls, settings["CELERIAC_CLUSTER_NAME"])
+        due_later = _act(server, caller, urls, ids["a large task"])
+        cluster = settings["CELERIAC_CLUSTER_NAME"]
+        with fire_function(server, deployed, directory) as fire:
+            schedules = Schedules(server, caller, fire, settings["CELERIAC_SCHEDULE_GROUP"])
+            # Before all that wake the same fleet: a process looks at a fleet once in 30 seconds.
+            actions.fire_what_is_due_later(server, caller, schedules, cluster, due_later)
+            schedules.live()
+            schedules.fire_declared()
+            schedules.fire_debounced()
+        actions.lose(server, caller, urls, cluster)
         with workers(server, deployed, [MAINTENANCE.name], directory):
             repair = caller.submit("cleanup", {"grace": 0})
             ends["cleanup, of a lost task"] = caller.end(repair)
@@ -158,21 +174,22 @@ def run_all(
         return ends
 
 
-def _act(
-    server: Server, caller: Caller, deployer: Mapping[str, str], urls: str, large: str
-) -> None:
+def _act(server: Server, caller: Caller, urls: str, large: str) -> str:
+    """What needs neither a worker nor the function that fires; a task that is due later."""
     actions.look_around(caller)
     actions.follow_large_result(caller, large)
     actions.retry_large(caller)
     actions.cancel(caller)
-    actions.send_again_what_is_due_later(caller, deployer)
+    due_later = actions.submit_due_later(caller)
     actions.redrive_and_purge(server, caller, urls)
+    return due_later
 
 
 def _roles(server: Server) -> dict[str, list[dict[str, Any]]]:
     """The policies of the function and of each queue's workers, by the access key they use."""
+    keys = {"fire": FIRE_KEY, "api": API_KEY_ID, "follow": API_KEY_ID}
     names = {
-        API_KEY_ID if each["Handler"].endswith("handler.handler") else CHECK_KEY: each[
+        keys.get(each["FunctionName"].removeprefix(f"{ENVIRONMENT.prefix}-"), CHECK_KEY): each[
             "Role"
         ].rpartition("/")[2]
         for each in server.client("lambda").list_functions()["Functions"]

@@ -1,4 +1,4 @@
-"""The CDK app of the rehearsal: ``dev``, with a sender of mail.
+"""The CDK app of the rehearsal: ``dev``, with a sender of mail and quotas.
 
 Its leases are short, so that the tasks of a killed worker are taken over soon.
 """
@@ -20,6 +20,8 @@ ENVIRONMENT = replace(
     DEV,
     mail=Mail(sender="tasks@celeriac.dev"),
     environment={"REHEARSED": "here"},
+    waiting_per_tenant=1_000,
+    mails_per_tenant=1_000,
     secrets={"REHEARSAL_TOKEN": PARAMETER},
     settings={"visibility": timedelta(seconds=20)},
 )

@@ -25,7 +25,7 @@ _SCOPE = re.compile(r"Credential=(?P<key>[^/]+)/\d+/[^/]+/(?P<service>[^/]+)/aws
 #: What a policy's condition on an item's partition is about.
 LEADING_KEY = "dynamodb:LeadingKeys"
 _PARTITION_KEY = "pk"
-_PARTITION_KEYS = {_PARTITION_KEY, "list_pk", "failed_pk"}
+_PARTITION_KEYS = {_PARTITION_KEY, "list_pk", "failed_pk", "open_pk"}
 _EQUALITIES = re.compile(r"(#?\w+)\s*=\s*(:\w+)")
 _KEYS_TO_DELETE = re.compile(r"<Key>(.*?)</Key>")
 

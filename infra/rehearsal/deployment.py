@@ -17,12 +17,20 @@ from infra.rehearsal.calls import ACCOUNT, REGION
 from infra.rehearsal.secrets import PARAMETER, VALUE
 from infra.rehearsal.server import KEY
 
+#: The project's task types, and those of the rehearsal.
+TASKS = "tasks,infra.rehearsal.limited"
 ROOT = Path(__file__).parents[2]
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 
 
 class RehearsalError(RuntimeError):
     """A step failed. The message holds what it printed."""
+
+
+def same(found: object, expected: object) -> None:
+    """Raise a ``RehearsalError`` unless the two are equal."""
+    if found != expected:
+        raise RehearsalError(f"{expected!r} was expected here, not {found!r}.")
 
 
 class Server:
@@ -108,9 +116,8 @@ def deploy(server: Server, environment: Environment, directory: Path) -> Deploye
         server, "deploy", "--all", "--method=direct", "--require-approval=never",
         "--app", f"{sys.executable} -m infra.rehearsal.app", directory=directory,
     )  # fmt: skip
-    return Deployed(
-        variables=variables(server.client("cloudformation"), f"{environment.prefix}-api")
-    )
+    found = variables(server.client("cloudformation"), f"{environment.prefix}-api")
+    return Deployed(variables={**found, "CELERIAC_TASKS": TASKS})
 
 
 def cdk(server: Server, *arguments: str, directory: Path) -> str:
@@ -124,6 +131,7 @@ def cdk(server: Server, *arguments: str, directory: Path) -> str:
         env={
             **os.environ,
             **server.environment(),
+            "CELERIAC_TASKS": TASKS,
             # The CLI puts a bucket's name before the host, which only AWS's own host takes.
             "AWS_ENDPOINT_URL_S3_FOR_CLOUDFORMATION": f"https://s3.{REGION}.amazonaws.com",
             # There is no registry to push an image to; whether it builds is another test's.

@@ -6,18 +6,16 @@ They run while no worker does, so that every message stays where it is until the
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 import httpx
 
 from infra.rehearsal.caller import Caller
-from infra.rehearsal.deployment import ROOT, RehearsalError, Server
+from infra.rehearsal.deployment import RehearsalError, Server, same
 from infra.rehearsal.function import Function
+from infra.rehearsal.schedules import Schedules
 from tasks.queues import DEFAULT
 
 _TYPE = "long-running"
@@ -28,12 +26,6 @@ _LARGE = {**_SHORT, "items": ["x" * 1024] * 64}
 
 _BOUNCED = "bounce@simulator.amazonses.com"
 
-_KEY = "due-later"
-_DUE_LATER = f"""
-from datetime import timedelta
-from celeriac.operations.submission import submit
-submit({_TYPE!r}, {_SHORT!r}, idempotency_key={_KEY!r}, delay=timedelta(hours=1))
-"""
 #: Longer than the deployment's visibility.
 _EMPTY_SECONDS = 60
 
@@ -68,22 +60,33 @@ def follow_large_result(caller: Caller, ended: str) -> None:
 def cancel(caller: Caller) -> None:
     """A waiting task ends at once when it is cancelled."""
     id = caller.submit(_TYPE, _SHORT)
-    _same(caller.ask("DELETE", f"/tasks/{id}").json()["status"], "REVOKED")
+    same(caller.ask("DELETE", f"/tasks/{id}").json()["status"], "REVOKED")
 
 
-def send_again_what_is_due_later(caller: Caller, deployer: Mapping[str, str]) -> None:
+def submit_due_later(caller: Caller) -> str:
     """A submission is repeated while EventBridge Scheduler keeps the task: so is its schedule.
 
-    HTTP takes delays of up to 15 minutes, and Python callers may ask for more.
+    Its payload is too large for a message, and waits in S3. Returns the task's id.
     """
-    subprocess.run(  # noqa: S603  the program above
-        [sys.executable, "-c", _DUE_LATER],
-        cwd=ROOT,
-        env=dict(deployer),
-        check=True,
-        capture_output=True,
-    )
-    caller.submit(_TYPE, _SHORT, idempotency_key=_KEY)
+    ids = [
+        caller.submit(_TYPE, _LARGE, query="delay=PT1H", idempotency_key="due-later")
+        for _ in range(2)
+    ]
+    same(ids[0], ids[1])
+    return ids[0]
+
+
+def fire_what_is_due_later(
+    server: Server, caller: Caller, schedules: Schedules, cluster: str, task_id: str
+) -> None:
+    """The schedule of that task comes to its time: its message is sent, and a worker is woken."""
+    ecs = server.client("ecs")
+    ecs.update_service(cluster=cluster, service=_QUEUE.name, desiredCount=0)
+    schedules.fire_task(task_id)
+    found = ecs.describe_services(cluster=cluster, services=[_QUEUE.name])["services"]
+    same(found[0]["desiredCount"], 1)
+    # Its message is there. Doubles of tasks that have ended may be, too.
+    same(caller.ask("POST", f"/queues/{_QUEUE.name}/purge").json()["revoked"], [task_id])
 
 
 def bounce(function: Function, caller: Caller, mailed: str, configuration_set: str) -> None:
@@ -112,7 +115,7 @@ def bounce(function: Function, caller: Caller, mailed: str, configuration_set: s
         {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": json.dumps(event)}}]}
     )
     mail = caller.ask("GET", f"/tasks/{mailed}").json()["mail"]
-    _same([each["recipient"] for each in mail["bounced"]], [_BOUNCED])
+    same([each["recipient"] for each in mail["bounced"]], [_BOUNCED])
 
 
 def redrive_and_purge(server: Server, caller: Caller, urls: str) -> None:
@@ -131,13 +134,13 @@ def redrive_and_purge(server: Server, caller: Caller, urls: str) -> None:
     sqs.send_message(QueueUrl=dead_letters, MessageBody="not a task")
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=moved["ReceiptHandle"])
 
-    _same(len(caller.ask("GET", here).json()["dead_letter_sample"]), 2)
+    same(len(caller.ask("GET", here).json()["dead_letter_sample"]), 2)
     redriven = caller.ask("POST", f"{here}/redrive").json()
-    _same(redriven["sent_again"], [waiting])
-    _same(len(redriven["stay"]), 1)
-    _same(caller.ask("GET", here).json()["waiting"], 1)
-    _same(caller.ask("POST", f"{here}/purge").json()["revoked"], [waiting])
-    _same(caller.ask("POST", f"{here}/purge", query="dead_letters=true").json()["removed"], 1)
+    same(redriven["sent_again"], [waiting])
+    same(len(redriven["stay"]), 1)
+    same(caller.ask("GET", here).json()["waiting"], 1)
+    same(caller.ask("POST", f"{here}/purge").json()["revoked"], [waiting])
+    same(caller.ask("POST", f"{here}/purge", query="dead_letters=true").json()["removed"], 1)
 
 
 def lose(server: Server, caller: Caller, urls: str, cluster: str) -> None:
@@ -151,7 +154,7 @@ def lose(server: Server, caller: Caller, urls: str, cluster: str) -> None:
 def see_sent_again(caller: Caller, repair: str) -> None:
     """The repair has found the one lost task."""
     result = caller.ask("GET", f"/tasks/{repair}/result").json()["result"]
-    _same(result["messages_resent"], 1)
+    same(result["messages_resent"], 1)
 
 
 def submit_to_a_missing_queue(server: Server, caller: Caller, urls: str) -> None:
@@ -160,7 +163,7 @@ def submit_to_a_missing_queue(server: Server, caller: Caller, urls: str) -> None
     server.client("sqs").delete_queue(QueueUrl=urls + _QUEUE.name)
     # A missing queue is our mistake, and doesn't pass by itself: no 503.
     caller.ask("POST", f"/tasks/{_TYPE}", body=_SHORT, expect=HTTPStatus.INTERNAL_SERVER_ERROR)
-    _same(caller.ask("GET", "/tasks").json(), before)
+    same(caller.ask("GET", "/tasks").json(), before)
 
 
 def _empty(sqs: Any, caller: Caller, here: str, queue: str) -> None:
@@ -178,8 +181,3 @@ def _empty(sqs: Any, caller: Caller, here: str, queue: str) -> None:
             return
         time.sleep(0.5)
     raise RehearsalError(f"{queue} isn't empty: {found}.")
-
-
-def _same(found: Any, expected: Any) -> None:
-    if found != expected:
-        raise RehearsalError(f"{expected!r} was expected here, not {found!r}.")

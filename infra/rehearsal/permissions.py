@@ -28,6 +28,8 @@ USED_IN_FAULT_TESTS = frozenset(
         "s3:ListBucket",
         "s3:PutObject",
         "scheduler:CreateSchedule",
+        "scheduler:DeleteSchedule",
+        "scheduler:UpdateSchedule",
         "sqs:ChangeMessageVisibility",
         "sqs:SendMessage",
     }
@@ -73,6 +75,15 @@ UNUSED_BY_CHECK: Mapping[str, str] = {
 }
 
 
+#: Why the function that fires is granted what no rehearsal asks of it.
+UNUSED_BY_FIRE: Mapping[str, str] = {
+    "dynamodb:DeleteItem": "A task whose message SQS doesn't take is taken back.",
+    "logs:CreateLogStream": "Lambda's own writing of the function's log.",
+    "logs:PutLogEvents": "Lambda's own writing of the function's log.",
+    "s3:ListBucket": "S3 asks for it where an input is gone.",
+}
+
+
 def unused_by_workers(queue: Queue) -> Mapping[str, str]:
     """Why this queue's workers are granted what neither a rehearsal nor the fault tests ask."""
     reasons = {
@@ -82,7 +93,6 @@ def unused_by_workers(queue: Queue) -> Mapping[str, str]:
     if queue != MAINTENANCE:
         # The repair sends to other queues; the built-in types of these ones don't.
         reasons["ecs:UpdateService"] = "Waking that queue's workers."
-        reasons["dynamodb:Query"] = "Which workers are surplus."
     if queue == EMAIL:
         reasons["ses:SendEmail"] = "SES asks for it or for SendRawEmail, by the form of the mail."
     return reasons
@@ -92,6 +102,7 @@ def by_workers_of(queue: Queue, asked: Iterable[Asked], *, instead_of: Queue) ->
     """What ``queue``'s workers would have asked: the same, of their own queue and dead letters."""
     names = {
         instead_of.name: queue.name,
+        instead_of.high_name: queue.high_name,
         instead_of.dead_letter_name: queue.dead_letter_name,
     }
 

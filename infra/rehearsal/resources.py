@@ -42,6 +42,11 @@ def _schedule_group(client: Any, properties: Properties) -> Made:
     return properties["Name"], {"Arn": made["ScheduleGroupArn"]}
 
 
+def _schedule(client: Any, properties: Properties) -> Made:
+    client.create_schedule(**properties)
+    return properties["Name"], {}
+
+
 def _alarm(client: Any, properties: Properties) -> Made:
     wanted = {key: value for key, value in properties.items() if key != "Tags"}
     client.put_metric_alarm(**wanted)
@@ -119,6 +124,11 @@ def _subscription(client: Any, properties: Properties) -> Made:
     return made["SubscriptionArn"], {}
 
 
+def _event_invoke_config(client: Any, properties: Properties) -> Made:
+    client.put_function_event_invoke_config(**properties)
+    return f"{properties['FunctionName']}|{properties['Qualifier']}", {}
+
+
 def _api(client: Any, properties: Properties) -> Made:
     made = client.create_api(Name=properties["Name"], ProtocolType=properties["ProtocolType"])
     return made["ApiId"], {"ApiEndpoint": made["ApiEndpoint"], "ApiId": made["ApiId"]}
@@ -156,12 +166,14 @@ _TYPES: Mapping[str, tuple[str, Callable[[Any, Properties], Made]]] = {
     "AWS::ApplicationAutoScaling::ScalingPolicy": ("application-autoscaling", _scaling_policy),
     "AWS::Budgets::Budget": ("budgets", _budget),
     "AWS::CloudWatch::Alarm": ("cloudwatch", _alarm),
+    "AWS::Lambda::EventInvokeConfig": ("lambda", _event_invoke_config),
     "AWS::SES::ConfigurationSet": ("sesv2", _configuration_set),
     "AWS::SES::ConfigurationSetEventDestination": ("ses", _event_destination),
     "AWS::SES::EmailIdentity": ("sesv2", _identity),
     "AWS::SNS::Subscription": ("sns", _subscription),
     "AWS::SNS::TopicPolicy": ("sns", _topic_policy),
     "AWS::SQS::QueuePolicy": ("sqs", _queue_policy),
+    "AWS::Scheduler::Schedule": ("scheduler", _schedule),
     "AWS::Scheduler::ScheduleGroup": ("scheduler", _schedule_group),
 }
 

@@ -3,7 +3,7 @@
     class Order(BaseModel):
         model_config = ConfigDict(json_schema_extra={"examples": [{"number": 17}]})
 
-An example that names an uploaded file, as in ``files/0198c0de/sales.csv``, gets one of the files
+An example that names an uploaded file, as in ``uploads/0198c0de/sales.csv``, gets one of the files
 here of that name.
 """
 
@@ -35,7 +35,7 @@ _FILES: Mapping[str, tuple[str, bytes]] = {
     "photo.jpg": ("image/jpeg", _PHOTO),
     "note.txt": ("text/plain", b"A note.\n"),
 }
-_UPLOADS = "files/"
+_UPLOADS = ("uploads/", "files/")
 
 
 def samples(types: Catalogue) -> dict[str, list[dict[str, Any]]]:

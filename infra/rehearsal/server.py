@@ -20,6 +20,8 @@ KEY = "AKIAREHEARSAL0DEPLOY"
 WATCHED = "AKIAWATCHED"
 #: The function that checks each fleet's image before its service changes.
 CHECK_KEY = f"{WATCHED}00CHECK"
+#: The function that EventBridge Scheduler calls.
+FIRE_KEY = f"{WATCHED}000FIRE"
 #: ECS's agent, with the execution role of a task.
 AGENT_KEY = f"{WATCHED}00AGENT"
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from celeriac.cdk import Environment
 from infra.rehearsal.deployment import Deployed, Server
 from infra.rehearsal.function import Function
-from infra.rehearsal.server import WATCHED, worker_key
+from infra.rehearsal.server import FIRE_KEY, WATCHED, worker_key
 from infra.rehearsal.workers import Workers, containers, running
 
+#: What Lambda calls in the fire function.
+HANDLER = "celeriac.operations.fire_function.handler"
 API_KEY_ID = f"{WATCHED}000000API"
 
 
@@ -39,6 +41,15 @@ def function(server: Server, deployed: Deployed, directory: Path) -> Function:
         handler="api.handler.handler",
         environment={**_basics(), **server.environment(API_KEY_ID), **deployed.settings},
         log=directory / "api.log",
+    )
+
+
+def fire_function(server: Server, deployed: Deployed, directory: Path) -> Function:
+    """The function that EventBridge Scheduler calls, with the deployment's settings."""
+    return Function(
+        handler=HANDLER,
+        environment={**_basics(), **server.environment(FIRE_KEY), **deployed.settings},
+        log=directory / "fire.log",
     )
 
 

@@ -50,6 +50,17 @@ class Templates:
         )
         return self._policies("data", role)
 
+    def fire_policies(self) -> list[dict[str, Any]]:
+        """What the function may do that EventBridge Scheduler calls."""
+        resources = self._resources["api"]["Resources"]
+        (role,) = (
+            each["Properties"]["Role"]["Fn::GetAtt"][0]
+            for each in resources.values()
+            if each["Type"] == "AWS::Lambda::Function"
+            and each["Properties"].get("FunctionName", "").endswith("-fire")
+        )
+        return self._policies("api", role)
+
     def _policies(self, stack: str, role: str) -> list[dict[str, Any]]:
         return [
             self._resolved(stack, each["Properties"]["PolicyDocument"])
@@ -86,6 +97,8 @@ class Templates:
                 return f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{named('TableName')}"
             case "AWS::S3::Bucket":
                 return f"arn:aws:s3:::{named('BucketName')}"
+            case "AWS::Logs::LogGroup":
+                return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{named('LogGroupName')}:*"
             case "AWS::IAM::Role":
                 return self._schedule_role
             case type:

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from celeriac import Catalogue
 from infra.verify.check import Check
-from infra.verify.checks import account, data, files, http, messages, tasks, watching, workers
+from infra.verify.checks import (
+    account,
+    data,
+    files,
+    http,
+    messages,
+    schedules,
+    tasks,
+    turns,
+    watching,
+    workers,
+)
 
 
 def checks(types: Catalogue) -> tuple[Check, ...]:
@@ -23,6 +34,8 @@ def checks(types: Catalogue) -> tuple[Check, ...]:
         *data.CHECKS,
         *workers.CHECKS,
         *messages.CHECKS,
+        *schedules.CHECKS,
+        *turns.CHECKS,
         *watching.CHECKS,
         *account.CHECKS,
         *messages.LATE,

@@ -44,7 +44,7 @@ class Trial(Caller):
 
         def cancel() -> None:
             path = f"/tasks/{task_id}"
-            answer = self.api.request("DELETE", path, key=self._key)
+            answer = self.api.request("DELETE", path, key=self.key)
             # 409: it has ended. 404: it never was.
             if answer.status not in (200, 202, 404, 409):
                 raise NotHeld(f"DELETE {path} answered {answer.status}")

@@ -160,13 +160,48 @@ def test_python_in_pages_imports_what_exists(page: Path, clone: Path) -> None:
         exec(compile(tree, str(page), "exec"), {})
 
 
+def test_the_page_on_limits_submits_one_task(
+    clone: Path, aws: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its Python gives one task for two submissions, and HTTP says that it does."""
+    from celeriac.app.factory import make_app
+    from celeriac.http.app import create_app
+    from celeriac.operations import submission
+
+    types = Catalogue.of(tasks)
+    provision(aws, types)
+    services().keys.register("cel_docs", name="docs", tenant="default", scopes=[Scope.SUBMIT])
+    monkeypatch.setattr(submission, "celery_app", lambda: make_app(aws, types))
+    blocks = [block.text for block in code_blocks("python", ROOT / "docs/limits.md")]
+    [example] = [each for each in blocks if each.startswith("from celeriac import submit")]
+
+    exec(compile(example, "docs/limits.md", "exec"), {})
+
+    async def ask() -> Response:
+        headers = {"Authorization": "Bearer cel_docs"}
+        async with AsyncClient(
+            transport=ASGITransport(create_app(aws, types)), base_url="http://api", headers=headers
+        ) as api:
+            return await api.post("/tasks/sync-account", json={"account": "ada"})
+
+    answer = asyncio.run(ask())
+    assert (answer.status_code, answer.headers["unique-replayed"]) == (202, "true")
+
+
 @pytest.mark.parametrize(
-    "command", [each for page in PAGES_HERE for each in curls(page) if "-d" in each]
+    "command",
+    [
+        each
+        for page in PAGES_HERE
+        for each in curls(page)
+        # Those of schedules are sent by tests/integration/api/test_schedules_page.py.
+        if " -d " in each and "/schedules" not in each
+    ],
 )
 def test_every_curl_sends_a_valid_payload(command: str, clone: Path) -> None:
     """A command to paste names a task type that exists, and a payload that it takes."""
     words = shlex.split(command)
-    found = re.search(r"/tasks/([a-z-]+)$", words[2])
+    found = re.search(r"/tasks/([a-z-]+)(?:\?|$)", words[2])
 
     assert found, command
     payload = json.loads(words[words.index("-d") + 1])

@@ -11,7 +11,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 #: Whose purpose is to be an app, for a program that wants to be pointed at one.
-APPS = frozenset({"api.app", "api.handler", "celeriac.http.handler", "worker.app"})
+APPS = frozenset(
+    {
+        "api.app",
+        "api.handler",
+        "celeriac.http.handler",
+        "celeriac.operations.fire_function",
+        "worker.app",
+    }
+)
 
 
 def import_everything() -> None:

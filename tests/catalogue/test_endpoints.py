@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from celeriac.contract import TaskType, catalogue
 from celeriac.http.app import create_app
 from celeriac.http.routes.catalogue import TaskTypeView, view_of
+from celeriac.storage.pauses import Paused
 
 AnyTaskType = TaskType[Any, Any]
 
@@ -27,7 +28,7 @@ def task_type(request: pytest.FixtureRequest) -> AnyTaskType:
 
 @pytest.fixture
 def view(task_type: AnyTaskType) -> TaskTypeView:
-    return view_of(task_type)
+    return view_of(task_type, Paused())
 
 
 def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

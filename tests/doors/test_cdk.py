@@ -281,11 +281,14 @@ def test_it_breaks_no_rule_inside_another_stack(template: dict[str, Any], projec
 def test_the_function_serves_a_project_that_has_no_api_of_its_own(
     template: dict[str, Any],
 ) -> None:
-    """One task file is enough: the library's handler serves it."""
+    """One task file is enough: the library's handlers serve it, and fire its schedules."""
     functions = of(template, "AWS::Lambda::Function", "TasksApi").values()
 
-    assert len(functions) == 2
-    assert {each["Handler"] for each in functions} == {"celeriac.http.handler.handler"}
+    assert sorted(each["Handler"] for each in functions) == [
+        "celeriac.http.handler.handler",
+        "celeriac.http.handler.handler",
+        "celeriac.operations.fire_function.handler",
+    ]
 
 
 def test_the_image_is_built_from_the_wheel_and_the_project(

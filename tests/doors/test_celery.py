@@ -275,7 +275,7 @@ def test_settings_of_another_broker_are_named_and_ignored(shop: Shop) -> None:
     [
         (("--pool", "solo"), "Use --pool prefork or --pool threads"),
         (("--queues", "audio"), "Declare it with Queue('audio')"),
-        (("--beat",), "Run `celery beat` as one process of its own"),
+        (("--beat",), "the entries of beat_schedule are schedules"),
         (("--autoscale", "4,1"), "Use --concurrency"),
     ],
 )

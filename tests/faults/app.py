@@ -23,18 +23,21 @@ from celery import Task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.exceptions import Retry as CeleryRetry
 
+from celeriac import schedules
 from celeriac.app.typed_task import TypedTask
 from celeriac.contract import (
     BaseModel,
     Cancelled,
     Catalogue,
     Retry,
+    Schedule,
     TaskContext,
     task,
 )
 from celeriac.marshalling import marshal, unmarshal
 from celeriac.storage.services import services
 from tasks.queues import DEFAULT
+from tests.faults import limited
 from tests.faults.ways import RETURNED, WAYS
 from worker.app import app
 
@@ -150,6 +153,20 @@ def fatal(payload: Work, context: TaskContext) -> Done:
     return Done(attempt=context.attempt)
 
 
+class Begun(BaseModel):
+    """``at`` is when a process began with the task, in seconds since 1970."""
+
+    at: float
+
+
+@task(queue=DEFAULT, time_limit=timedelta(minutes=5), retry=Retry(attempts=3))
+def timed(payload: Work, context: TaskContext) -> Begun:
+    """Note when it begins, and take a while."""
+    at = time.time()
+    time.sleep(payload.seconds)
+    return Begun(at=at)
+
+
 class Death(BaseModel):
     """``by`` is an exit code, or the negative number of a signal."""
 
@@ -223,7 +240,10 @@ def ending(payload: Ending, context: TaskContext) -> Done:
 
 
 TYPES = Catalogue(
-    [ending, effect, saving, stubborn, fatal, dying, overlong, overlong_once, dawdling]
+    [
+        *(ending, effect, saving, stubborn, fatal, dying, overlong, overlong_once, dawdling, timed),
+        *limited.TYPES,
+    ]
 )
 for _each in TYPES.values():
     app.register_task(TypedTask.of(_each, _each.name))
@@ -314,6 +334,30 @@ def raising_retry() -> None:
 def eta_of(self: Task) -> Any:
     """When a task that was delayed was to begin."""
     return self.request.eta
+
+
+@app.task
+def scheduling() -> dict[str, Any]:
+    """Do with a schedule what ``celeriac.schedules`` has; what was seen of it on the way."""
+    payload = {"total_steps": 1, "step_seconds": 0}
+    id = schedules.create("long-running", Schedule.cron("0 6 * * *", payload=payload)).schedule_id
+    edited = schedules.edit(id, schedule=Schedule.rate(timedelta(hours=1)))
+    paused = schedules.pause(id).paused
+    listed = [each.schedule_id for each in schedules.list_all()]
+    task_id = schedules.run_now(id).record.task_id
+    resumed = not schedules.resume(id).paused
+    fired = [each.task_id for each in schedules.history(id)]
+    schedules.delete(id)
+    return {
+        "edited": edited.schedule.expression,
+        "paused": paused,
+        "listed": id in listed,
+        "resumed": resumed,
+        "fired": fired == [task_id],
+        "left": id in [each.schedule_id for each in schedules.list_all()],
+        "schedule_id": id,
+        "task_id": task_id,
+    }
 
 
 @app.task(bind=True)

@@ -22,6 +22,7 @@ from celeriac.operations.submission import submit
 from celeriac.records import TaskRecord
 from celeriac.settings import Settings
 from celeriac.storage.services import services
+from celeriac.topology import FIRE
 from infra.cdk.environments import DEV
 from infra.rehearsal.calls import ACCOUNT, REGION
 from tests.integration.processes import wait_for
@@ -44,6 +45,7 @@ def settings_at(endpoint: str) -> Settings:
         table_name=DEV.prefix,
         bucket_name=f"{DEV.prefix}-{ACCOUNT}-{REGION}",
         schedule_group=DEV.prefix,
+        schedule_target_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{DEV.prefix}-{FIRE}",
         schedule_dead_letter_arn=(
             f"arn:aws:sqs:{REGION}:{ACCOUNT}:{DEV.prefix}-schedules{DEAD_LETTER_SUFFIX}"
         ),
@@ -183,10 +185,10 @@ class Stack:
     def submit(self, type_name: str, name: str = "x", seconds: float = 0, **options: Any) -> str:
         """Submit a task of the test's types; its id."""
         payload = {"name": name, "seconds": seconds}
-        return submit(type_name, payload, app=self._caller, **options).record.task_id
+        return submit(type_name, payload, app=self.caller, **options).record.task_id
 
     @cached_property
-    def _caller(self) -> Celeriac:
+    def caller(self) -> Celeriac:
         """The app of a process that only submits."""
         from tests.faults.app import TYPES
 

@@ -8,29 +8,35 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 from celeriac import states
+from celeriac.app.declared_schedule import PREFIXES
+from celeriac.app.sending import CeleriacApp
 from celeriac.local.standin import Standin
+from celeriac.operations import firing
+from celeriac.operations.submission import cancel
 from celeriac.storage.services import services
+from tasks.queues import DEFAULT
 from tests.faults.stack import VISIBILITY, Stack
 from tests.integration.processes import wait_for
 
 
 def schedules() -> list[dict[str, Any]]:
-    """All schedules there are."""
+    """The schedules of delayed tasks: all but those that the code declares."""
     scheduler = services().scheduler
     return [
         dict(scheduler.get_schedule(Name=each["Name"], GroupName=each["GroupName"]))
         for each in scheduler.list_schedules()["Schedules"]
+        if not each["Name"].startswith(PREFIXES)
     ]
 
 
-def fire(schedule: dict[str, Any]) -> None:
-    """What EventBridge Scheduler does when a one-time schedule is due."""
-    target = schedule["Target"]
-    queue = target["Arn"].removeprefix(services().settings.queue_arn_prefix)
-    services().sqs.send_message(
-        QueueUrl=services().settings.queue_url_prefix + queue, MessageBody=target["Input"]
-    )
+def fire(schedule: dict[str, Any], *, times: int = 1) -> None:
+    """What EventBridge Scheduler and the function do when a one-time schedule is due."""
+    assert schedule["Target"]["Arn"] == services().settings.schedule_target_arn
+    for _ in range(times):
+        firing.fire(json.loads(schedule["Target"]["Input"]))
     services().scheduler.delete_schedule(Name=schedule["Name"], GroupName=schedule["GroupName"])
 
 
@@ -56,7 +62,7 @@ def test_a_delay_of_twenty_seconds_is_kept_by_sqs_and_executed_once(
 def test_a_delay_of_sixteen_minutes_is_a_schedule_and_executed_once(
     stack: Stack, aws: Standin, tasks: ModuleType
 ) -> None:
-    """SQS keeps fifteen minutes at most; what the schedule sends is what a worker would run."""
+    """SQS keeps fifteen minutes at most; what the schedule fires sends the record's message."""
     stack.start_worker(1)
     before = datetime.now(UTC)
     task_id = stack.submit("effect", "far", delay=timedelta(minutes=16))
@@ -114,6 +120,92 @@ def test_a_long_retry_delay_becomes_a_schedule_of_the_next_attempt(
     stack.wait_for_state(result.id, states.RETRY)
     wait_for(lambda: not any(stack.depth().values()), "the first message to be acknowledged")
     (schedule,) = schedules()
-    assert json.loads(schedule["Target"]["Input"])["headers"]["id"] == result.id
+    assert json.loads(schedule["Target"]["Input"]) == {
+        "celeriac": "due",
+        "task_id": result.id,
+        "attempt": 2,
+    }
     fire(schedule)
     assert result.get(timeout=20) == 1
+
+
+def test_a_task_that_is_fired_twice_runs_once(stack: Stack, tasks: ModuleType) -> None:
+    """EventBridge Scheduler fires at least once: the second message finds the task claimed."""
+    task_id = stack.submit("effect", "twice", delay=timedelta(hours=1))
+    (schedule,) = schedules()
+    fire(schedule, times=2)
+    stack.start_worker(1)
+    stack.wait_for_state(task_id, states.SUCCESS)
+    firing.fire(json.loads(schedule["Target"]["Input"]))
+    wait_for(lambda: not any(stack.depth().values()), "the messages to be acknowledged")
+    assert tasks.counted("twice") == 1
+
+
+def test_a_task_that_was_cancelled_before_it_is_due_is_not_sent(stack: Stack) -> None:
+    """Its schedule fires all the same, and finds the record REVOKED."""
+    task_id = stack.submit("effect", "cancelled", delay=timedelta(hours=1))
+    cancel(task_id, stack.record(task_id).tenant)
+    (schedule,) = schedules()
+    fire(schedule)
+    assert stack.record(task_id).state == states.REVOKED
+    assert not any(stack.depth().values())
+
+
+def test_what_was_to_be_fired_for_an_earlier_attempt_sends_nothing(stack: Stack) -> None:
+    """A firing that comes late is of an attempt that is over, or of a task that is gone."""
+    task_id = stack.submit("effect", "late", delay=timedelta(hours=1))
+    (schedule,) = schedules()
+    event = json.loads(schedule["Target"]["Input"])
+    firing.fire({**event, "attempt": 2})
+    firing.fire({**event, "task_id": "gone"})
+    assert not any(stack.depth().values())
+    assert stack.record(task_id).state == states.PENDING
+    cancel(task_id, stack.record(task_id).tenant)
+    fire(schedule)
+
+
+def test_a_function_that_dies_before_it_has_sent_is_called_again(
+    stack: Stack, tasks: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the reading of the record and the message nothing is written: it begins again."""
+    task_id = stack.submit("effect", "dies", delay=timedelta(hours=1))
+    (schedule,) = schedules()
+
+    def die(*_: Any, **__: Any) -> None:
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CeleriacApp, "publish_kept", die)
+        with pytest.raises(SystemExit):
+            firing.fire(json.loads(schedule["Target"]["Input"]))
+    assert not any(stack.depth().values())
+    fire(schedule)
+    stack.start_worker(1)
+    stack.wait_for_state(task_id, states.SUCCESS)
+    assert tasks.counted("dies") == 1
+
+
+def test_a_large_input_headers_and_attributes_wait_with_their_task(
+    stack: Stack, tasks: ModuleType
+) -> None:
+    """What a message would have carried is kept by the record, at any size, until it is due."""
+    attributes = {"city": {"DataType": "String", "StringValue": "Paris"}}
+    large = "x" * 300_000
+    result = tasks.counting.apply_async(
+        ("large", large),
+        countdown=3600,
+        headers={"x-source": "test"},
+        message_attributes=attributes,
+    )
+    (schedule,) = schedules()
+    assert len(schedule["Target"]["Input"]) < 200
+    fire(schedule)
+    received = services().sqs.receive_message(
+        QueueUrl=services().settings.queue_url(DEFAULT),
+        MessageAttributeNames=["All"],
+        VisibilityTimeout=0,
+    )
+    (message,) = received["Messages"]
+    assert json.loads(message["Body"])["headers"]["x-source"] == "test"
+    stack.start_worker(1)
+    assert result.get(timeout=30) == large

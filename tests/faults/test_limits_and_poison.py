@@ -174,7 +174,7 @@ def test_the_record_says_how_a_process_died(
 ) -> None:
     """The attempt counts, and the next one, which succeeds, keeps what is known of it."""
     stack.start_worker(1)
-    task_id = submit("dying", {"by": by}, app=stack._caller).record.task_id
+    task_id = submit("dying", {"by": by}, app=stack.caller).record.task_id
     record = stack.wait_for_state(task_id, states.SUCCESS, seconds=40)
     assert (record.crashes, record.lost, record.loss) == (1, 0, loss)
     assert (record.attempt, record.attempts) == (1, 2)

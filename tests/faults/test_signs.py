@@ -22,29 +22,32 @@ from celeriac.storage.services import services
 from celeriac.transport.channel import LONGEST_PAUSE
 from celeriac.transport.requests import ANSWER_TIMEOUT, CONNECT_TIMEOUT
 from celeriac.worker import health, prefetch
+from celeriac.worker.pausing import READ_INTERVAL
 from celeriac.worker.protection import LIFETIME
 from tests.ecs import Ecs
 from tests.faults.stack import Stack, WorkerProcess
 from tests.integration.processes import wait_for
 
 
-def test_an_idle_worker_polls_at_most_three_times_a_minute_per_queue(
+def test_an_idle_worker_polls_at_most_three_times_a_minute_per_lane(
     stack: Stack, aws: Standin, tasks: ModuleType
 ) -> None:
-    """And calls nothing else, but for its own heartbeat."""
+    """And calls nothing else, but for its own heartbeat and a look at the pauses."""
     queues = 2
+    lanes = 2 * queues
     # A key of its own: no worker that is deployed has two queues, and no role allows them.
     stack.start_worker(1, CELERIAC_QUEUES="default,email", AWS_ACCESS_KEY_ID="AKIATWOQUEUES0000000")
     window = timedelta(seconds=41)
     began_at = time.monotonic()
-    # With room for one message it takes a look at each, and then waits at both.
-    wait_for(lambda: aws.calls()["sqs.ReceiveMessage"] == 2 * queues, "the first polls")
+    # It takes a look at each lane, and one more at the urgent ones. Then it waits at all of them.
+    wait_for(lambda: aws.calls()["sqs.ReceiveMessage"] == 2 * lanes + queues, "the first polls")
     aws.reset_stats()
     time.sleep(window.total_seconds() - (time.monotonic() - began_at))
     calls = aws.calls()
     # Within 41 s from its first poll, one that polls thrice a minute begins two more.
-    assert calls.pop("sqs.ReceiveMessage") <= 2 * queues
+    assert calls.pop("sqs.ReceiveMessage") <= 2 * lanes
     assert calls.pop("dynamodb.PutItem", 0) <= window / heartbeats.INTERVAL + 1
+    assert calls.pop("dynamodb.Query") <= window / READ_INTERVAL + 1
     assert not calls, f"an idle worker made other calls: {calls}"
 
 

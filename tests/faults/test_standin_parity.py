@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import boto3
 import pytest
@@ -202,3 +202,79 @@ def test_a_call_that_names_what_it_does_not_use_is_refused(endpoint: str) -> Non
             ExpressionAttributeValues={":a": {"S": "x"}, ":b": {"S": "y"}},
         )
     assert refused.value.response["Error"]["Code"] == "ValidationException"
+
+
+def in_index(records: DynamoRecords, record: TaskRecord) -> bool:
+    return record.task_id in {each.task_id for each in records.unfinished()}
+
+
+END_BY: dict[str, Callable[[DynamoRecords, str], object]] = {
+    "success": lambda records, task: records.finish(task, "me", states.SUCCESS),
+    "failure": lambda records, task: records.finish(
+        task, "me", states.FAILURE, failure=Failure(type="E", message="m")
+    ),
+    "revoked": lambda records, task: records.finish(task, "me", states.REVOKED),
+    "cancelled before its retry": lambda records, task: (
+        records.cancel(task),
+        records.retry(task, "me", NOW + 1, Failure(type="E", message="m")),
+    ),
+    "cancelled while it waits for its retry": lambda records, task: (
+        records.retry(task, "me", NOW + 1, Failure(type="E", message="m")),
+        records.cancel(task),
+    ),
+    "ended while it waits": lambda records, task: (
+        records.retry(task, "me", NOW + 1, Failure(type="E", message="m")),
+        records.finish(task, None, states.FAILURE, failure=Failure(type="E", message="m")),
+    ),
+    "given up after its replacement": lambda records, task: (
+        records.await_canvas(records.hand_on(task, "me")),
+        records.finish(task, None, states.FAILURE, failure=Failure(type="E", message="m")),
+    ),
+}
+
+
+@pytest.mark.parametrize("end", END_BY.values(), ids=END_BY)
+def test_a_task_is_in_the_unfinished_index_until_it_ends(
+    records: DynamoRecords, record: TaskRecord, end: Callable[[DynamoRecords, str], object]
+) -> None:
+    """From its creation on, through each claim, report and hand-back, to whatever ends it."""
+    records.create(record)
+    assert in_index(records, record)
+    records.claim(record.task_id, 1, "another", LATER, ahead=True)
+    records.report(record.task_id, "another", "PROGRESS")
+    records.release(record.task_id, "another", crash="exit code 9")
+    records.claim(record.task_id, 1, "me", LATER)
+    assert in_index(records, record)
+
+    end(records, record.task_id)
+
+    found = records.get(record.task_id)
+    assert found is not None
+    assert found.terminal
+    assert not in_index(records, record)
+
+
+def test_a_cancelled_task_of_a_lost_worker_leaves_the_index(
+    records: DynamoRecords, record: TaskRecord, clock: Clock
+) -> None:
+    """The next claim ends it, since nobody else is left to do so."""
+    records.create(record)
+    records.claim(record.task_id, 1, "lost", LATER)
+    records.cancel(record.task_id)
+    assert in_index(records, record)
+    clock.now = LATER + 1
+
+    records.claim(record.task_id, 1, "next", LATER + 60_000)
+
+    assert not in_index(records, record)
+
+
+def test_a_task_that_was_taken_back_leaves_the_index(
+    records: DynamoRecords, record: TaskRecord
+) -> None:
+    """It was never accepted, and its record is gone."""
+    records.create(record)
+
+    assert records.discard(record.task_id)
+
+    assert not in_index(records, record)

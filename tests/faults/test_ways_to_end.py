@@ -40,7 +40,7 @@ def send(stack: Stack, tasks: ModuleType, form: str, name: str) -> tuple[str, st
             sent = plain.delay(name).id
             return sent, sent
         case "typed":
-            sent = submit("ending", {"way": name}, app=stack._caller).record.task_id
+            sent = submit("ending", {"way": name}, app=stack.caller).record.task_id
             return sent, sent
         case "chain":
             last = chain(tasks.add.s(1, 1), plain.si(name), tasks.add.si(1, 2)).delay()

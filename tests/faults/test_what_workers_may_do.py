@@ -80,20 +80,24 @@ def test_what_is_granted_for_faults_is_used_in_them(asked: list[Asked]) -> None:
     assert {each.action for each in asked} >= USED_IN_FAULT_TESTS
 
 
-def test_what_a_schedule_sends_is_allowed_to_its_role(
+def test_what_a_schedule_does_is_allowed_to_its_role(
     calls: list[dict[str, str]], templates: Templates
 ) -> None:
-    """A delay that workers have left to EventBridge Scheduler: its target, and its dead letters."""
-    made = [json.loads(each["body"]) for each in calls if each["path"].startswith("/schedules/")]
+    """Each schedule that workers have made calls its target, and can send to its dead letters."""
+    made = [
+        json.loads(each["body"])
+        for each in calls
+        if each["path"].startswith("/schedules/") and each["method"] in {"POST", "PUT"}
+    ]
     targets = [each["Target"] for each in made]
-    sends = [Asked(SCHEDULES, "sqs:SendMessage", each["Arn"]) for each in targets]
-    sends += [
+    does = [Asked(SCHEDULES, "lambda:InvokeFunction", each["Arn"]) for each in targets]
+    does += [
         Asked(SCHEDULES, "sqs:SendMessage", each["DeadLetterConfig"]["Arn"]) for each in targets
     ]
 
-    findings = check(plain(sends), {SCHEDULES: templates.schedule_policies()}, {})
+    findings = check(plain(does), {SCHEDULES: templates.schedule_policies()}, {})
 
-    assert sends
+    assert does
     assert findings.denied == []
 
 

@@ -26,7 +26,10 @@ QUEUES = catalogue().queues
 RUNBOOK = ROOT / "docs" / "runbook.md"
 
 # Messages that wait for a whole minute in which none is taken.
-NOT_TAKEN = "IF(visible > 0 AND received == 0, 1, 0)"
+NOT_TAKEN = (
+    "IF(FILL(visible, 0) + FILL(high_visible, 0) > 0 "
+    "AND FILL(received, 0) + FILL(high_received, 0) == 0, 1, 0)"
+)
 
 
 def sqs(queue_name: str, metric: str, statistic: str = "Maximum") -> Reading:
@@ -60,6 +63,11 @@ def schedules(metric: str) -> Reading:
     return Reading("AWS/Scheduler", metric, dimensions, "Sum", seconds=300)
 
 
+def firing(metric: str) -> Reading:
+    dimensions = {"FunctionName": "celeriac-dev-fire"}
+    return Reading("AWS/Lambda", metric, dimensions, "Sum", seconds=300)
+
+
 def tasks(name: str, metric: str, statistic: str, unit: str) -> Reading:
     """A metric of ours, of the tasks of one type."""
     dimensions = task_dimensions(environment="dev", queue=SAMPLE[name].queue.name, task_type=name)
@@ -87,9 +95,11 @@ SYSTEM_ALARMS = {
                 "write1": table("WriteThrottleEvents", GlobalSecondaryIndexName="listing"),
                 "read2": table("ReadThrottleEvents", GlobalSecondaryIndexName="failures"),
                 "write2": table("WriteThrottleEvents", GlobalSecondaryIndexName="failures"),
+                "read3": table("ReadThrottleEvents", GlobalSecondaryIndexName="unfinished"),
+                "write3": table("WriteThrottleEvents", GlobalSecondaryIndexName="unfinished"),
             },
             "FILL(read0, 0) + FILL(write0, 0) + FILL(read1, 0) + FILL(write1, 0)"
-            " + FILL(read2, 0) + FILL(write2, 0)",
+            " + FILL(read2, 0) + FILL(write2, 0) + FILL(read3, 0) + FILL(write3, 0)",
         ),
     ),
     "schedule-failures": (
@@ -100,8 +110,13 @@ SYSTEM_ALARMS = {
                 "dropped": schedules("InvocationDroppedCount"),
                 "throttled": schedules("InvocationThrottleCount"),
                 "lost": schedules("InvocationsFailedToBeSentToDeadLetterCount"),
+                "raised": firing("Errors"),
+                "refused": firing("Throttles"),
+                "expired": firing("AsyncEventsDropped"),
+                "forgotten": firing("DestinationDeliveryFailures"),
             },
-            "FILL(errors, 0) + FILL(dropped, 0) + FILL(throttled, 0) + FILL(lost, 0)",
+            "FILL(errors, 0) + FILL(dropped, 0) + FILL(throttled, 0) + FILL(lost, 0)"
+            " + FILL(raised, 0) + FILL(refused, 0) + FILL(expired, 0) + FILL(forgotten, 0)",
         ),
     ),
     "schedules-dead-letter": (
@@ -136,8 +151,15 @@ def test_each_queue_is_watched(dev: Synthesized, queue: Queue) -> None:
     Each reads its own queue, or its own queue's dead letters, and the samples of its own service.
     """
     name = queue.name
-    visible = sqs(f"celeriac-dev-{name}", "ApproximateNumberOfMessagesVisible")
-    received = sqs(f"celeriac-dev-{name}", "NumberOfMessagesReceived", "Sum")
+    lanes = {"": f"celeriac-dev-{name}", "high_": f"celeriac-dev-{name}-high"}
+    waiting = {
+        f"{lane}visible": sqs(queue_name, "ApproximateNumberOfMessagesVisible")
+        for lane, queue_name in lanes.items()
+    }
+    taken = {
+        f"{lane}received": sqs(queue_name, "NumberOfMessagesReceived", "Sum")
+        for lane, queue_name in lanes.items()
+    }
     running = Reading(
         "AWS/ECS",
         "CPUUtilization",
@@ -148,9 +170,9 @@ def test_each_queue_is_watched(dev: Synthesized, queue: Queue) -> None:
     dead = sqs(f"celeriac-dev-{name}-dead-letter", "ApproximateNumberOfMessagesVisible")
 
     expected = {
-        "oldest-age": (5, Watched({"visible": visible, "received": received}, NOT_TAKEN)),
+        "oldest-age": (5, Watched(waiting | taken, NOT_TAKEN)),
         "dead-letter": (1, Watched({ONLY: dead})),
-        "no-worker": (5, Watched({"visible": visible, "running": running}, NO_WORKER)),
+        "no-worker": (5, Watched({**waiting, "running": running}, NO_WORKER)),
     }
     for kind, (windows, watched_there) in expected.items():
         properties = alarm(dev, f"{name}-{kind}")
@@ -202,7 +224,7 @@ def test_the_system_is_watched(dev: Synthesized) -> None:
     found = {name: (alarm(dev, name)["Threshold"], seen(dev, name)) for name in SYSTEM_ALARMS}
 
     assert found == SYSTEM_ALARMS
-    assert [index.name for index in TABLE.indexes] == ["listing", "failures"]
+    assert [index.name for index in TABLE.indexes] == ["listing", "failures", "unfinished"]
 
 
 def test_a_slow_api_is_slower_than_a_long_poll(dev: Synthesized) -> None:

@@ -164,8 +164,15 @@ def test_the_api_answers_over_both_address_families(
 
 
 def test_snap_start_is_called_by_an_alias(dev: Synthesized, with_options: Synthesized) -> None:
-    """SnapStart works on published versions, so the API calls the newest by its alias."""
-    functions = with_options.properties("api", "AWS::Lambda::Function")
+    """SnapStart works on published versions, so the API calls the newest by its alias.
+
+    The function that fires is called by its name, and nobody waits for it.
+    """
+    functions = [
+        each
+        for each in with_options.properties("api", "AWS::Lambda::Function")
+        if not each["FunctionName"].endswith("-fire")
+    ]
     integrations = with_options.properties("api", "AWS::ApiGatewayV2::Integration")
     aliases = {
         name

@@ -90,7 +90,11 @@ def of_video(synthesized: Synthesized, stack: str, properties: dict[str, Any]) -
     readings = watched(synthesized, stack, properties).readings
     for name, each in readings.items():
         assert each.dimensions in (
-            {"QueueName": "celeriac-dev-video"},
+            {
+                "QueueName": "celeriac-dev-video-high"
+                if name.startswith("high_")
+                else "celeriac-dev-video"
+            },
             {"ClusterName": "celeriac-dev", "ServiceName": "video"},
         ), name
     return set(readings)
@@ -131,7 +135,21 @@ def test_a_new_queue_gets_workers_of_its_fleets_size(grown: Synthesized) -> None
 
 @pytest.mark.parametrize(
     ("kind", "counts"),
-    [("wake", {"visible", "running"}), ("fit", {"visible", "in_flight", "delayed", "running"})],
+    [
+        ("wake", {"visible", "high_visible", "running"}),
+        (
+            "fit",
+            {
+                "visible",
+                "in_flight",
+                "delayed",
+                "high_visible",
+                "high_in_flight",
+                "high_delayed",
+                "running",
+            },
+        ),
+    ],
 )
 def test_a_new_queues_fleet_wakes_and_shrinks(
     grown: Synthesized, kind: str, counts: set[str]
@@ -156,7 +174,7 @@ def test_a_new_task_type_sets_the_backlog_its_fleet_takes(grown: Synthesized) ->
 
     assert tracking["TargetValue"] == 5 / 30
     assert watched(grown, "workers", read).expression == GROW
-    assert of_video(grown, "workers", read) == {"visible", "running"}
+    assert of_video(grown, "workers", read) == {"visible", "high_visible", "running"}
     assert resources[policy["ScalingTargetId"]["Ref"]]["Properties"]["ResourceId"] == SERVICE
 
 
@@ -198,10 +216,10 @@ def test_both_are_watched(grown: Synthesized) -> None:
     no_worker = alarms["celeriac-dev-video-no-worker"]
 
     assert dead.dimensions == {"QueueName": "celeriac-dev-video-dead-letter"}
-    assert of_video(grown, "ops", no_worker) == {"visible", "running"}
+    assert of_video(grown, "ops", no_worker) == {"visible", "high_visible", "running"}
     assert watched(grown, "ops", no_worker).expression == NO_WORKER
     oldest = of_video(grown, "ops", alarms["celeriac-dev-video-oldest-age"])
-    assert oldest == {"visible", "received"}
+    assert oldest == {"visible", "high_visible", "received", "high_received"}
     for kind in ("failure-rate", "late"):
         readings = watched(grown, "ops", alarms[f"celeriac-dev-cut-video-{kind}"]).readings
         assert {each.dimensions["TaskType"] for each in readings.values()} == {"cut-video"}

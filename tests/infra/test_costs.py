@@ -8,11 +8,19 @@ from pathlib import Path
 import pytest
 from aws_cdk import App
 
-from celeriac.cdk.prices import FOLLOWING_MEMORY, FollowingCost, TaskCost, worker_hour
+from celeriac.cdk.prices import (
+    DYNAMODB_WRITE,
+    FOLLOWING_MEMORY,
+    UNFINISHED_WRITES,
+    FollowingCost,
+    TaskCost,
+    woken_each_hour,
+    worker_hour,
+)
 from celeriac.contract import catalogue
 from infra.cdk.app import compose
 from infra.cdk.environments import DEV
-from tasks.queues import DEFAULT
+from tasks.queues import DEFAULT, MAINTENANCE
 from tests.infra.conftest import ROOT, Synthesized, context
 from tests.infra.readings import ALARM, by_alarms, by_dashboard
 
@@ -73,6 +81,22 @@ def test_what_a_million_tasks_cost_is_what_the_estimate_says(chapter: str) -> No
     assert float(total) == pytest.approx(sum(rows), abs=0.01)
 
 
+def test_what_an_hourly_cleanup_costs_is_computed(chapter: str) -> None:
+    """Its worker is up for as long as an empty queue keeps it, and some minutes more."""
+    month = woken_each_hour(MAINTENANCE, idle=DEV.idle, public_address=True)
+
+    assert catalogue()["cleanup"].queue == MAINTENANCE
+    assert catalogue()["cleanup"].schedules[0].expression == "rate(1 hour)"
+    assert f"about ${month:.2f} a month. A longer" in chapter
+
+
+def test_what_the_index_of_unfinished_tasks_costs_is_computed(chapter: str) -> None:
+    """Two writes a task."""
+    assert f"The index of unfinished tasks is ${1e6 * UNFINISHED_WRITES * DYNAMODB_WRITE:.2f}" in (
+        chapter
+    )
+
+
 def test_what_following_costs_is_computed(chapter: str) -> None:
     """By how long a task is followed, and by the memory of the function that waits."""
     table = re.findall(r"\| (\d+) s \| ([\d.]+) \| ([\d.]+) \|", chapter)
@@ -89,7 +113,9 @@ def test_an_objects_write_is_what_the_page_says(chapter: str) -> None:
     """One KB more is one write more, and S3 takes what is over 32 KB."""
     small, larger, largest = (1e6 * TaskCost(payload=size).records for size in (900, 1_900, 33_000))
 
-    assert f"(${larger - small:.2f} a million)" in chapter
+    each_kilobyte = re.search(r"one more write \(\$([\d.]+) a million\)", chapter)
+    assert each_kilobyte is not None
+    assert float(each_kilobyte[1]) == pytest.approx(larger - small, abs=0.0051)
     stored = largest - 1e6 * TaskCost(payload=100).records
     assert f"${stored:.0f} a million" in chapter
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from celeriac.contract import catalogue
 from celeriac.settings import Settings
-from celeriac.topology import TABLE, queues
+from celeriac.topology import FURTHEST_DUE, TABLE, queues
 from tests.infra.conftest import (
     SAMPLE,
     Synthesized,
@@ -24,11 +24,18 @@ DATA_TYPES = {
 }
 
 
-def test_each_queue_of_the_catalogue_is_there_with_its_dead_letter_queue(dev: Synthesized) -> None:
-    """Name, visibility, retention and redrive of each pair are those of the shared shape."""
+def test_each_queue_of_the_catalogue_has_two_lanes_and_one_dead_letter_queue(
+    dev: Synthesized,
+) -> None:
+    """Name, visibility, retention and redrive of each are those of the shared shape."""
     resources = dev.template("data")["Resources"]
-    for shape in queues(SAMPLE, Settings().visibility):
-        queue = dev.one("data", "AWS::SQS::Queue", QueueName=f"celeriac-dev-{shape.queue.name}")
+    lanes = [
+        (shape, lane)
+        for shape in queues(SAMPLE, Settings().visibility)
+        for lane in (shape.queue.name, f"{shape.queue.name}-high")
+    ]
+    for shape, lane in lanes:
+        queue = dev.one("data", "AWS::SQS::Queue", QueueName=f"celeriac-dev-{lane}")
         assert queue["VisibilityTimeout"] == shape.visibility.total_seconds()
         assert queue["MessageRetentionPeriod"] == shape.retention.total_seconds()
         assert queue["ReceiveMessageWaitTimeSeconds"] == 20
@@ -63,7 +70,7 @@ def test_the_table_is_the_shared_shape(dev: Synthesized) -> None:
     assert {
         index["IndexName"]: (
             *_keys(index["KeySchema"]),
-            tuple(index["Projection"]["NonKeyAttributes"]),
+            tuple(index["Projection"].get("NonKeyAttributes", ())),
         )
         for index in table["GlobalSecondaryIndexes"]
     } == {
@@ -118,30 +125,42 @@ def test_a_first_deployment_that_fails_leaves_nothing(
 
 
 def test_artifacts_are_private_and_expire_after_their_records(dev: Synthesized) -> None:
-    """No public access, TLS only, and an object goes no earlier than the record that names it."""
+    """No public access, TLS only, and an object goes no earlier than the record that names it.
+
+    Uploads have a time of their own, and parts of an upload that broke off go too.
+    """
     bucket = dev.one("data", "AWS::S3::Bucket")
 
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
-    expire = next(
-        rule for rule in bucket["LifecycleConfiguration"]["Rules"] if rule["Id"] == "expire"
-    )
-    assert expire["Prefix"] == "tenants/"
-    assert timedelta(days=expire["ExpirationInDays"]) > dev.environment.record_ttl
+    rules = {each["Id"]: each for each in bucket["LifecycleConfiguration"]["Rules"]}
+    assert rules["expire"]["Prefix"] == "tenants/"
+    assert timedelta(days=rules["expire"]["ExpirationInDays"]) > dev.environment.record_ttl
+    assert rules["expire-uploads"]["Prefix"] == "uploads/"
+    assert rules["expire-uploads"]["ExpirationInDays"] == 1
+    assert rules["expire-delayed"]["Prefix"] == "delayed/"
+    kept = timedelta(days=rules["expire-delayed"]["ExpirationInDays"])
+    assert kept > FURTHEST_DUE + dev.environment.record_ttl
+    abandoned = rules["abandoned-uploads"]
+    assert abandoned["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
     policy = dev.one("data", "AWS::S3::BucketPolicy")
     assert all(each["Effect"] == "Deny" for each in statements([policy]))
 
 
-def test_schedules_may_only_send_to_the_queues(dev: Synthesized) -> None:
-    """The scheduler's role sends to the task queues and its dead letters, for this group alone."""
+def test_schedules_may_only_fire_and_send_to_the_queues(dev: Synthesized) -> None:
+    """The scheduler's role calls one function, and sends to the queues, for this group alone."""
     role = dev.one("data", "AWS::IAM::Role")
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
-    (statement,) = statements(dev.properties("data", "AWS::IAM::Policy"))
+    granted = {
+        each["Action"]: each for each in statements(dev.properties("data", "AWS::IAM::Policy"))
+    }
+    statement = granted["sqs:SendMessage"]
 
     assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
     assert trust["Condition"]["StringEquals"]["aws:SourceAccount"] == {"Ref": "AWS::AccountId"}
     assert "schedule-group/celeriac-dev" in str(trust["Condition"]["StringEquals"]["aws:SourceArn"])
-    assert statement["Action"] == "sqs:SendMessage"
-    assert len(as_list(statement["Resource"])) == len(QUEUES) + 1
+    assert granted.keys() == {"sqs:SendMessage", "lambda:InvokeFunction"}
+    assert "function:celeriac-dev-fire" in str(granted["lambda:InvokeFunction"]["Resource"])
+    assert len(as_list(statement["Resource"])) == 2 * len(QUEUES) + 1
     assert dev.one("data", "AWS::Scheduler::ScheduleGroup")["Name"] == "celeriac-dev"
     assert dev.one("data", "AWS::SQS::Queue", QueueName="celeriac-dev-schedules-dead-letter")
 

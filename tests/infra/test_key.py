@@ -157,7 +157,7 @@ def test_calls_of_kms_are_few(encrypted: Synthesized) -> None:
 def test_the_page_says_how_many_calls_a_queue_makes(own: Synthesized, chapter: str) -> None:
     """SQS asks twice for each role that sends, and once for each that receives, in an hour.
 
-    All roles send to every queue. The API and the queue's own workers receive.
+    All roles send to every lane. The API and the queue's own workers receive.
     docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
     """
     senders, receivers = len(uses_of_key(own)), 2
@@ -166,18 +166,18 @@ def test_the_page_says_how_many_calls_a_queue_makes(own: Synthesized, chapter: s
 
 
 def test_who_reads_or_writes_may_use_the_key_and_nobody_else(encrypted: Synthesized) -> None:
-    """The API, the workers of each queue and the schedules, by that key and through AWS alone."""
+    """The API, the workers, the schedules and what fires, by that key and through AWS alone."""
     uses = uses_of_key(encrypted)
     tasks = {
         re.sub(r"[0-9A-F]{8}$", "", role)
         for stack in STACKS
         for role, each in encrypted.template(stack)["Resources"].items()
         if each["Type"] == "AWS::IAM::Role"
-        and ("TaskRole" in role or role.startswith(("SchedulesRole", "Role")))
+        and ("TaskRole" in role or role.startswith(("SchedulesRole", "FireRole", "Role")))
     }
 
     assert {re.sub(r"[0-9A-F]{8}$", "", role) for role in uses} == tasks
-    assert len(tasks) == len(encrypted.properties("workers", "AWS::ECS::Service")) + 2
+    assert len(tasks) == len(encrypted.properties("workers", "AWS::ECS::Service")) + 3
     for role, found in uses.items():
         for statement in found:
             assert is_key(encrypted, statement["Resource"])
@@ -234,7 +234,7 @@ def test_the_keys_policy_names_every_log_group(own: Synthesized) -> None:
     def covered(name: str) -> bool:
         return any(fnmatchcase(f"{prefix}{name}", each) for each in allowed)
 
-    assert len(names) == 4
+    assert len(names) == 5
     assert all(map(covered, names))
     assert not covered("/celeriac/dev/workers")
     assert not covered("/aws/lambda/another")

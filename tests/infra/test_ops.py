@@ -33,7 +33,13 @@ DOCUMENTED = {
     # docs.aws.amazon.com/AmazonECS/latest/developerguide/available-metrics.html
     "AWS/ECS": {"CPUUtilization": [{"ClusterName"}, {"ClusterName", "ServiceName"}]},
     # docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
-    "AWS/Lambda": {"Duration": _FUNCTION, "Errors": _FUNCTION, "Throttles": _FUNCTION},
+    "AWS/Lambda": {
+        "AsyncEventsDropped": _FUNCTION,
+        "DestinationDeliveryFailures": _FUNCTION,
+        "Duration": _FUNCTION,
+        "Errors": _FUNCTION,
+        "Throttles": _FUNCTION,
+    },
     # docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
     "AWS/ApiGateway": {"4xx": _API, "5xx": _API, "Count": _API, "Latency": _API},
     # docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
@@ -46,6 +52,9 @@ DOCUMENTED = {
         "TargetErrorCount": _GROUP,
     },
 }
+
+# Normal and high.
+LANES = 2
 
 # What can be told of a metric by its unit.
 STATISTICS = {"Count": {"Sum"}, "Milliseconds": {"p50", "p99", "Maximum"}}
@@ -149,7 +158,8 @@ def test_the_cost_of_a_queue_that_slept_is_known(dev: Synthesized) -> None:
     }
     for title, drawn in costs:
         terms = drawn["expression"].split(" + ")
-        assert len(terms) == (1 if title.endswith("dollars a day") else len(QUEUES))
+        queues = 1 if title.endswith("dollars a day") else len(QUEUES)
+        assert len(terms) == queues * (LANES if drawn["label"] == "tasks" else 1)
         assert all(re.fullmatch(r"FILL\(\w+, 0\) \* 0\.\d+", term) for term in terms)
 
 

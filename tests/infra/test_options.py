@@ -88,7 +88,7 @@ def test_what_cannot_be_deployed_is_refused_by_name(field: dict[str, Any], fault
 
 
 def test_a_dead_letter_outlives_its_queues_messages(chosen: Synthesized) -> None:
-    """SQS counts its age from the first sending; only its own queue may set messages aside."""
+    """SQS counts its age from the first sending; only its queue's lanes may set messages aside."""
     queues = chosen.template("data")["Resources"]
     for resource in queues.values():
         properties = resource.get("Properties", {})
@@ -100,8 +100,9 @@ def test_a_dead_letter_outlives_its_queues_messages(chosen: Synthesized) -> None
         assert kept == (10 * 86_400, 14 * 86_400)
         allowed = dead_letters["RedriveAllowPolicy"]
         assert allowed["redrivePermission"] == "byQueue"
-        (source,) = allowed["sourceQueueArns"]
-        assert source["Fn::Join"][1][-1] == f":{properties['QueueName']}"
+        sources = [each["Fn::Join"][1][-1] for each in allowed["sourceQueueArns"]]
+        normal = properties["QueueName"].removesuffix("-high")
+        assert sources == [f":{normal}", f":{normal}-high"]
 
 
 def test_the_access_log_is_where_one_policy_serves_all(chosen: Synthesized) -> None:

@@ -11,7 +11,7 @@ import pytest
 from aws_cdk import App
 
 from celeriac.contract import Queue, catalogue
-from celeriac.topology import TABLE, IndexShape
+from celeriac.topology import TABLE, UNFINISHED, IndexShape
 from infra.cdk.app import compose
 from infra.cdk.environments import DEV
 from infra.rehearsal.calls import ACCOUNT, LEADING_KEY, REGION, Asked, asked_by
@@ -38,12 +38,18 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
 
 
 def asked(
-    service: str, *, path: str = "/", query: str = "", target: str = "", body: str = ""
+    service: str,
+    *,
+    method: str = "POST",
+    path: str = "/",
+    query: str = "",
+    target: str = "",
+    body: str = "",
 ) -> list[Asked]:
-    """What a signed POST to a service needs permission for."""
+    """What a signed request to a service needs permission for."""
     scope = f"Credential={KEY}/20261125/{REGION}/{service}/aws4_request"
     call = {
-        "method": "POST",
+        "method": method,
         "path": path,
         "query": query,
         "authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=00",
@@ -66,9 +72,23 @@ def mail(*, sender: str, recipient: str, configuration_set: str = DEV.prefix) ->
 
 def denied(calls: list[Asked], synthesized: Synthesized, queue: Queue) -> list[str]:
     """Which of the calls the template doesn't allow to this queue's workers."""
-    templates = Templates(synthesized.directory, synthesized.environment.prefix, schedule_role="-")
+    return _denied(calls, templates(synthesized).worker_policies(queue.name))
+
+
+def refused_to_fire(calls: list[Asked], synthesized: Synthesized) -> list[str]:
+    """Which of the calls the template doesn't allow to the function that fires."""
+    return _denied(calls, templates(synthesized).fire_policies())
+
+
+def templates(synthesized: Synthesized) -> Templates:
+    """The templates, with a name for the role that schedules take."""
+    prefix = synthesized.environment.prefix
+    return Templates(synthesized.directory, prefix, schedule_role="the schedules' role")
+
+
+def _denied(calls: list[Asked], policies: list[dict[str, Any]]) -> list[str]:
     plain = {(each.key, each.action, each.resource, tuple(each.context.items())) for each in calls}
-    return check(plain, {KEY: templates.worker_policies(queue.name)}, {}).denied
+    return check(plain, {KEY: policies}, {}).denied
 
 
 @pytest.mark.parametrize(
@@ -150,12 +170,43 @@ def query(partition: str, index: str | None = None, attribute: str = "pk") -> li
 
 
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
-@pytest.mark.parametrize("partition", ["task#1", "group#1", "told#1", "stamp#1", "workers"])
+@pytest.mark.parametrize(
+    "partition",
+    [
+        "task#1",
+        "group#1",
+        "told#1",
+        "stamp#1",
+        "limit#1",
+        "same#1",
+        "schedules#acme",
+        "schedule#acme/1",
+        "workers",
+    ],
+)
 def test_workers_reach_what_they_need(real: Synthesized, queue: Queue, partition: str) -> None:
-    """Records, groups, notes, stamps and heartbeats: to read, to write, in batches, at once."""
+    """What is kept about tasks, schedules, heartbeats: to read, to write, in batches, at once."""
     for name, calls in touching(partition).items():
         assert (name, denied(calls, real, queue)) == (name, [])
-    assert denied(query("workers"), real, queue) == []
+
+
+LISTED = ["workers", "pauses", "schedules#acme", "schedule#acme/1"]
+
+
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
+@pytest.mark.parametrize("partition", LISTED)
+def test_workers_list_what_they_look_through(
+    real: Synthesized, queue: Queue, partition: str
+) -> None:
+    """Who else works, what is paused, and for tasks that ask: schedules and their histories."""
+    assert denied(query(partition), real, queue) == []
+
+
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
+@pytest.mark.parametrize("operation", ["PutItem", "UpdateItem", "DeleteItem"])
+def test_workers_pause_nothing(real: Synthesized, queue: Queue, operation: str) -> None:
+    """They obey pauses; only callers and operators make them."""
+    assert denied(touching("pauses")[operation], real, queue)
 
 
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
@@ -164,8 +215,7 @@ def test_workers_reach_what_they_need(real: Synthesized, queue: Queue, partition
     [
         "keys",
         "requests#1",
-        "tenants",
-        "maintenance",
+        "unfinished#1",
         "health",
         "task",
         "workers2",
@@ -175,28 +225,93 @@ def test_workers_reach_what_they_need(real: Synthesized, queue: Queue, partition
     ],
 )
 def test_workers_reach_no_other_items(real: Synthesized, queue: Queue, partition: str) -> None:
-    """A worker that a file has taken over makes itself no API key, and no tenant.
-
-    The repair alone keeps its own time, and reads who the tenants are.
-    """
-    repairs = queue == MAINTENANCE
+    """A worker that a file has taken over makes itself no API key."""
     for name, calls in touching(partition).items():
-        own = repairs and partition == "maintenance" and name in {
-            "GetItem", "PutItem", "TransactWriteItems",
-        }  # fmt: skip
-        assert (name, bool(denied(calls, real, queue))) == (name, not own)
-    reads = repairs and partition in {"keys", "tenants"}
-    assert bool(denied(query(partition), real, queue)) == (not reads)
+        assert (name, bool(denied(calls, real, queue))) == (name, True)
+    assert denied(query(partition), real, queue)
+
+
+FIRING = {
+    "task#1": {"GetItem", "PutItem", "UpdateItem", "DeleteItem"},
+    "same#1": {"GetItem", "PutItem"},
+    "schedules#acme": {"GetItem", "PutItem"},
+    "schedule#acme/1": {"PutItem", "UpdateItem"},
+    "unfinished#acme": {"GetItem", "UpdateItem"},
+    "requests#mails#acme": {"UpdateItem"},
+}
+
+
+@pytest.mark.parametrize("partition", FIRING)
+def test_firing_reaches_what_a_submission_touches(real: Synthesized, partition: str) -> None:
+    """A schedule's task is recorded, counted, stands for others, and is in the history."""
+    calls = touching(partition)
+
+    for name in FIRING[partition]:
+        assert (name, refused_to_fire(calls[name], real)) == (name, [])
+
+
+@pytest.mark.parametrize(
+    "partition", ["keys", "workers", "pauses", "limit#1", "group#1", "stamp#1"]
+)
+def test_firing_reaches_no_other_items(real: Synthesized, partition: str) -> None:
+    """It makes no API key, and pauses nothing."""
+    for name, calls in touching(partition).items():
+        assert (name, bool(refused_to_fire(calls, real))) == (name, True)
+
+
+def test_firing_lists_pauses_histories_and_unfinished_tasks(real: Synthesized) -> None:
+    """What wakes a fleet, what fired before, and how many tasks a tenant has; nothing else."""
+    for partition in ("pauses", "schedule#acme/1"):
+        assert refused_to_fire(query(partition), real) == []
+    for partition in ("keys", "workers", "schedules#acme", "task#1"):
+        assert refused_to_fire(query(partition), real)
+    for index in TABLE.indexes:
+        calls = query("open#0", index.name, index.partition_key)
+        assert bool(refused_to_fire(calls, real)) == (index is not UNFINISHED)
+
+
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
+def test_firing_sends_to_both_lanes(real: Synthesized, queue: Queue) -> None:
+    """A delayed task of high priority goes to its queue's high lane."""
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{DEV.prefix}-"
+    for name in (queue.name, queue.high_name):
+        assert refused_to_fire([Asked(KEY, "sqs:SendMessage", arn + name)], real) == []
+    assert refused_to_fire([Asked(KEY, "sqs:ReceiveMessage", arn + queue.name)], real)
+
+
+SCHEDULE = json.dumps(
+    {
+        "GroupName": DEV.prefix,
+        "Target": {"Arn": "-", "RoleArn": "the schedules' role", "Input": "{}"},
+    }
+)
+
+
+def test_firing_makes_and_removes_schedules_and_changes_none(real: Synthesized) -> None:
+    """A debounced task may be due in over 15 minutes; a schedule that nobody has is removed."""
+
+    def calls(method: str, group: str = DEV.prefix) -> list[Asked]:
+        body = SCHEDULE.replace(DEV.prefix, group)
+        path = "/schedules/a-schedule"
+        return asked("scheduler", path=path, method=method, body=body)
+
+    assert refused_to_fire(calls("POST"), real) == []
+    assert refused_to_fire(calls("DELETE"), real) == []
+    assert refused_to_fire(calls("PUT"), real)
+    assert refused_to_fire(calls("POST", group="another"), real)
 
 
 @pytest.mark.parametrize("index", TABLE.indexes, ids=lambda each: each.name)
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
-def test_the_repair_alone_lists_tasks(real: Synthesized, queue: Queue, index: IndexShape) -> None:
-    """Other workers know their tasks by their ids."""
+def test_the_repair_alone_finds_unfinished_tasks(
+    real: Synthesized, queue: Queue, index: IndexShape
+) -> None:
+    """Other workers know their tasks by their ids, and none lists what has ended."""
     calls = query("acme#0", index.name, index.partition_key)
 
     assert [each.context for each in calls] == [{LEADING_KEY: "acme#0"}]
-    assert bool(denied(calls, real, queue)) == (queue != MAINTENANCE)
+    finds = queue == MAINTENANCE and index is UNFINISHED
+    assert bool(denied(calls, real, queue)) == (not finds)
 
 
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)

@@ -11,12 +11,12 @@ from aws_cdk import App, CfnElement, Stack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from celeriac.cdk import TaskData
+from celeriac.cdk import Sources, TaskData
 from celeriac.contract import Catalogue, Queue
 from celeriac.contract.queues import NAME
 from infra.cdk.app import compose
 from infra.cdk.environments import DEV
-from tests.infra.conftest import STACKS, Synthesized, context, greet, shrink
+from tests.infra.conftest import ROOT, STACKS, Synthesized, context, greet, shrink
 
 #: Short names of few characters, so that many differ only in their dashes.
 ALIKE = st.text("ab1-", min_size=1, max_size=5).filter(NAME.fullmatch)
@@ -26,7 +26,7 @@ def ids(names: list[str]) -> list[str]:
     """The logical ids of the queues of these names, and of their dead-letter queues."""
     stack = Stack(App(), "stack")
     catalogue = Catalogue([], [Queue(name) for name in names])
-    data = TaskData(stack, environment=DEV, catalogue=catalogue)
+    data = TaskData(stack, environment=DEV, catalogue=catalogue, sources=Sources.of(ROOT))
     made = [
         each.node.default_child
         for pair in data.queues.values()

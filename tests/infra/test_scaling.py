@@ -55,7 +55,9 @@ def fleet_of(most: int, processes: int = 4) -> Scaling:
 
 def watched(plan: StepPolicy, **points: float | None) -> float | None:
     """What a policy's alarm sees where the counts are these."""
-    known: dict[str, float | None] = {**dict.fromkeys(plan.counts), **points}
+    # Nothing waits in the high lane unless it is said.
+    high: dict[str, float | None] = {name: 0.0 for name in plan.counts if name.startswith("high_")}
+    known: dict[str, float | None] = {**dict.fromkeys(plan.counts), **high, **points}
     for name, expression in plan.expressions.items():
         known[name] = evaluate(expression, known)
     return known[name]
@@ -110,19 +112,22 @@ def test_each_name_in_an_expression_is_the_metric_it_says(dev: Synthesized, queu
         "delayed": ("ApproximateNumberOfMessagesDelayed", "Maximum"),
         "running": ("CPUUtilization", "SampleCount"),
     }
+    wanted |= {f"high_{name}": wanted[name] for name in ("visible", "in_flight", "delayed")}
     tracking = policy(dev, queue, "grow")["TargetTrackingScalingPolicyConfiguration"]
     queries = [
         *alarm(dev, queue, "wake")["Metrics"],
         *alarm(dev, queue, "fit")["Metrics"],
         *tracking["CustomizedMetricSpecification"]["Metrics"],
     ]
+    read = [each for each in queries if "MetricStat" in each]
     found = {
         (each["Id"], each["MetricStat"]["Metric"]["MetricName"], each["MetricStat"]["Stat"])
-        for each in queries
-        if "MetricStat" in each
+        for each in read
     }
+    high = {each["Id"] for each in read if "High" in str(each["MetricStat"]["Metric"])}
 
     assert found == {(name, *metric) for name, metric in wanted.items()}
+    assert high == {name for name in wanted if name.startswith("high_")}
 
 
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda each: each.name)
@@ -136,9 +141,15 @@ def test_a_backlog_grows_the_fleet_and_never_shrinks_it(dev: Synthesized, queue:
 
 
 def test_growth_waits_for_a_count_that_is_late() -> None:
-    """Without a count of workers there is no backlog of each, and not one of nought either."""
-    assert evaluate(GROW, {"visible": 100.0, "running": None}) is None
-    assert evaluate(GROW, {"visible": 100.0, "running": 4.0}) == 25
+    """Without a count of workers, or of either lane, there is no backlog, and not one of nought.
+
+    A lane that SQS publishes nothing of holds nothing.
+    """
+    assert evaluate(GROW, {"visible": 100.0, "high_visible": 0, "running": None}) is None
+    assert evaluate(GROW, {"visible": None, "high_visible": None, "running": 4.0}) is None
+    assert evaluate(GROW, {"visible": 60.0, "high_visible": 40.0, "running": 4.0}) == 25
+    assert evaluate(GROW, {"visible": None, "high_visible": 40.0, "running": 4.0}) == 10
+    assert evaluate(GROW, {"visible": 40.0, "high_visible": None, "running": 4.0}) == 10
 
 
 def test_the_first_message_wakes_a_worker() -> None:
@@ -148,7 +159,10 @@ def test_the_first_message_wakes_a_worker() -> None:
     assert watched(wake, visible=1, running=None) == 1
     assert watched(wake, visible=0, running=None) == 0
     assert watched(wake, visible=10, running=1) == 0
-    assert watched(wake, visible=None, running=None) is None
+    assert watched(wake, visible=None, running=None) == 0
+    assert watched(wake, visible=None, high_visible=None, running=None) is None
+    assert watched(wake, visible=None, high_visible=1, running=None) == 1
+    assert watched(wake, visible=1, high_visible=None, running=None) == 1
 
 
 def test_waking_cannot_shrink_a_fleet(dev: Synthesized) -> None:
@@ -216,7 +230,14 @@ def test_a_fleet_with_little_to_do_keeps_one_worker(most: int, share: float) -> 
         assert SteppedPolicy(fit).step(value).adjustment == 1
 
 
-@pytest.mark.parametrize("late", [("running",), ("visible", "in_flight", "delayed")])
+@pytest.mark.parametrize(
+    "late",
+    [
+        ("running",),
+        ("visible", "in_flight", "delayed"),
+        ("high_visible", "high_in_flight", "high_delayed"),
+    ],
+)
 def test_fit_removes_no_worker_on_late_counts(late: tuple[str, ...]) -> None:
     """Whichever counts of a whole window are missing, the alarm is quiet."""
     fit = fleet_of(10).fit

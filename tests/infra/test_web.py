@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -89,9 +90,11 @@ def test_a_limit_for_each_key_reaches_the_function(
 
 def test_the_function_may_count(dev: Synthesized) -> None:
     """An UpdateItem of any item; test_permissions.py holds that no worker may."""
+    role = dev.function["Role"]["Fn::GetAtt"][0]
+    policies = dev.properties("api", "AWS::IAM::Policy")
     counting = [
         each
-        for each in statements(dev.properties("api", "AWS::IAM::Policy"))
+        for each in statements([each for each in policies if each["Roles"] == [{"Ref": role}]])
         if "dynamodb:UpdateItem" in as_list(each["Action"])
     ]
     assert counting
@@ -105,7 +108,32 @@ def test_a_limit_that_cannot_be_counted_is_refused(limit: int) -> None:
         replace(DEV, requests_per_key=limit)
 
 
-@pytest.mark.parametrize("setting", ["web_origins", "requests_per_key", "docs"])
+QUOTAS = ("requests_per_tenant", "waiting_per_tenant", "mails_per_tenant")
+
+
+def test_quotas_of_tenants_reach_the_function_and_are_off_by_default(
+    synthesize: Synthesize, dev: Synthesized
+) -> None:
+    """Each costs a write, so there is none unless it is asked for."""
+    quotas: dict[str, Any] = dict.fromkeys(QUOTAS, 600)
+    limited = synthesize(replace(DEV, **quotas))
+    variables = [each.function["Environment"]["Variables"] for each in (limited, dev)]
+
+    for quota in QUOTAS:
+        assert variables[0][f"CELERIAC_{quota.upper()}"] == "600"
+        assert f"CELERIAC_{quota.upper()}" not in variables[1]
+
+
+@pytest.mark.parametrize("quota", QUOTAS)
+@pytest.mark.parametrize("limit", [0, -1, 10**9])
+def test_a_quota_that_cannot_be_counted_is_refused(quota: str, limit: int) -> None:
+    """The message names it, and says what it may be."""
+    given: dict[str, Any] = {quota: limit}
+    with pytest.raises(ValueError, match=rf"{quota}={limit} must be from 1 to .*, or None"):
+        replace(DEV, **given)
+
+
+@pytest.mark.parametrize("setting", ["web_origins", "requests_per_key", "docs", *QUOTAS])
 def test_a_field_is_not_a_setting_as_well(setting: str) -> None:
     """Each is said in one place."""
     with pytest.raises(ValueError, match="a field of Environment"):

@@ -294,7 +294,7 @@ def test_another_network_takes_nothing_from_the_one_it_replaces(synthesize: Synt
 
 
 def test_a_worker_receives_from_its_own_queue_only(dev: Synthesized) -> None:
-    """Receiving is granted on one queue, sending on all of them."""
+    """Receiving is granted on the lanes of one queue, sending on all and to their dead letters."""
     receiving = [
         as_list(statement["Resource"])
         for statement in statements(dev.properties("workers", "AWS::IAM::Policy"))
@@ -307,9 +307,9 @@ def test_a_worker_receives_from_its_own_queue_only(dev: Synthesized) -> None:
     ]
 
     assert len(receiving) == len(QUEUES)
-    assert all(len(resources) == 1 for resources in receiving)
+    assert all(len(resources) == 2 for resources in receiving)
     assert len({str(resources) for resources in receiving}) == len(QUEUES)
-    assert all(len(resources) == 2 * len(QUEUES) for resources in sending)
+    assert all(len(resources) == 3 * len(QUEUES) for resources in sending)
 
 
 def test_a_worker_wakes_every_queue_but_its_own(dev: Synthesized) -> None:

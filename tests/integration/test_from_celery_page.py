@@ -185,7 +185,7 @@ def test_a_running_task_is_revoked(project: Project) -> None:
 
 def test_canvas_and_delays_work_as_on_redis(project: Project) -> None:
     """The page's block prints what Celery on Redis prints."""
-    (canvas,) = (block.text for block in code_blocks("python", PAGE) if not block.path)
+    (canvas,) = (block.text for block in code_blocks("python", PAGE) if "chord" in block.text)
 
     assert project.run(canvas) == ["6", "[0, 2, 4]", "12", "Welcome, ada@example.com"]
 
@@ -202,17 +202,13 @@ def test_tasks_go_to_the_queues_of_their_routes(project: Project) -> None:
     assert lines == ["default", "files", "email"]
 
 
-def test_celerys_beat_sends_what_is_due(project: Project) -> None:
-    """The page's beat command reads the page's schedule, and sends its task."""
-    assert shown("beat")[:3] == ["-A", "app.celery_app", "beat"]
+def test_an_entry_of_the_beat_schedule_runs(project: Project) -> None:
+    """By its id, as its schedule fires it."""
+    [block] = [each for each in code_blocks("python", PAGE) if "run_now" in each.text]
 
     lines = project.run(
-        "from celery.beat import Scheduler\n"
-        "from app.celery_app import celery_app\n"
-        "scheduler = Scheduler(celery_app, lazy=True)\n"
-        "entry = celery_app.conf.beat_schedule['clean-up']\n"
-        "due = scheduler.Entry(name='clean-up', app=celery_app, **entry)\n"
-        "print(scheduler.apply_async(due, advance=False).get(timeout=60))"
+        f"from app.celery_app import celery_app\n{block.text}\n"
+        "print(celery_app.AsyncResult(submitted.record.task_id).get(timeout=60))"
     )
 
     assert lines == ["clean"]

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def test_a_message_that_nobody_settles_becomes_a_dead_letter(settings: Settings)
 
 
 def test_the_table_has_its_keys_indexes_and_expiry(settings: Settings) -> None:
-    """The table is the topology's: keys, both indexes with what they project, on demand, TTL."""
+    """The table is the topology's: keys, indexes with what they project, on demand, TTL."""
     dynamodb = boto3.client("dynamodb")
 
     table = dynamodb.describe_table(TableName=settings.table_name)["Table"]
@@ -129,7 +129,9 @@ def test_the_table_has_its_keys_indexes_and_expiry(settings: Settings) -> None:
     assert {name: keys(index["KeySchema"]) for name, index in indexes.items()} == {
         "listing": [("list_pk", "HASH"), ("list_sk", "RANGE")],
         "failures": [("failed_pk", "HASH"), ("list_sk", "RANGE")],
+        "unfinished": [("open_pk", "HASH"), ("open_sk", "RANGE")],
     }
+    assert indexes.pop("unfinished")["Projection"] == {"ProjectionType": "KEYS_ONLY"}
     for index in indexes.values():
         assert index["Projection"]["ProjectionType"] == "INCLUDE"
         assert sorted(index["Projection"]["NonKeyAttributes"]) == ["tags", "type"]
@@ -178,7 +180,27 @@ def test_provisioning_again_keeps_everything(settings: Settings) -> None:
     assert shorter == "60"
     assert boto3.client("s3").get_object(Bucket=settings.bucket_name, Key="kept")
     queues = boto3.client("sqs").list_queues()["QueueUrls"]
-    assert len(queues) == 2 * len(QUEUES) + 1
+    # The lanes of each and its dead letters, and those of the schedules.
+    shapes = topology.queues(CATALOGUE, settings.visibility)
+    assert len(queues) == sum(len(each.lanes) + 1 for each in shapes) + 1
+
+
+def test_declared_schedules_follow_the_code(settings: Settings) -> None:
+    """They are made once, stay untouched while they are the same, and go with their type."""
+    scheduler = boto3.client("scheduler")
+
+    def there() -> dict[str, datetime]:
+        found = scheduler.list_schedules(GroupName=settings.schedule_group, NamePrefix="type-")
+        return {each["Name"]: each["LastModificationDate"] for each in found["Schedules"]}
+
+    provision(settings, catalogue())
+    first = there()
+    provision(settings, catalogue())
+
+    assert "type-cleanup" in first
+    assert there() == first
+    provision(settings, CATALOGUE)
+    assert there() == {}
 
 
 def test_a_deep_queue_is_as_quick_as_a_shallow_one() -> None:

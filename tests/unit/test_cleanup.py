@@ -1,10 +1,10 @@
-"""``cleanup`` removes what has expired and repairs what was lost."""
+"""``cleanup`` repairs what was lost, and looks at what has not ended alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import boto3
@@ -62,10 +62,12 @@ def messages(queue: Queue = DEFAULT) -> int:
 def a_task_without_a_message(**changes: object) -> TaskRecord:
     """A record as it stands when its submitter has died before sending."""
     submitted = submit("long-running", {"total_steps": 1, "items": [], "step_seconds": 0}).record
-    boto3.client("sqs").purge_queue(QueueUrl=services().settings.queue_url(DEFAULT))
+    sqs, url = boto3.client("sqs"), services().settings.queue_url(DEFAULT)
+    [message] = sqs.receive_message(QueueUrl=url)["Messages"]
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     if not changes:
         return submitted
-    record = replace(submitted, task_id=f"{submitted.task_id[:-4]}0000", **changes)  # type: ignore[arg-type]
+    record = replace(submitted, task_id=f"{submitted.task_id}-again", **changes)  # type: ignore[arg-type]
     services().records.create(record)
     services().records.cancel(submitted.task_id)
     return record
@@ -82,12 +84,12 @@ def test_a_lost_message_is_sent_again(context: FakeContext) -> None:
 
 
 def test_a_task_within_its_grace_is_left_alone(context: FakeContext) -> None:
-    """A task that was just submitted is not overdue."""
+    """A task that was just submitted is not overdue, and its record isn't even read."""
     a_task_without_a_message()
 
     result = cleanup(Cleanup(grace=timedelta(minutes=15)), context)
 
-    assert result.tasks_examined == 1
+    assert result.tasks_examined == 0
     assert result.messages_resent == 0
     assert messages() == 0
 
@@ -136,40 +138,76 @@ def test_a_task_that_awaits_its_canvas_is_not_repaired(context: FakeContext) -> 
     assert messages() == 0
 
 
-def test_a_task_in_a_long_queue_is_sent_again_once_only(context: FakeContext) -> None:
-    """While its queue holds messages, a task that was resent before is not resent again."""
+def test_a_lost_task_is_sent_again_once_only(context: FakeContext) -> None:
+    """The message that was sent again waits in the lane: the next repair sees it."""
     a_task_without_a_message()
 
     first = cleanup(NOW, context)
     second = cleanup(NOW, context)
 
-    assert first.messages_resent == 1
-    assert second.messages_resent == 0
+    assert (first.messages_resent, second.messages_resent) == (1, 0)
     assert messages() == 1
 
 
-def test_a_task_whose_input_has_expired_is_counted(context: FakeContext) -> None:
-    """It can't be sent again, and the report says so instead of failing."""
-    a_task_without_a_message(input="s3:values/gone/input.json")
+@pytest.mark.parametrize("lost", ["input", "queue"])
+def test_what_cant_be_sent_again_is_counted_and_keeps_nothing_else(
+    context: FakeContext, lost: str
+) -> None:
+    """A task whose input or queue is gone doesn't keep another one from its repair."""
+    gone = {"input": {"input": "s3:values/gone/input.json"}, "queue": {"queue": "gone"}}[lost]
+    a_task_without_a_message(**gone)
+    a_task_without_a_message()
 
     result = cleanup(NOW, context)
 
-    assert result.inputs_expired == 1
+    assert (result.unsendable, result.messages_resent) == (1, 1)
+    assert messages() == 1
 
 
-def test_expired_uploads_and_artifacts_go(context: FakeContext) -> None:
-    """Files outlive their own time and no longer; what is counted is gone, the rest is there."""
-    from celeriac.operations import maintenance
+def test_a_task_that_was_handed_back_has_its_grace_too(context: FakeContext) -> None:
+    """The worker that drained has returned the message, for another one to receive."""
+    record = a_task_without_a_message(created_at=clock.now() - 3_600_000)
+    services().records.claim(record.task_id, 1, "a worker", clock.now() + 60_000)
+    services().records.release(record.task_id, "a worker")
 
-    store = services().artifacts
-    store.put("acme", "files/1/old.csv", b"12345", content_type="text/csv")
-    store.put("acme", "tasks/1/1/report.pdf", b"123", content_type="application/pdf")
+    within = cleanup(Cleanup(grace=timedelta(minutes=15)), context)
+    later = cleanup(NOW, context)
 
-    in_two_days = maintenance.remove_expired(datetime.now(UTC) + timedelta(days=2))
-    left = [artifact.key for _, artifact in store.list_all()]
-    in_ten_days = maintenance.remove_expired(datetime.now(UTC) + timedelta(days=10))
+    assert (within.workers_lost, later.workers_lost) == (0, 1)
 
-    assert (in_two_days.uploads, in_two_days.artifacts, in_two_days.bytes) == (1, 0, 5)
-    assert left == ["tasks/1/1/report.pdf"]
-    assert (in_ten_days.uploads, in_ten_days.artifacts, in_ten_days.bytes) == (0, 1, 3)
-    assert list(store.list_all()) == []
+
+@pytest.mark.parametrize(("late", "resent"), [(-60, 0), (60, 0), (899, 0), (901, 1)])
+def test_a_delayed_task_whose_firing_was_lost_is_sent_when_its_grace_has_passed(
+    context: FakeContext, late: int, resent: int
+) -> None:
+    """Grace counts from the time it was due: a task delayed for a year may be a year old."""
+    now = clock.now()
+    a_task_without_a_message(
+        created_at=now - 365 * 86_400_000,
+        due_at=now - late * 1000,
+        expires_at=now // 1000 + 86_400,
+    )
+
+    result = cleanup(Cleanup(grace=timedelta(minutes=15)), context)
+
+    assert result.tasks_examined == 1
+    assert result.messages_resent == messages() == resent
+
+
+def test_a_task_with_a_live_lease_is_left_alone(context: FakeContext) -> None:
+    """However old it is, its worker still renews."""
+    record = a_task_without_a_message(created_at=clock.now() - 86_400_000)
+    services().records.claim(record.task_id, 1, "a worker", clock.now() + 60_000)
+
+    result = cleanup(NOW, context)
+
+    assert (result.tasks_examined, result.workers_lost) == (1, 0)
+    assert messages() == 0
+
+
+def test_tasks_of_every_tenant_are_repaired(context: FakeContext) -> None:
+    """The index is of the whole deployment: no tenant has to be known."""
+    for tenant in ("acme", "never-heard-of"):
+        a_task_without_a_message(tenant=tenant)
+
+    assert cleanup(NOW, context).messages_resent == 2

@@ -10,13 +10,11 @@ from constructs import Construct
 
 from celeriac.cdk.convert import duration
 from celeriac.origins import PREFLIGHT_KEPT
-
-# Where the engine keeps every artifact: a tenant's own folder under this one.
-TENANTS = "tenants/"
+from celeriac.topology import UNFINISHED_UPLOADS, Expiry
 
 
 class Artifacts(Construct):
-    """A private bucket whose objects expire.
+    """A private bucket whose objects expire, as ``expiries`` say.
 
     ``web_origins`` are those of the web pages that may upload to it. Without any, no page reads
     what the bucket answers.
@@ -28,13 +26,14 @@ class Artifacts(Construct):
         id: str,
         *,
         name: str,
-        keep: timedelta,
+        expiries: Sequence[Expiry],
         web_origins: Sequence[str],
         removal_policy: RemovalPolicy,
         key: aws_kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, id)
         self._name = name
+        self._expiries = expiries
         self.bucket = aws_s3.Bucket(
             self,
             "Bucket",
@@ -49,14 +48,17 @@ class Artifacts(Construct):
             minimum_tls_version=1.2,
             object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             lifecycle_rules=[
-                aws_s3.LifecycleRule(
-                    id="expire",
-                    prefix=TENANTS,
-                    expiration=duration(keep),
+                *(
+                    aws_s3.LifecycleRule(
+                        id=each.name,
+                        prefix=each.prefix,
+                        expiration=duration(timedelta(days=each.days)),
+                    )
+                    for each in expiries
                 ),
                 aws_s3.LifecycleRule(
                     id="abandoned-uploads",
-                    abort_incomplete_multipart_upload_after=duration(timedelta(days=1)),
+                    abort_incomplete_multipart_upload_after=duration(UNFINISHED_UPLOADS),
                 ),
             ],
             cors=_cors(web_origins),
@@ -64,9 +66,10 @@ class Artifacts(Construct):
         )
 
     @property
-    def objects(self) -> str:
-        """The ARN pattern of every artifact, for a policy."""
-        return f"arn:{Aws.PARTITION}:s3:::{self._name}/{TENANTS}*"
+    def objects(self) -> list[str]:
+        """The ARN patterns of every artifact, for a policy."""
+        bucket = f"arn:{Aws.PARTITION}:s3:::{self._name}"
+        return [f"{bucket}/{each.prefix}*" for each in self._expiries]
 
 
 def _cors(web_origins: Sequence[str]) -> list[aws_s3.CorsRule] | None:

@@ -101,7 +101,14 @@ class Dashboard(Construct):
         running = {
             f"w{place}": self._queues[queue].running(_DAY) for place, queue in enumerate(queues)
         }
-        sent = {f"m{place}": self._queues[queue].sent(_DAY) for place, queue in enumerate(queues)}
+        sent = {
+            f"{lane}{place}": metric
+            for place, queue in enumerate(queues)
+            for lane, metric in (
+                ("m", self._queues[queue].sent(_DAY)),
+                ("h", self._queues[queue].high_sent(_DAY)),
+            )
+        }
         minute_costs = [
             worker_hour(
                 queue,
@@ -142,7 +149,12 @@ class Dashboard(Construct):
         return [
             aws_cloudwatch.GraphWidget(
                 title=f"{name}: messages and workers",
-                left=[metrics.visible(), metrics.in_flight(), metrics.delayed()],
+                left=[
+                    metrics.visible(),
+                    metrics.high_visible(),
+                    metrics.in_flight(),
+                    metrics.delayed(),
+                ],
                 right=[metrics.running()],
                 width=_GRAPH,
             ),

@@ -1,12 +1,18 @@
-"""EventBridge Scheduler: the schedules' group, the role they send with, and their dead letters."""
+"""EventBridge Scheduler: the schedules' group, the role they fire with, and their dead letters."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from aws_cdk import RemovalPolicy, Stack, aws_iam, aws_kms, aws_scheduler, aws_sqs
 from constructs import Construct
 
+from celeriac import clock
+from celeriac.app.declared_schedule import DeclaredSchedule
 from celeriac.cdk.constructs.deployment_key import queue_encryption
 from celeriac.cdk.convert import duration
+from celeriac.storage.event_bridge import RETRY_POLICY, envelope, start_of
 from celeriac.topology import SCHEDULES
 
 
@@ -59,3 +65,44 @@ class Schedules(Construct):
             enforce_ssl=True,
             removal_policy=removal_policy,
         )
+
+    def declare(self, declared: Iterable[DeclaredSchedule], target_arn: str) -> None:
+        """Have what code declares call the target. What never fires again is left out.
+
+        Scheduler checks the role when it makes a schedule, so the role's policy comes first.
+        """
+        now = clock.to_datetime(clock.now())
+        for each in declared:
+            schedule = each.schedule
+            if not any(schedule.fire_times(now)):
+                continue
+            made = aws_scheduler.CfnSchedule(
+                self,
+                each.schedule_id,
+                name=each.schedule_id,
+                group_name=self.group_name,
+                schedule_expression=schedule.expression,
+                schedule_expression_timezone=schedule.timezone,
+                start_date=_written(start_of(schedule)),
+                end_date=_written(schedule.end),
+                flexible_time_window=aws_scheduler.CfnSchedule.FlexibleTimeWindowProperty(
+                    mode="OFF"
+                ),
+                target=aws_scheduler.CfnSchedule.TargetProperty(
+                    arn=target_arn,
+                    role_arn=self.role.role_arn,
+                    input=envelope(each.schedule_id),
+                    dead_letter_config=aws_scheduler.CfnSchedule.DeadLetterConfigProperty(
+                        arn=self.dead_letter.queue_arn
+                    ),
+                    retry_policy=aws_scheduler.CfnSchedule.RetryPolicyProperty(
+                        maximum_event_age_in_seconds=RETRY_POLICY["MaximumEventAgeInSeconds"],
+                        maximum_retry_attempts=RETRY_POLICY["MaximumRetryAttempts"],
+                    ),
+                ),
+            )
+            made.node.add_dependency(self.group, self.role)
+
+
+def _written(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.000Z}"

@@ -1,4 +1,4 @@
-"""One SQS queue with its dead-letter queue."""
+"""The two lanes of a queue, with their dead-letter queue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_POLL = timedelta(seconds=20)
 
 
 class TaskQueue(Construct):
-    """The SQS queue of a ``QueueShape`` and the dead-letter queue behind it."""
+    """The lanes of a ``QueueShape``, ``queue`` and ``high``, and ``dead_letter`` behind both."""
 
     def __init__(
         self,
@@ -44,18 +44,31 @@ class TaskQueue(Construct):
                 source_queues=[
                     aws_sqs.Queue.from_queue_arn(
                         self,
-                        "Source",
-                        Stack.of(self).format_arn(
-                            service="sqs", resource=f"{prefix}-{shape.queue.name}"
-                        ),
+                        id,
+                        Stack.of(self).format_arn(service="sqs", resource=f"{prefix}-{lane}"),
                     )
+                    for id, lane in zip(("Source", "HighSource"), shape.lanes, strict=True)
                 ],
             ),
         )
-        self.queue = aws_sqs.Queue(
+        self.queue, self.high = (
+            self._lane(id, f"{prefix}-{lane}", removal_policy, key)
+            for id, lane in zip(("Queue", "High"), shape.lanes, strict=True)
+        )
+
+    @property
+    def lane_arns(self) -> list[str]:
+        """The ARNs of both lanes, normal and high."""
+        return [self.queue.queue_arn, self.high.queue_arn]
+
+    def _lane(
+        self, id: str, name: str, removal_policy: RemovalPolicy, key: aws_kms.IKey | None
+    ) -> aws_sqs.Queue:
+        shape = self.shape
+        return aws_sqs.Queue(
             self,
-            "Queue",
-            queue_name=f"{prefix}-{shape.queue.name}",
+            id,
+            queue_name=name,
             visibility_timeout=duration(shape.visibility),
             receive_message_wait_time=duration(LONGEST_POLL),
             retention_period=duration(shape.retention),

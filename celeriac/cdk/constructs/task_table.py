@@ -6,7 +6,7 @@ from aws_cdk import RemovalPolicy, aws_dynamodb, aws_kms
 from constructs import Construct
 
 from celeriac.cdk.options import WarmThroughput
-from celeriac.topology import TableShape
+from celeriac.topology import IndexShape, TableShape
 
 
 def _string(name: str) -> aws_dynamodb.Attribute:
@@ -83,5 +83,8 @@ class TaskTable(Construct):
     @property
     def index_arns(self) -> list[str]:
         """Each of its indexes, for a policy."""
-        table = self.table.table_arn
-        return [f"{table}/index/{index.name}" for index in self._shape.indexes]
+        return [self.index_arn(index) for index in self._shape.indexes]
+
+    def index_arn(self, index: IndexShape) -> str:
+        """One of its indexes, for a policy."""
+        return f"{self.table.table_arn}/index/{index.name}"

@@ -57,7 +57,7 @@ class WorkerScaling(Construct):
         self.fit = self._stepped(scaling.fit)
 
     def _grow(self) -> aws_applicationautoscaling.CfnScalingPolicy:
-        visible, running = self._metrics.visible(), self._metrics.running()
+        metrics = self._metrics
         return _Policy(
             self,
             "GrowPolicy",
@@ -72,8 +72,9 @@ class WorkerScaling(Construct):
                     customized_metric_specification=(
                         _Policy.CustomizedMetricSpecificationProperty(
                             metrics=[
-                                _tracked("visible", visible),
-                                _tracked("running", running),
+                                _tracked("visible", metrics.visible()),
+                                _tracked("high_visible", metrics.high_visible()),
+                                _tracked("running", metrics.running()),
                                 _Policy.TargetTrackingMetricDataQueryProperty(
                                     id="backlog",
                                     label="messages waiting for each running worker",

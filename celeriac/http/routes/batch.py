@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -12,9 +11,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from celeriac.contract import TaskType
+from celeriac.contract.queues import Priority
 from celeriac.errors import UnavailableError
 from celeriac.http.auth import Submitter
 from celeriac.http.dependencies import TheDependencies
+from celeriac.http.due_time import Delay, RunAt
 from celeriac.http.errors import internal, invalid_payload, known_problem
 from celeriac.http.problems import Problem, ProblemDocument, ProblemType, documented
 from celeriac.http.route import keyed_router
@@ -24,7 +25,6 @@ from celeriac.http.views import TaskSummary, summarize
 from celeriac.operations.submission import Submission
 from celeriac.operations.submit_many import Item, Refusal, submit_many
 from celeriac.operations.waking import wake_for
-from celeriac.topology import LONGEST_DELAY
 
 #: Accepted within a second or two: a caller needn't fear API Gateway's time-out of 29 s.
 MOST_ITEMS = 100
@@ -36,11 +36,12 @@ class ItemOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     tags: list[Tag] = Field([], max_length=MOST_TAGS, description="Words to find the task by.")
-    delay: int = Field(
-        0,
-        ge=0,
-        le=LONGEST_DELAY // timedelta(seconds=1),
-        description="How many seconds the task waits before it may start.",
+    delay: Delay = None
+    run_at: RunAt = None
+    priority: Priority | None = Field(
+        None,
+        description="`high` has workers take the task before the `normal` ones of its queue. "
+        "`normal` unless given.",
     )
     idempotency_key: str | None = Field(
         None, description="As the header Idempotency-Key of a single submission.", **KEY_FORM
@@ -52,7 +53,10 @@ class AcceptedItem(BaseModel):
 
     status: int = Field(HTTPStatus.ACCEPTED, description="202.")
     task: TaskSummary
-    replayed: bool = Field(description="Whether its idempotency key had been used before.")
+    replayed: bool = Field(
+        description="Whether the task had been accepted before: under its idempotency key, or as "
+        "the one that its type allows."
+    )
 
 
 class RefusedItem(BaseModel):
@@ -93,7 +97,9 @@ def _add_operation(router: APIRouter, task_type: TaskType[Any, Any], name: str) 
                     payload=each.payload,
                     tags=tuple(dict.fromkeys(each.tags)),
                     idempotency_key=each.idempotency_key,
-                    delay=timedelta(seconds=each.delay),
+                    delay=each.delay,
+                    run_at=each.run_at,
+                    priority=each.priority,
                 )
                 for each in batch.items
             ],

@@ -20,6 +20,7 @@ from celeriac.http.problems import KEYED, Problem, ProblemType, WrongValue, docu
 from celeriac.http.route import keyed_router
 from celeriac.storage.artifacts import ArtifactNotFoundError
 from celeriac.storage.services import services
+from celeriac.topology import UPLOADS
 
 router = keyed_router("files")
 
@@ -100,7 +101,7 @@ def create_file(new: NewFile, caller: Submitter, dependencies: TheDependencies) 
         raise Problem(
             ProblemType.INVALID, f"A file has at most {most:,} bytes here.", errors=[wrong]
         )
-    key = f"files/{uuid.uuid4()}/{_safe_name(new.filename)}"
+    key = f"{UPLOADS}{uuid.uuid4()}/{_safe_name(new.filename)}"
     now = clock.now()
     with unavailable("S3"):
         upload = services().artifacts.upload(
@@ -143,7 +144,7 @@ def create_file(new: NewFile, caller: Submitter, dependencies: TheDependencies) 
 def get_file(file_key: str, caller: Reader) -> Response:
     """What was uploaded, or what a task made. Always a download, never shown in place."""
     # Inputs and results too large for a record are kept in the same bucket, and are not files.
-    if not file_key.startswith(("files/", "tasks/")):
+    if not file_key.startswith((UPLOADS, "tasks/", "files/")):
         raise ArtifactNotFoundError(file_key)
     with unavailable("S3"):
         link = services().artifacts.link(caller.tenant, file_key, lifetime=DOWNLOAD_LINK)

@@ -14,14 +14,16 @@ from celeriac.errors import unavailable
 from celeriac.http.auth import Administrator, Caller, Reader
 from celeriac.http.dependencies import TheDependencies
 from celeriac.http.links import at
+from celeriac.http.pause_views import PauseOptions, PauseView, pause_link, pause_view, shown
 from celeriac.http.problems import KEYED, Problem, ProblemType, documented
 from celeriac.http.route import keyed_router
 from celeriac.http.views import ErrorView
-from celeriac.operations import dead_letters, queues
+from celeriac.operations import dead_letters, pausing, queues
 from celeriac.operations.dead_letters import DeadLetter, Fate
 from celeriac.operations.queues import QueueNotFoundError, QueueStatus, queue_named
 from celeriac.operations.waking import wake
 from celeriac.storage.keys import Scope
+from celeriac.storage.pauses import Paused
 
 router = keyed_router("queues")
 
@@ -36,6 +38,7 @@ class QueueView(BaseModel):
 
     name: str
     waiting: int = Field(description="Messages that a worker can receive now.")
+    high: int = Field(description="How many of these are of priority `high`.")
     in_flight: int = Field(description="Messages that workers hold.")
     delayed: int = Field(
         description="Messages due within 15 minutes. Later ones are schedules, not counted."
@@ -45,7 +48,10 @@ class QueueView(BaseModel):
         "some minutes ago. Null where it is empty, or CloudWatch doesn't know."
     )
     dead_letters: int = Field(description="Messages in its dead-letter queue.")
-    links: dict[str, str] = Field(description="`self`, `redrive` (POST) and `purge` (POST).")
+    paused: PauseView | None = Field(description="Null unless it is paused.")
+    links: dict[str, str] = Field(
+        description="`self`, and by POST `redrive`, `purge`, and `pause` or `resume`."
+    )
 
 
 class QueuePage(BaseModel):
@@ -120,9 +126,10 @@ KnownQueue = Annotated[Queue, Depends(_known_queue)]
 )
 def list_queues(_: Reader, dependencies: TheDependencies) -> QueuePage:
     """How full each queue is, with the tasks of all tenants."""
-    with unavailable("SQS or CloudWatch"):
+    with unavailable("SQS, CloudWatch or DynamoDB"):
         found = queues.status(dependencies.catalogue.queues)
-    return QueuePage(data=[QueueView(**_fields(each)) for each in found])
+        paused = pausing.paused()
+    return QueuePage(data=[QueueView(**_fields(each, paused)) for each in found])
 
 
 @router.get(
@@ -135,9 +142,10 @@ def get_queue(queue: KnownQueue, caller: Reader, dependencies: TheDependencies) 
     """How full the queue is, and up to ten of its dead letters, which stay where they are."""
     with unavailable("SQS, CloudWatch or DynamoDB"):
         [found] = queues.status([queue])
+        paused = pausing.paused()
         letters = dead_letters.look(queue, app=dependencies.celery) if found.dead_letters else []
     return QueueDetail(
-        **_fields(found),
+        **_fields(found, paused),
         dead_letter_sample=[_letter(each) for each in letters if _may_see(caller, each)],
     )
 
@@ -185,18 +193,53 @@ def purge_queue(
     return PurgeView(removed=done.removed, revoked=done.revoked, finished=done.finished)
 
 
-def _fields(status: QueueStatus) -> dict[str, object]:
+@router.post(
+    "/queues/{name}/pause",
+    operation_id="pause-queue",
+    summary="Pause a queue",
+    responses={200: {"description": "It is paused."}, **documented(*_ONE)},
+)
+def pause_queue(
+    queue: KnownQueue, caller: Administrator, options: Annotated[PauseOptions, Query()]
+) -> PauseView:
+    """Have workers begin none of its tasks, of all tenants, within 10 s. Running ones go on."""
+    with unavailable("DynamoDB"):
+        return shown(pausing.pause(queue, by=caller.id, reason=options.reason))
+
+
+@router.post(
+    "/queues/{name}/resume",
+    operation_id="resume-queue",
+    status_code=204,
+    summary="Resume a queue",
+    responses={204: {"description": "It isn't paused."}, **documented(*_ONE)},
+)
+def resume_queue(queue: KnownQueue, _: Administrator) -> None:
+    """Have workers begin its tasks again, within 10 s."""
+    with unavailable("DynamoDB"):
+        pausing.resume(queue)
+
+
+def _fields(status: QueueStatus, paused: Paused) -> dict[str, object]:
     name = status.queue.name
+    pause = paused.of("queue", name)
     here = at(f"/queues/{name}")
     age = status.oldest_age
     return {
         "name": name,
         "waiting": status.waiting,
+        "high": status.high,
         "in_flight": status.in_flight,
         "delayed": status.delayed,
         "oldest_age_seconds": None if age is None else age.total_seconds(),
         "dead_letters": status.dead_letters,
-        "links": {"self": here, "redrive": f"{here}/redrive", "purge": f"{here}/purge"},
+        "paused": pause_view(pause),
+        "links": {
+            "self": here,
+            "redrive": f"{here}/redrive",
+            "purge": f"{here}/purge",
+            **pause_link(here, pause),
+        },
     }
 
 

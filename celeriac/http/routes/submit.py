@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Response
@@ -16,9 +15,11 @@ from pydantic import (
 )
 
 from celeriac.contract import TaskType
+from celeriac.contract.queues import Priority
 from celeriac.http import polling
 from celeriac.http.auth import Submitter
 from celeriac.http.dependencies import TheDependencies
+from celeriac.http.due_time import Delay, RunAt
 from celeriac.http.errors import invalid_payload
 from celeriac.http.links import task_path
 from celeriac.http.problems import KEYED, ProblemType, documented
@@ -28,7 +29,6 @@ from celeriac.http.unchecked import unchecked
 from celeriac.http.views import task_view_of
 from celeriac.operations.submission import Submission, submit
 from celeriac.operations.waking import wake_for
-from celeriac.topology import LONGEST_DELAY
 
 MOST_TAGS = 8
 
@@ -40,7 +40,16 @@ PROBLEMS = (
     ProblemType.UNSUPPORTED_MEDIA_TYPE,
     ProblemType.INVALID,
     ProblemType.IDEMPOTENCY_CONFLICT,
+    ProblemType.QUOTA_EXCEEDED,
 )
+
+#: The header of an answer to a repeated request, for the documentation.
+REPLAYED: dict[str, Any] = {
+    "Idempotent-Replayed": {
+        "description": "`true` if the Idempotency-Key had been used before.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
 
 #: The headers of an answer that accepted a task, for the documentation.
 ACCEPTED = {
@@ -48,8 +57,9 @@ ACCEPTED = {
     "headers": {
         "Location": {"description": "Where the task is.", "schema": {"type": "string"}},
         "Retry-After": polling.HEADER,
-        "Idempotent-Replayed": {
-            "description": "`true` if the Idempotency-Key had been used before.",
+        **REPLAYED,
+        "Unique-Replayed": {
+            "description": "`true` if the type allows one such task, and this is the one.",
             "schema": {"type": "string", "enum": ["true"]},
         },
     },
@@ -77,11 +87,12 @@ class SubmitOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     tag: list[Tag] = Field([], max_length=MOST_TAGS, description="Words to find the task by.")
-    delay: int = Field(
-        0,
-        ge=0,
-        le=LONGEST_DELAY // timedelta(seconds=1),
-        description="How many seconds the task waits before it may start.",
+    delay: Delay = None
+    run_at: RunAt = None
+    priority: Priority | None = Field(
+        None,
+        description="`high` has workers take the task before the `normal` ones of its queue. "
+        "`normal` unless given.",
     )
 
 
@@ -91,7 +102,7 @@ def accepted(submission: Submission) -> Response:
     wake_for(record)
     headers = {"Location": task_path(record.task_id), **polling.retry_after(record)}
     if submission.replayed:
-        headers["Idempotent-Replayed"] = "true"
+        headers["Unique-Replayed" if submission.unique else "Idempotent-Replayed"] = "true"
     return task_answer(record, 202, headers)
 
 
@@ -126,7 +137,9 @@ def _add_operation(router: APIRouter, task_type: TaskType[Any, Any], name: str) 
                 tenant=caller.tenant,
                 tags=tuple(dict.fromkeys(options.tag)),
                 idempotency_key=idempotency_key,
-                delay=timedelta(seconds=options.delay),
+                delay=options.delay,
+                run_at=options.run_at,
+                priority=options.priority,
                 app=dependencies.celery,
             )
         except ValidationError as error:

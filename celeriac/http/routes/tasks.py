@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from fastapi import Body, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -19,7 +18,7 @@ from celeriac.http.answers import JsonAnswer
 from celeriac.http.auth import Canceller, Reader, Submitter
 from celeriac.http.dependencies import TaskId, TheDependencies
 from celeriac.http.errors import invalid_payload
-from celeriac.http.links import at
+from celeriac.http.links import LINK, at, next_page
 from celeriac.http.long_poll import changed_record
 from celeriac.http.problems import KEYED, Problem, ProblemType, documented
 from celeriac.http.route import keyed_router
@@ -69,12 +68,7 @@ class ListOptions(BaseModel):
         200: {
             "model": TaskPage,
             "description": "A page of tasks.",
-            "headers": {
-                "Link": {
-                    "description": 'The next page, as rel="next" (RFC 8288).',
-                    "schema": {"type": "string"},
-                }
-            },
+            "headers": LINK,
         },
         **documented(*KEYED, ProblemType.BAD_CURSOR, ProblemType.INVALID),
     },
@@ -100,10 +94,7 @@ def list_page(
     content = TaskPage(
         data=[summarize(record) for record in page.records], next_cursor=page.next_cursor
     )
-    headers = {}
-    if page.next_cursor is not None:
-        asked = options.model_dump(mode="json", exclude_unset=True) | {"cursor": page.next_cursor}
-        headers["Link"] = f'<{at("/tasks")}?{urlencode(asked)}>; rel="next"'
+    headers = next_page(at("/tasks"), options, page.next_cursor)
     return JsonAnswer(content.model_dump(mode="json"), headers=headers)
 
 

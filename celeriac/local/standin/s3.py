@@ -46,6 +46,8 @@ class S3:
             return "DeleteObjects"
         if not key and request.method == "GET":
             return "ListObjectsV2"
+        if not key and "lifecycle" in request.query:
+            return "PutBucketLifecycleConfiguration"
         verb = {"PUT": "Put" if key else "Create"}.get(request.method, request.method.title())
         return f"{verb}{kind}"
 
@@ -72,7 +74,8 @@ class S3:
                 return _delete(objects, request)
             case "ListObjectsV2":
                 return _list(objects, bucket, request)
-            case "HeadBucket":
+            case "HeadBucket" | "PutBucketLifecycleConfiguration":
+                # Its objects end with it, which is sooner than any of them expires.
                 return HTTPStatus.OK, b"", ""
             case _:
                 raise AwsError("NotImplemented", operation, status=HTTPStatus.NOT_IMPLEMENTED)

@@ -1,4 +1,4 @@
-"""EventBridge Scheduler: schedules are kept, and never fire by themselves.
+"""EventBridge Scheduler: schedules are checked and kept, and never fire by themselves.
 
 A test that wants one fired reads it and sends its input to its target.
 """
@@ -6,12 +6,14 @@ A test that wants one fired reads it and sends its input to its target.
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
+from celeriac.local.scheduler_rules import refusal
 from celeriac.local.standin.errors import AwsError
 from celeriac.local.standin.http import Request
-from celeriac.local.standin.sqs import ACCOUNT, REGION
+from celeriac.local.standin.sqs_queue import ACCOUNT, REGION
 
 _OPERATIONS = {
     "POST": "CreateSchedule",
@@ -48,25 +50,8 @@ class Scheduler:
         group = body.get("GroupName") or request.query.get("groupName", "default")
         key = (group, name)
         match operation:
-            case "CreateSchedule":
-                if key in self.schedules:
-                    raise AwsError(
-                        "ConflictException",
-                        f"Schedule {name} already exists.",
-                        status=HTTPStatus.CONFLICT,
-                    )
-                arn = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/{group}/{name}"
-                self.schedules[key] = {
-                    "State": "ENABLED",
-                    **body,
-                    "Arn": arn,
-                    "Name": name,
-                    "GroupName": group,
-                }
-                return {"ScheduleArn": arn}
-            case "UpdateSchedule":
-                self._get(key).update(body)
-                return {"ScheduleArn": self._get(key)["Arn"]}
+            case "CreateSchedule" | "UpdateSchedule":
+                return {"ScheduleArn": self._keep(operation, key, body)}
             case "GetSchedule":
                 return self._get(key)
             case "DeleteSchedule":
@@ -98,6 +83,30 @@ class Scheduler:
                     f"There is no {name} for {operation}.",
                     status=HTTPStatus.NOT_FOUND,
                 )
+
+    def _keep(self, operation: str, key: tuple[str, str], body: dict[str, Any]) -> str:
+        group, name = key
+        if (fault := refusal(name, body, datetime.now(UTC))) is not None:
+            raise AwsError("ValidationException", fault)
+        if group not in self.groups:
+            raise AwsError(
+                "ResourceNotFoundException",
+                f"Schedule group {group} does not exist.",
+                status=HTTPStatus.NOT_FOUND,
+            )
+        if operation == "UpdateSchedule":
+            self._get(key)
+        elif key in self.schedules:
+            raise AwsError(
+                "ConflictException",
+                f"Schedule {name} already exists.",
+                status=HTTPStatus.CONFLICT,
+            )
+        arn = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/{group}/{name}"
+        # An update is of the whole schedule: what it doesn't name goes back to its default.
+        named = {"Arn": arn, "Name": name, "GroupName": group}
+        self.schedules[key] = {"State": "ENABLED", **body, **named}
+        return arn
 
     def _get(self, key: tuple[str, str]) -> dict[str, Any]:
         try:

@@ -6,14 +6,20 @@ from aws_cdk import Stack
 from constructs import Construct
 
 from celeriac import Catalogue
-from celeriac.cdk import Environment, TaskData
+from celeriac.cdk import Environment, Sources, TaskData
 
 
 class Data(Stack):
     """Celeriac's own data, and what SES needs to send mail."""
 
     def __init__(
-        self, scope: Construct, id: str, *, environment: Environment, catalogue: Catalogue
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        environment: Environment,
+        catalogue: Catalogue,
+        sources: Sources,
     ) -> None:
         super().__init__(
             scope,
@@ -23,4 +29,4 @@ class Data(Stack):
             description="Celeriac: task records, artifacts, queues and schedules.",
             termination_protection=environment.protect,
         )
-        self.tasks = TaskData(self, environment=environment, catalogue=catalogue)
+        self.tasks = TaskData(self, environment=environment, catalogue=catalogue, sources=sources)

@@ -83,7 +83,11 @@ def bucket(trial: Trial) -> str:
             "encryption": rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"],
             "expiring": sorted(map(str, expiring)),
         },
-        {"public access": True, "encryption": "AES256", "expiring": ["tenants/"]},
+        {
+            "public access": True,
+            "encryption": "AES256",
+            "expiring": ["delayed/", "tenants/", "uploads/"],
+        },
     )
     return f"{name}: closed, encrypted, {expiring['tenants/']} days"
 
@@ -107,18 +111,19 @@ def bucket_over_tls(trial: Trial) -> str:
 
 @check(
     "queues",
-    claims="Each queue is encrypted, hides a message for `CELERIAC_VISIBILITY`, and sets it aside "
-    "after 20 receives.",
+    claims="Each lane of each queue is encrypted, hides a message for `CELERIAC_VISIBILITY`, and "
+    "sets it aside after 20 receives.",
     proves="delivery.md#poison",
 )
 def queues(trial: Trial) -> str:
     deployment = trial.deployment
     sqs = deployment.client("sqs")
     shapes = {each["QueueName"]: each for each in deployment.resources("data", "AWS::SQS::Queue")}
-    for queue in catalogue().queues:
-        shape = shapes[f"{deployment.environment.prefix}-{queue.name}"]
+    lanes = [name for queue in catalogue().queues for name in (queue.name, queue.high_name)]
+    for name in lanes:
+        shape = shapes[f"{deployment.environment.prefix}-{name}"]
         found = sqs.get_queue_attributes(
-            QueueUrl=deployment.queue_url(queue.name), AttributeNames=["All"]
+            QueueUrl=deployment.queue_url(name), AttributeNames=["All"]
         )["Attributes"]
         _same(
             {
@@ -134,7 +139,7 @@ def queues(trial: Trial) -> str:
                 "encrypted": "true",
             },
         )
-    return f"{len(catalogue().queues)} queues"
+    return f"{len(lanes)} lanes of {len(catalogue().queues)} queues"
 
 
 @check(

@@ -1,13 +1,15 @@
-"""Messages that no worker can run, and messages that are due later than SQS can keep."""
+"""Messages that no worker can run, and messages of several tenants."""
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from infra.verify.check import NotHeld, NotShown, check
+from infra.verify.checks.schedules import delete, due_later
 from infra.verify.checks.tasks import SHORT
 from infra.verify.keys import TENANT
 from infra.verify.trial import Trial
@@ -15,8 +17,6 @@ from tasks.queues import DEFAULT
 
 _TYPE = "long-running"
 _QUEUE = DEFAULT
-#: Longer than SQS keeps a message back, so the task is a schedule until then.
-_LATER = timedelta(minutes=16)
 #: SQS tells CloudWatch of a queue that was idle for hours only some minutes after it is used.
 #: docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/
 #: sqs-monitoring-using-cloudwatch.html
@@ -24,11 +24,16 @@ _UNTIL_ALARM = timedelta(minutes=20)
 #: How often a dead letter is looked for, to remove it: a receive may miss what another holds.
 _RECEIVES = 10
 
-_SUBMIT_LATER = """
-from datetime import timedelta
-from celeriac import submit
-later = timedelta(seconds={seconds})
-print(submit({type!r}, {payload!r}, tenant={tenant!r}, delay=later).record.task_id)
+#: More than a fleet's workers run while another tenant's task comes and goes.
+_FLOOD = 200
+_SLOW = {"total_steps": 1, "step_seconds": 20}
+
+_RUN_AS = """
+import time
+from celeriac import find, submit
+id = submit({type!r}, {payload!r}, tenant={tenant!r}).record.task_id
+while not find(id, {tenant!r}).terminal:
+    time.sleep(1)
 """
 
 
@@ -54,10 +59,10 @@ def dead_letter(trial: Trial) -> str:
 )
 def redrive(trial: Trial) -> str:
     _no_dead_letters_of_others(trial)
-    # A waiting task's message, as SQS would set it aside after 20 receives: its schedule has it.
-    id, schedule = _scheduled(trial)
-    _delete(trial, schedule["Name"])
-    _send(trial, _QUEUE.dead_letter_name, schedule["Target"]["Input"])
+    # A waiting task's message, as SQS would set it aside after 20 receives. None has been sent yet.
+    id, schedule = due_later(trial)
+    delete(trial, schedule["Name"])
+    _send(trial, _QUEUE.dead_letter_name, _message(id))
     _send_unreadable(trial, _QUEUE.dead_letter_name)
     trial.until(lambda: _letters(trial)[1:], "second dead letter", every=0.5)
     done = trial.ask("POST", f"/queues/{_QUEUE.name}/redrive").json()
@@ -90,87 +95,49 @@ def dead_letter_alarm(trial: Trial) -> str:
 
 
 @check(
-    "schedule-made",
-    claims="A task due in over 15 minutes is a one-time schedule with the deployment's own role.",
-    proves="architecture.md#the-life-of-a-task",
-)
-def schedule_made(trial: Trial) -> str:
-    _, schedule = _scheduled(trial)
-    setting = trial.deployment.setting
-    wanted = {
-        "Arn": setting("QUEUE_ARN_PREFIX") + _QUEUE.name,
-        "RoleArn": setting("SCHEDULE_ROLE_ARN"),
-        "DeadLetterConfig": {"Arn": setting("SCHEDULE_DEAD_LETTER_ARN")},
-    }
-    target = {name: schedule["Target"].get(name) for name in wanted}
-    if target != wanted or schedule["ActionAfterCompletion"] != "DELETE":
-        raise NotHeld(f"it sends {target}, and then does {schedule['ActionAfterCompletion']}")
-    return f"{schedule['ScheduleExpression']}, deleted afterwards"
-
-
-@check(
-    "schedule-fires",
-    claims="A schedule that is due sends its task, with the role it has, and deletes itself.",
-    proves="architecture.md#the-life-of-a-task",
-    only_aws="moto's schedules never fire.",
+    "fair-queues",
+    claims="A tenant's task begins while another tenant's flood of tasks waits in the same queue.",
+    proves="tenants.md#fair-queues",
+    only_aws="moto's queues deliver the oldest message first.",
     limit=timedelta(minutes=10),
 )
-def schedule_fires(trial: Trial) -> str:
-    id, schedule = _scheduled(trial)
-    scheduler = trial.deployment.client("scheduler")
-    # All of it but the time: docs.aws.amazon.com/scheduler/latest/APIReference/
-    # API_UpdateSchedule.html
-    kept = ("Name", "GroupName", "FlexibleTimeWindow", "ActionAfterCompletion", "Target")
-    due_at = datetime.now(UTC) + timedelta(minutes=1)
-    scheduler.update_schedule(
-        **{name: schedule[name] for name in kept},
-        ScheduleExpression=f"at({due_at:%Y-%m-%dT%H:%M:%S})",
-        ScheduleExpressionTimezone="UTC",
-    )
-    task = trial.ends(id)
-    late = datetime.fromisoformat(task["started_at"]) - due_at
-    trial.until(lambda: _schedule(trial, schedule["Name"]) is None, "end of the schedule", every=5)
-    return f"the task started {late.total_seconds():.0f} s after its time; the schedule is gone"
-
-
-def _scheduled(trial: Trial) -> tuple[str, dict[str, Any]]:
-    """Submit a task that EventBridge Scheduler keeps; its id and its schedule.
-
-    Raises:
-        NotShown: the run's caller has a token, and sees no task of Python code.
-    """
+def fair_queues(trial: Trial) -> str:
     if trial.deployment.environment.jwt:
-        raise NotShown("The run's token is of another tenant than the tasks of Python code.")
-    program = _SUBMIT_LATER.format(
-        type=_TYPE, payload=SHORT, tenant=TENANT, seconds=int(_LATER.total_seconds())
+        raise NotShown("Python code submits as the other tenant, and the run's caller has a token.")
+    for _ in range(_FLOOD):
+        trial.submit(_TYPE, _SLOW)
+    began = time.monotonic()
+    trial.deployment.python(_RUN_AS.format(type=_TYPE, payload=SHORT, tenant=f"{TENANT}-quiet"))
+    waiting = trial.ask("GET", f"/queues/{_QUEUE.name}").json()["waiting"]
+    if waiting < _FLOOD // 2:
+        raise NotHeld(f"{waiting} of {_FLOOD} messages of the flood waited when it had begun")
+    return f"it ended after {time.monotonic() - began:.0f} s; {waiting} of the flood still waited"
+
+
+def _message(id: str) -> str:
+    """The message of a task's first attempt: Celery's protocol in kombu's envelope."""
+    headers = {
+        "lang": "py",
+        "task": _TYPE,
+        "id": id,
+        "root_id": id,
+        "retries": 0,
+        "celeriac": {"v": 1, "tenant": TENANT, "attempt": 1},
+    }
+    properties = {
+        "correlation_id": id,
+        "delivery_info": {"exchange": "", "routing_key": _QUEUE.name},
+        "delivery_tag": str(uuid.uuid4()),
+    }
+    return json.dumps(
+        {
+            "body": json.dumps([[SHORT], {}, {}]),
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": headers,
+            "properties": properties,
+        }
     )
-    # Before the id, the submission's metric is printed.
-    id = trial.deployment.python(program).splitlines()[-1]
-    trial.cancels(id)
-    # Named by the task and its first attempt.
-    name = f"{id}-1"
-    trial.undoes(lambda: _delete(trial, name))
-    schedule = _schedule(trial, name)
-    if schedule is None:
-        raise NotHeld(f"the task {id} has no schedule {name}")
-    return id, schedule
-
-
-def _schedule(trial: Trial, name: str) -> dict[str, Any] | None:
-    scheduler = trial.deployment.client("scheduler")
-    group = trial.deployment.setting("SCHEDULE_GROUP")
-    try:
-        found: dict[str, Any] = scheduler.get_schedule(Name=name, GroupName=group)
-    except scheduler.exceptions.ResourceNotFoundException:
-        return None
-    return found
-
-
-def _delete(trial: Trial, name: str) -> None:
-    if _schedule(trial, name) is not None:
-        trial.deployment.client("scheduler").delete_schedule(
-            Name=name, GroupName=trial.deployment.setting("SCHEDULE_GROUP")
-        )
 
 
 def _poison(trial: Trial) -> None:
@@ -238,5 +205,5 @@ def _no_dead_letters_of_others(trial: Trial) -> None:
         )
 
 
-CHECKS = (dead_letter, redrive, schedule_made, schedule_fires)
+CHECKS = (dead_letter, redrive, fair_queues)
 LATE = (dead_letter_alarm,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -90,6 +91,46 @@ def wake_fills(trial: Trial) -> str:
             "for so long, and its queue for less than six hours."
         )
     return "; ".join(asleep)
+
+
+@check(
+    "grow-fills",
+    claims="The expression that grows a fleet has a value while its urgent lane has none.",
+    proves="priorities.md",
+    only_aws="moto has no metric math.",
+)
+def grow_fills(trial: Trial) -> str:
+    cloudwatch = trial.deployment.client("cloudwatch")
+    autoscaling = trial.deployment.client("application-autoscaling")
+    pages = autoscaling.get_paginator("describe_scaling_policies").paginate(ServiceNamespace="ecs")
+    prefix = f"service/{trial.deployment.setting('CLUSTER_NAME')}/"
+    now = datetime.now(UTC)
+    grown = []
+    for policy in (each for page in pages for each in page["ScalingPolicies"]):
+        if policy["PolicyType"] != "TargetTrackingScaling" or not policy["ResourceId"].startswith(
+            prefix
+        ):
+            continue
+        tracked = policy["TargetTrackingScalingPolicyConfiguration"]
+        metrics = tracked["CustomizedMetricSpecification"]["Metrics"]
+        answer = cloudwatch.get_metric_data(
+            MetricDataQueries=[_asked(each) for each in metrics],
+            StartTime=now - _LOOKBACK,
+            EndTime=now,
+        )
+        values = {each["Id"]: len(each["Values"]) for each in answer["MetricDataResults"]}
+        (grows,) = (each["Id"] for each in metrics if each.get("ReturnData", True))
+        if not (values["running"] and values["visible"]) or values["high_visible"]:
+            continue
+        if not values[grows]:
+            raise NotHeld(f"{policy['PolicyName']} has no value, so it can't grow its fleet")
+        grown.append(f"{policy['PolicyName']} has {values[grows]} values")
+    if not grown:
+        raise NotShown(
+            f"No fleet ran within {_LOOKBACK} whose urgent lane has no count: try when a fleet "
+            "runs, and has had no urgent task for some six hours."
+        )
+    return "; ".join(grown)
 
 
 @check(
@@ -225,5 +266,16 @@ def _logged(trial: Trial, group: str, pattern: str) -> str:
     return f"{len(trial.until(lines, f'line with {pattern} in {name}', every=5))} lines in {name}"
 
 
-CHECKS = (alarms, alarms_evaluated, dashboard, alarm_mail, worker_log, api_log, metrics)
+def _asked(tracked: Mapping[str, Any]) -> dict[str, Any]:
+    """A query of target tracking as CloudWatch takes it: a metric has a period there.
+
+    docs.aws.amazon.com/autoscaling/application/APIReference/API_TargetTrackingMetricStat.html
+    """
+    query = {**tracked, "ReturnData": True}
+    if "MetricStat" in query:
+        query["MetricStat"] = {**query["MetricStat"], "Period": int(_PERIOD.total_seconds())}
+    return query
+
+
+CHECKS = (alarms, alarms_evaluated, dashboard, alarm_mail, worker_log, api_log, metrics, grow_fills)
 BEFORE = (wake_fills,)

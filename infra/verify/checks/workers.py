@@ -24,13 +24,7 @@ _QUEUE = DEFAULT.name
     limit=timedelta(minutes=10),
 )
 def fleet_wakes(trial: Trial) -> str:
-    if _desired(trial):
-        if _messages(trial):
-            raise NotShown(f"The {_QUEUE} queue is in use: try when it is empty.")
-        # As its scaling policy will, some minutes later.
-        _service(trial, "update_service", service=_QUEUE, desiredCount=0)
-        trial.until(lambda: not _desired(trial), "desired count of 0")
-        trial.until(lambda: not _running(trial), "end of its workers", every=5)
+    put_to_sleep(trial)
     ids: list[str] = []
 
     def woken() -> int:
@@ -42,7 +36,7 @@ def fleet_wakes(trial: Trial) -> str:
     first, *_ = [trial.ends(id) for id in ids]
     evidence = f"desired count {desired} at submission {len(ids)}"
     # moto starts no worker.
-    return evidence if trial.deployment.on_moto else f"{evidence}; {_waited(first)} to its start"
+    return evidence if trial.deployment.on_moto else f"{evidence}; {waited(first)} to its start"
 
 
 @check(
@@ -55,12 +49,11 @@ def fleet_wakes(trial: Trial) -> str:
 def fleet_sleeps(trial: Trial) -> str:
     if (idle := trial.deployment.environment.idle) > timedelta(minutes=15):
         raise NotShown(f"`idle` is {idle}: that is longer than anybody should wait here.")
-    if _messages(trial):
-        raise NotShown(f"The {_QUEUE} queue is in use: try when it is empty.")
+    not_in_use(trial)
     trial.until(lambda: not _desired(trial), "fleet that sleeps", every=15)
     trial.until(lambda: not _running(trial), "end of its workers", every=5)
     task = trial.ends(trial.submit(_TYPE, SHORT))
-    return f"asleep after its last task; {_waited(task)} to the start of the next"
+    return f"asleep after its last task; {waited(task)} to the start of the next"
 
 
 @check(
@@ -158,6 +151,26 @@ def worker_stopped(trial: Trial) -> str:
     return f"{stopped} was stopped; the task started again {gap.total_seconds():.0f} s after it had"
 
 
+def put_to_sleep(trial: Trial) -> None:
+    """Stop the fleet's workers, as its scaling policy will, some minutes later.
+
+    Raises:
+        NotShown: they have something to do.
+    """
+    if _desired(trial):
+        not_in_use(trial)
+        _service(trial, "update_service", service=_QUEUE, desiredCount=0)
+        trial.until(lambda: not _desired(trial), "desired count of 0")
+        trial.until(lambda: not _running(trial), "end of its workers", every=5)
+
+
+def not_in_use(trial: Trial) -> None:
+    """Raise ``NotShown`` if the queue has messages."""
+    queue = trial.ask("GET", f"/queues/{_QUEUE}").json()
+    if queue["waiting"] + queue["in_flight"] + queue["delayed"]:
+        raise NotShown(f"The {_QUEUE} queue is in use: try when it is empty.")
+
+
 def _service(trial: Trial, operation: str, **arguments: Any) -> Any:
     """An operation of ECS on the deployment's cluster."""
     ecs = trial.deployment.client("ecs")
@@ -174,11 +187,6 @@ def _running(trial: Trial) -> int:
     return int(service["runningCount"])
 
 
-def _messages(trial: Trial) -> int:
-    queue = trial.ask("GET", f"/queues/{_QUEUE}").json()
-    return int(queue["waiting"] + queue["in_flight"] + queue["delayed"])
-
-
 def _all(client: Any, operation: str, key: str) -> list[dict[str, Any]]:
     pages = client.get_paginator(operation).paginate(ServiceNamespace="ecs")
     return [each for page in pages for each in page[key]]
@@ -188,9 +196,10 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _waited(task: dict[str, Any]) -> str:
-    waited = _moment(task["started_at"]) - _moment(task["created_at"])
-    return f"{waited.total_seconds():.1f} s"
+def waited(task: dict[str, Any]) -> str:
+    """How long a task waited for a worker, for people."""
+    wait = _moment(task["started_at"]) - _moment(task["created_at"])
+    return f"{wait.total_seconds():.1f} s"
 
 
 BEFORE = (fleet_wakes,)

@@ -43,18 +43,19 @@ class Aws:
     stubs: dict[str, Stubber] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
-        return self._stub(service).client
+        return self.stub(service).client
 
     def gives(self, service: str, operation: str, answer: Mapping[str, Any], **asked: Any) -> None:
         """Answer one call; with ``asked``, only if it was asked for exactly this."""
-        self._stub(service).add_response(operation, dict(answer), asked or None)
+        self.stub(service).add_response(operation, dict(answer), asked or None)
 
     def assert_all_asked(self) -> None:
         """Every answer was asked for."""
         for stub in self.stubs.values():
             stub.assert_no_pending_responses()
 
-    def _stub(self, service: str) -> Stubber:
+    def stub(self, service: str) -> Stubber:
+        """The stub of a service's client."""
         if service not in self.stubs:
             client: Any = boto3.client(  # type: ignore[call-overload]
                 service,

@@ -139,7 +139,7 @@ def test_a_batch_of_which_nothing_can_be_taken_is_unavailable(
         ({"items": []}, "#/items"),
         ({"items": [{"payload": {"name": "n"}}] * 101}, "#/items"),
         ({"items": [{"tags": ["a"]}]}, "#/items/0/payload"),
-        ({"items": [{"payload": {"name": "n"}, "delay": 901}]}, "#/items/0/delay"),
+        ({"items": [{"payload": {"name": "n"}, "delay": 31_622_401}]}, "#/items/0/delay"),
         ({"items": [{"payload": {"name": "n"}, "tag": ["a"]}]}, "#/items/0/tag"),
         ({}, "#/items"),
     ],

@@ -16,11 +16,11 @@ def test_a_ticket_says_where_the_file_goes(api: Api) -> None:
     answer = api.post("/files", json=PHOTO)
     ticket = answer.json()
     assert answer.status_code == 201
-    assert ticket["file_key"].startswith("files/")
+    assert ticket["file_key"].startswith("uploads/")
     assert ticket["file_key"].endswith("/photo.jpg")
     assert answer.headers["location"] == f"/files/{ticket['file_key']}"
     assert ticket["upload"]["fields"]["Content-Type"] == "image/jpeg"
-    assert ticket["upload"]["fields"]["key"] == f"tenants/{api.tenant}/{ticket['file_key']}"
+    assert ticket["upload"]["fields"]["key"] == f"uploads/{api.tenant}/{ticket['file_key']}"
     assert ticket["upload"]["expires_at"] < ticket["expires_at"]
 
 

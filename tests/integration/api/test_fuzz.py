@@ -26,11 +26,15 @@ SEGMENTS = st.sampled_from(
     [
         *("tasks", "greet", "keep", "hello", "nope", "result", "retry"),
         *("files", "values", "catalogue", "health", "ready", "problems", "..", "."),
+        *("schedules", "run", "history", "queues", "default", "pause", "resume"),
     ]
 ) | st.binary(max_size=20).map(quote_from_bytes)
 PATHS = st.lists(SEGMENTS, max_size=5).map(lambda parts: "/" + "/".join(parts))
 NAMES = st.sampled_from(
-    ["status", "type", "tag", "created_after", "limit", "cursor", "wait", "delay", "x", ""]
+    [
+        *("status", "type", "tag", "created_after", "limit", "cursor", "wait", "delay", "x", ""),
+        *("run_at", "priority", "reason"),
+    ]
 )
 VALUES = (
     st.binary(max_size=30).map(quote_from_bytes)
@@ -158,7 +162,9 @@ def test_any_request_gets_a_proper_answer(
 
 @MANY
 @given(
-    st.sampled_from(["/tasks/greet", "/tasks/keep", "/files", "/tasks/nope", "/tasks/t-1/retry"]),
+    st.sampled_from(
+        ["/tasks/greet", "/tasks/keep", "/files", "/tasks/nope", "/tasks/t-1/retry", "/schedules"]
+    ),
     st.lists(BODIES, min_size=1, max_size=2),
 )
 def test_any_body_gets_a_proper_answer(

@@ -35,9 +35,7 @@ def test_retrying_needs_admin(built_in: FastAPI, worker: Worker) -> None:
     assert operator.post(f"/tasks/{task_id}/retry").status_code == 202
 
 
-@pytest.mark.parametrize(
-    "payload", [{"lookback": "P100000D"}, {"grace": "P2D"}, {"grace": "-PT1S"}, {"lookback": 0}]
-)
+@pytest.mark.parametrize("payload", [{"lookback": "PT2H"}, {"grace": "P2D"}, {"grace": "-PT1S"}])
 def test_its_work_is_bounded(built_in: FastAPI, payload: dict[str, object]) -> None:
     """Nobody has it look at years."""
     problem(Api.of(built_in).post("/tasks/cleanup", json=payload), 422, "invalid")

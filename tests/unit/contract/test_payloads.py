@@ -181,3 +181,24 @@ def test_an_instance_of_the_model_is_taken_as_it_is() -> None:
     """Python callers may give an instance."""
     whole = Whole(numbers=[1])
     assert READER.read(whole) is whole
+
+
+class Inner(pydantic.BaseModel):
+    depth: int = 1
+
+
+class NamedAsSchemas(pydantic.BaseModel):
+    """Fields with the names of what pydantic's own schemas hold."""
+
+    type: Inner = Inner()
+    default: Inner = Inner()
+    metadata: Inner = Inner()
+
+
+@pytest.mark.parametrize("name", ["type", "default", "metadata"])
+def test_a_field_may_have_any_name(name: str) -> None:
+    """It is read as strictly as any other."""
+    payloads = Payloads(NamedAsSchemas)
+    assert getattr(payloads.read({name: {"depth": 3}}), name).depth == 3
+    with pytest.raises(ValidationError):
+        payloads.read({name: {"dept": 3}})

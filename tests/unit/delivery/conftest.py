@@ -9,6 +9,7 @@ from celery.worker import state
 from celeriac.app.factory import Celeriac, make_app
 from celeriac.contract import Catalogue, catalogue
 from celeriac.settings import Settings
+from celeriac.worker.tally import tally
 from tests.unit.delivery.main_process import Main, Room
 from tests.unit.delivery.single_worker import SingleWorker
 
@@ -47,7 +48,9 @@ def worker(app: Celeriac) -> Iterator[SingleWorker]:
 
 
 @pytest.fixture
-def main(app: Celeriac, worker: SingleWorker) -> Iterator[Main]:
+def main(app: Celeriac, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Main]:
+    # It has learned from other tests how long tasks take.
+    monkeypatch.setattr(tally, "average", None)
     main = Main(app, worker, Room(num_processes=2))
     yield main
     main.claims.writers.finish()

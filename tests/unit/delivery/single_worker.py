@@ -43,17 +43,21 @@ class SingleWorker:
 
     def receive(self) -> RecordedRequest | None:
         """Take one message, if one is visible."""
-        messages = services().sqs.receive_message(
-            QueueUrl=self.url,
-            MaxNumberOfMessages=1,
-            WaitTimeSeconds=0,
-            MessageSystemAttributeNames=["ApproximateReceiveCount"],
-        )
-        if not messages.get("Messages"):
-            return None
-        raw: Any = messages["Messages"][0]
+        normal, high = services().settings.lane_urls(self.queue)
+        for url in (high, normal):
+            messages = services().sqs.receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=1,
+                WaitTimeSeconds=0,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+            )
+            if messages.get("Messages"):
+                return self._request(messages["Messages"][0], url)
+        return None
+
+    def _request(self, raw: Any, url: str) -> RecordedRequest:
         self._handles.append(raw["ReceiptHandle"])
-        payload = self.channel._message_to_python(raw, self.queue.name, self.url)
+        payload = self.channel._message_to_python(raw, self.queue.name, url)
         message: Message = self.channel.message_to_python(payload)
         self.channel.qos.append(message, message.delivery_tag)
         return RecordedRequest(
@@ -107,9 +111,10 @@ class SingleWorker:
         """Leave no message to the next test, not even one that would be visible again later."""
         while (request := self.receive()) is not None:
             request.acknowledge()
-        for handle in self._handles:
-            with suppress(ClientError):
-                services().sqs.delete_message(QueueUrl=self.url, ReceiptHandle=handle)
+        for url in services().settings.lane_urls(self.queue):
+            for handle in self._handles:
+                with suppress(ClientError):
+                    services().sqs.delete_message(QueueUrl=url, ReceiptHandle=handle)
 
     def show_all(self) -> None:
         """Make the returned messages visible, as the end of their visibility would."""

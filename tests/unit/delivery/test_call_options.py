@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -143,7 +144,9 @@ def test_a_delay_of_sqs_is_a_countdown(
         {"message_attributes": {"a": {"DataType": "Text", "StringValue": "x"}}},
         {"message_attributes": {"a": {"DataType": "Binary", "StringValue": "x"}}},
         {"message_attributes": {str(n): ATTRIBUTES["city"] for n in range(11)}},
-        {"message_attributes": ATTRIBUTES, "countdown": 3600},
+        {"countdown": 367 * 86_400},
+        {"countdown": float("inf")},
+        {"eta": datetime.now(UTC) + timedelta(days=367)},
         {"headers": ["x-a"]},
         {"headers": {5: "x"}},
         {"group_id": 5},

@@ -13,6 +13,7 @@ from celery.exceptions import Ignore
 from celeriac import states
 from celeriac.app.factory import Celeriac
 from celeriac.app.options import OptionRefusedError
+from celeriac.operations import firing
 from celeriac.operations.submission import cancel
 from celeriac.storage.services import services
 from celeriac.transport.call import LARGEST_IN_MESSAGE
@@ -198,9 +199,10 @@ def test_no_message_is_larger_than_its_sender_takes(
 
 
 def test_a_long_delay_of_a_large_chain_runs(
-    app: Celeriac, worker: SingleWorker, sizes: list[int]
+    app: Celeriac, worker: SingleWorker, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As EventBridge Scheduler would send it."""
+    """As EventBridge Scheduler has it fired."""
+    monkeypatch.setattr(firing, "celery_app", lambda: app)
     measure = app.tasks["measure"]
     before = schedules()
     result = chain(measure.s(0, KB_40), *(measure.s(KB_40) for _ in range(39))).apply_async(
@@ -210,8 +212,7 @@ def test_a_long_delay_of_a_large_chain_runs(
     got: Any = services().scheduler.get_schedule(
         Name=name, GroupName=services().settings.schedule_group
     )
-    assert json.loads(got["Target"]["Input"])["headers"]["task"] == "measure"
-    services().sqs.send_message(QueueUrl=worker.url, MessageBody=got["Target"]["Input"])
+    firing.fire(json.loads(got["Target"]["Input"]))
     worker.run_all()
 
     assert result.get() == 40 * 40_000

@@ -18,7 +18,9 @@ from celery.worker import state
 
 from celeriac import clock, states
 from celeriac.app.factory import Celeriac
+from celeriac.marshalling import marshal
 from celeriac.records import TaskRecord
+from celeriac.records.items import RECORD, partition
 from celeriac.storage.services import services
 from celeriac.topology import MAX_RECEIVES
 from celeriac.worker.request import RecordedRequest
@@ -227,3 +229,25 @@ def test_a_task_that_ends_its_process_can_be_claimed_at_once_and_counts(
     assert result.get(timeout=1) == 8
     record = record_of(result.id)
     assert (record.crashes, record.attempts) == (1, 2)
+
+
+def test_a_message_whose_record_is_gone_runs_nothing_and_is_told(
+    app: Celeriac, worker: SingleWorker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its record expired while it waited, or was forgotten."""
+    ran: list[str] = []
+
+    @app.task(name="late", shared=False)
+    def late() -> None:
+        ran.append("late")
+
+    task_id = late.delay().id
+    services().dynamodb.delete_item(
+        TableName=services().settings.table_name,
+        Key=marshal({"pk": partition(task_id), "sk": RECORD}),
+    )
+    worker.run_all()
+
+    assert not ran
+    assert f"task {task_id} has no record" in caplog.text
+    assert (worker.visible(), worker.hidden()) == (0, 0)

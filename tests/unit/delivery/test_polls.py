@@ -19,6 +19,8 @@ from celeriac.transport.requests import Answer
 from tasks.queues import FILES
 
 QUEUES = catalogue().queues
+#: Each queue has two.
+LANES = 2 * len(QUEUES)
 
 
 LONG = timedelta(seconds=20)
@@ -106,9 +108,9 @@ class Consumer:
         for queue in QUEUES:
             self.channel.basic_consume(queue.name, False, self.held.append, f"tag-{queue.name}")
 
-    def send(self, queue: Queue, count: int = 1) -> None:
+    def send(self, queue: Queue, count: int = 1, **options: Any) -> None:
         for number in range(count):
-            self.app.tasks["double"].apply_async((number,), queue=queue.name)
+            self.app.tasks["double"].apply_async((number,), queue=queue.name, **options)
 
     def receive(self) -> None:
         """Take what there is and has room."""
@@ -122,16 +124,20 @@ class Consumer:
         message.ack()
 
 
-@pytest.fixture
-def consumer(app: Celeriac) -> Iterator[Consumer]:
-    consumer = Consumer(app, room=1)
-    yield consumer
-    # Leave no message to the next test.
+def drain(consumer: Consumer) -> None:
+    """Leave no message to the next test."""
     consumer.sqs.fails.clear()
     consumer.receive()
     while consumer.held:
         consumer.end_one()
         consumer.receive()
+
+
+@pytest.fixture
+def consumer(app: Celeriac) -> Iterator[Consumer]:
+    consumer = Consumer(app, room=1)
+    yield consumer
+    drain(consumer)
 
 
 def test_with_room_for_one_the_queues_take_turns(consumer: Consumer) -> None:
@@ -151,7 +157,7 @@ def test_an_idle_worker_waits_at_every_queue(consumer: Consumer) -> None:
     """Even with room for one: a message is taken wherever it comes, without a turn."""
     consumer.receive()
 
-    assert [each.wait for each in consumer.sqs.under_way] == [LONG] * len(QUEUES)
+    assert [each.wait for each in consumer.sqs.under_way] == [LONG] * LANES
     for queue in QUEUES:
         consumer.send(queue)
         consumer.receive()
@@ -181,8 +187,9 @@ def test_a_queue_that_fails_holds_up_no_other(consumer: Consumer) -> None:
 
     for _ in others:
         consumer.loop.turn()
-        for _ in QUEUES:
+        for _ in range(2 * LANES):
             consumer.sqs.answer()
+            consumer.loop.turn()
         assert len(consumer.held) == 1
         consumer.end_one()
 
@@ -191,11 +198,26 @@ def test_a_queue_that_fails_holds_up_no_other(consumer: Consumer) -> None:
 
 def test_with_room_for_all_each_queue_is_asked_for_its_share(app: Celeriac) -> None:
     """Side by side, for as many as there is room for together."""
-    consumer = Consumer(app, room=2 * len(QUEUES) + 1)
-    consumer.loop.turn()
+    consumer = Consumer(app, room=2 * LANES + 1)
+    consumer.receive()
 
-    assert [each.messages for each in consumer.sqs.under_way] == [2] * len(QUEUES)
-    assert [each.wait for each in consumer.sqs.under_way] == [LONG] * len(QUEUES)
+    assert [each.messages for each in consumer.sqs.under_way] == [2] * LANES
+    assert [each.wait for each in consumer.sqs.under_way] == [LONG] * LANES
+
+
+def test_urgent_messages_come_first(consumer: Consumer) -> None:
+    """However many normal ones of its queue came before them."""
+    consumer.send(FILES, 6)
+    consumer.receive()
+    consumer.send(FILES, 3, priority=9)
+
+    begun = []
+    for _ in range(4):
+        consumer.end_one()
+        consumer.receive()
+        begun.append(consumer.held[0].properties["priority"])
+
+    assert begun == [9, 9, 9, 0]
 
 
 def test_a_channel_at_rest_receives_nothing(consumer: Consumer) -> None:

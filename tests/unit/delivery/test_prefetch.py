@@ -27,7 +27,9 @@ def test_an_idle_worker_polls_again_after_it_has_given_back_what_did_not_begin(
     consumer = SimpleNamespace(
         pool=SimpleNamespace(num_processes=1),
         qos=SimpleNamespace(value=1, set=lambda _: None),
-        task_consumer=SimpleNamespace(channel=SimpleNamespace(wake=lambda: woken.append(True))),
+        task_consumer=SimpleNamespace(
+            channel=SimpleNamespace(wake=lambda: woken.append(True), is_paused=lambda _: False)
+        ),
     )
     later = time.monotonic() + 3
     monkeypatch.setattr("celeriac.worker.prefetch.monotonic", lambda: later)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from celery import _state
@@ -205,11 +206,11 @@ def test_the_brokers_variable_has_no_effect(
 def test_a_naive_time_is_in_the_apps_time_zone(aws: Settings) -> None:
     """``timezone="Asia/Tokyo"`` says what ``eta`` means, as in Celery."""
     app = shop(aws, timezone="Asia/Tokyo")
-    due = datetime(2126, 1, 1, 9, 0)  # noqa: DTZ001 - naive on purpose
+    due = datetime.now(UTC).replace(tzinfo=None, microsecond=0) + timedelta(days=30)
 
     record = sent(app, eta=due)
 
-    assert record.due_at == datetime(2126, 1, 1, tzinfo=UTC).timestamp() * 1000
+    assert record.due_at == due.replace(tzinfo=ZoneInfo("Asia/Tokyo")).timestamp() * 1000
 
 
 def test_modules_to_import_are_the_users_and_the_settings(aws: Settings) -> None:

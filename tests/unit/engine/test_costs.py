@@ -1,4 +1,4 @@
-"""What a task costs. The budget is that of the design: three writes, one index write, one send.
+"""What a task costs. The budget: three writes of the record, three of indexes, one send.
 
 The delivery side runs as a worker's child process does, in Celery's tracer, but in this process:
 what receiving and acknowledging cost is the transport's, and tested with it.
@@ -16,7 +16,7 @@ from celery.app.trace import build_tracer
 
 from celeriac import states
 from celeriac.app.factory import Celeriac, make_app
-from celeriac.cdk.prices import TaskCost
+from celeriac.cdk.prices import LISTING_WRITES, UNFINISHED_WRITES, TaskCost
 from celeriac.contract import (
     BaseModel,
     Catalogue,
@@ -115,13 +115,13 @@ def life(
 
 
 def test_a_no_op_task_keeps_to_the_budget(app: Celeriac, aws: Settings) -> None:
-    """One send, three writes of one unit, one index write, and not a single read."""
+    """One send, three writes of one unit, three index writes, and not a single read."""
     life(app, aws, "do-nothing")  # a process's first send may ask for more
 
     bill = life(app, aws, "do-nothing")
 
     assert bill.requests == {"dynamodb:PutItem": 1, "sqs:SendMessage": 1, "dynamodb:UpdateItem": 2}
-    assert +bill.units == {"table": 3, "listing": 1}
+    assert +bill.units == {"table": 3, "listing": 1, "unfinished": 2}
 
 
 @pytest.mark.parametrize("length", [50, 200, 800, 1_100, 5_000, 30_000, 40_000])
@@ -138,16 +138,18 @@ def test_the_price_list_counts_what_a_task_writes(
 
     price = TaskCost(payload=length, result=length)
     assert bill.units["table"] == price.table_writes
-    assert bill.units["listing"] == price.writes - price.table_writes
+    assert bill.units["listing"] == LISTING_WRITES
+    assert bill.units["unfinished"] == UNFINISHED_WRITES
+    assert bill.units.total() == price.writes
     assert bill.requests["s3:PutObject"] == price.objects
     assert bill.reads == bill.requests["s3:GetObject"] == 0
 
 
-def test_two_hundred_characters_take_six_writes(app: Celeriac, aws: Settings) -> None:
-    """Three of the record, one of the listing, one each of payload and result."""
+def test_two_hundred_characters_take_eight_writes(app: Celeriac, aws: Settings) -> None:
+    """Three of the record, three of indexes, one each of payload and result."""
     bill = life(app, aws, "echo", {"text": "x" * 200})
 
-    assert +bill.units == {"table": 5, "listing": 1}
+    assert +bill.units == {"table": 5, "listing": 1, "unfinished": 2}
 
 
 def test_an_idempotency_key_costs_one_read(app: Celeriac, aws: Settings) -> None:
@@ -155,7 +157,25 @@ def test_an_idempotency_key_costs_one_read(app: Celeriac, aws: Settings) -> None
     bill = life(app, aws, "do-nothing", idempotency_key="key-of-the-budget")
 
     assert bill.requests["dynamodb:GetItem"] == 1
-    assert +bill.units == {"table": 3, "listing": 1}
+    assert +bill.units == {"table": 3, "listing": 1, "unfinished": 2}
+
+
+def test_retries_write_nothing_in_an_index(aws: Settings) -> None:
+    """A task that runs, retries and reports stays where it is among the unfinished ones."""
+    records = DynamoRecords(services.services().dynamodb, aws.table_name, clock=Timer())
+    record = new_record()
+    records.create(record)
+
+    with metered() as bill:
+        records.claim(record.task_id, 1, OWNER, START + 60_000)
+        records.renew(record.task_id, OWNER, START + 120_000)
+        records.report(record.task_id, OWNER, states.PROGRESS)
+        records.retry(record.task_id, OWNER, START, Failure(type="E", message="m"))
+        records.resend(record.task_id)
+        records.claim(record.task_id, 2, OWNER, START + 60_000)
+        records.release(record.task_id, OWNER)
+
+    assert set(+bill.units) == {"table"}
 
 
 def test_a_failure_costs_one_more_index_write(app: Celeriac, aws: Settings) -> None:

@@ -19,6 +19,7 @@ from tests.unit.engine.stages import (
     WAITING,
     A,
     Stage,
+    claimed,
     pending,
     stages,
     started,
@@ -128,12 +129,25 @@ def test_a_waiting_task_is_sent_again(world: World, stage: Stage) -> None:
 
 
 @stages(*RUNNING, *TERMINAL)
-def test_what_is_not_waiting_is_not_sent_again(world: World, stage: Stage) -> None:
+def test_what_is_held_or_over_is_not_sent_again(world: World, stage: Stage) -> None:
     """A task that runs has its message; one that is over needs none."""
     before = stage(world)
 
     assert world.records.resend(before.task_id) is None
     assert world.records.get(before.task_id) == before
+
+
+@stages(*RUNNING)
+def test_a_task_whose_lease_has_ended_is_sent_again(world: World, stage: Stage) -> None:
+    """The sending and its time are noted, until a worker claims the task."""
+    before = stage(world)
+    world.timer.now += 60_001
+
+    again = world.records.resend(before.task_id)
+
+    assert again is not None
+    assert (again.state, again.resent, again.resent_at) == (before.state, 1, world.timer.now)
+    assert claimed(world, before.task_id, 1, "another").resent_at is None
 
 
 def test_messages_are_cut(world: World) -> None:

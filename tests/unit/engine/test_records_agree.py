@@ -136,7 +136,7 @@ _numbers = itertools.count()
 
 
 def answer(store: RecordStore, call: Call, task_id: str, now: int) -> Any:
-    """What a call answers, or how it refuses; with what the listings then say."""
+    """What a call answers, or how it refuses; with what the indexes then say."""
     try:
         said: object = call(store, task_id, now)
     except Exception as error:  # noqa: BLE001 - refusals have to agree, too
@@ -145,7 +145,8 @@ def answer(store: RecordStore, call: Call, task_id: str, now: int) -> Any:
         list_tasks(store, task_id, Filter(status=status), limit=10)
         for status in (None, states.FAILURE)
     ]
-    return said, pages
+    unfinished = [each for each in store.unfinished() if each.task_id == task_id]
+    return said, pages, unfinished
 
 
 @settings(

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from celeriac import clock
 from celeriac.clock import Millis
 from celeriac.marshalling import unmarshal
 from celeriac.settings import Settings
@@ -121,7 +122,19 @@ def test_the_refused_are_remembered_for_their_minute_only(requests: Requests, ti
     for each in range(50):
         requests.admit(f"caller-{each}", 1)
         requests.admit(f"caller-{each}", 1)
-    assert len(requests._refused[1]) == 50
+    assert len(requests._refused) == 50
     timer.advance(WINDOW)
-    requests.admit("one-more", 1)
-    assert len(requests._refused[1]) == 0
+    for _ in range(2):
+        requests.admit("one-more", 1)
+    assert list(requests._refused) == ["one-more"]
+
+
+def test_other_windows_count_on_their_own(requests: Requests, caller: str, timer: Timer) -> None:
+    """What is limited by the day is refused until midnight, UTC."""
+    day = timedelta(days=1)
+    timer.now -= timer.now % clock.millis(day)
+    assert [requests.admit(caller, 1, day) for _ in range(2)] == [None, day]
+    timer.advance(day - timedelta(seconds=1))
+    assert requests.admit(caller, 1, day) == timedelta(seconds=1)
+    timer.advance(timedelta(seconds=1))
+    assert requests.admit(caller, 1, day) is None

@@ -16,6 +16,7 @@ the task waits for it in its worker; SQS delays by whole seconds.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,16 @@ _KEPT = timedelta(days=2)
 _NAMES = ("#line", "#next")
 
 
+@dataclass(frozen=True)
+class Start:
+    """A start that was taken. ``following`` is the next one that its limit then allows."""
+
+    at: Millis
+    scope: str
+    interval: Micros
+    following: Micros
+
+
 class Rates:
     """The rates of a deployment's task types."""
 
@@ -46,8 +57,8 @@ class Rates:
         self._table = table
         self._now = clock
 
-    def start(self, scope: str, limit: Limit, place: Place | None) -> Millis | Later:
-        """Take a start: when it is, at most ``HOLD`` from now, or when to ask again.
+    def start(self, scope: str, limit: Limit, place: Place | None) -> Start | Later:
+        """Take a start, at most ``HOLD`` from now, or say when to ask again.
 
         Raises:
             botocore.exceptions.ClientError: DynamoDB refuses for now, or has no permission.
@@ -58,7 +69,7 @@ class Rates:
         tolerance = (limit.burst - 1) * limit.interval
         found = self._take_free(scope, limit, now)
         if found is None:
-            return now
+            return Start(now, scope, limit.interval, now * 1000 + limit.interval)
         if place is not None and place.at > hold:
             # Those before it have most of the starts. One that nobody takes is for all.
             return refused(place, now, now, LONGEST_DELAY)
@@ -66,10 +77,30 @@ class Rates:
         if earliest <= hold:
             taken = self._take_next(scope, limit.interval, hold * 1000 + tolerance)
             if taken is not None:
-                return max(now, _millis(taken - tolerance))
+                at = max(now, _millis(taken - tolerance))
+                return Start(at, scope, limit.interval, taken + limit.interval)
         if not has_place(place):
             place = Place(self._line_up(scope, limit.interval, found, earliest))
         return refused(place, now, max(now, earliest), LONGEST_DELAY)
+
+    def free(self, start: Start) -> None:
+        """Free a start that no task makes, unless another was taken after it.
+
+            worker 1   takes 1 s ── another limit refuses ── frees 1 s ✓
+            worker 1   takes 1 s ───────────────────────────── frees 1 s ✗
+            worker 2                takes 2 s
+
+        The second one stays taken: freed, it would put two tasks at 2 s. Raises as ``start``.
+        """
+        try:
+            self._update(
+                start.scope,
+                "SET #next = :before",
+                "#next = :after",
+                {":before": start.following - start.interval, ":after": start.following},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
 
     def _take_free(self, scope: str, limit: Limit, now: Millis) -> dict[str, Any] | None:
         """Start now, if nothing is in the way; otherwise the item that says what is."""

@@ -22,6 +22,7 @@ from celeriac.app.typed_task import limits_of, type_name_of
 from celeriac.clock import Millis
 from celeriac.contract.limits import Limit
 from celeriac.storage.line import Later, Place
+from celeriac.storage.rates import Start
 from celeriac.storage.services import services
 from celeriac.transport.call import Call
 from celeriac.transport.message import HEADER
@@ -63,15 +64,21 @@ class Admission:
             return Wait(f"{self._type} is paused", ASK_AGAIN_AFTER, self._places)
         self.until = clock.now() + clock.millis(services().slots.claim_within)
         content = self._content()
-        # Slots first: they can be freed again. A start that was taken is gone.
-        for limit in sorted(self._limits, key=lambda each: each.rate is not None):
+        starts: list[Start] = []
+        # Slots first, which can always be freed again, then the slowest rate. A start of a fast
+        # rate is taken last, so that no slower one refuses the task then.
+        for limit in sorted(self._limits, key=_slowest_first):
             scope = limit.scope(self._type, self._tenant, content)
             answer = self._pass(limit, scope)
             if isinstance(answer, Later):
                 self.leave()
+                for start in starts:
+                    services().rates.free(start)
                 places = {**self._places, scope: answer.place}
                 return Wait(f"{limit} of {self._type}", answer.after, places)
-            time.sleep(max(0, answer - clock.now()) / 1000)
+            if answer is not None:
+                starts.append(answer)
+                time.sleep(max(0, answer.at - clock.now()) / 1000)
         return None
 
     def late(self) -> bool:
@@ -88,15 +95,14 @@ class Admission:
         """Whether there is anything to free."""
         return bool(self._taken)
 
-    def _pass(self, limit: Limit, scope: str) -> Millis | Later:
-        """When the task may start by one limit, which is now or soon; or when to ask again."""
+    def _pass(self, limit: Limit, scope: str) -> Start | Later | None:
+        """Its start, now or soon, or when to ask again; None for a slot."""
         place = self._places.get(scope)
         if limit.max_running is None:
             return services().rates.start(scope, limit, place)
         # Noted first: a slot whose answer is lost is freed too.
         self._taken.append(scope)
-        refused = services().slots.take(scope, limit.max_running, self._task_id, self._owner, place)
-        return clock.now() if refused is None else refused
+        return services().slots.take(scope, limit.max_running, self._task_id, self._owner, place)
 
     def _content(self) -> Any:
         """The payload, if a limit has a key: as the message carries it, or as it is kept."""
@@ -106,6 +112,10 @@ class Admission:
             return self._call.payload
         text = services().values.get(self._tenant, self._task_id, self._reference)
         return Call.as_json(text).payload
+
+
+def _slowest_first(limit: Limit) -> tuple[bool, int]:
+    return (limit.rate is not None, -limit.interval)
 
 
 def admission_of(request: RecordedRequest) -> Admission | None:

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from celery.worker import state
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 
-from celeriac import states
+from celeriac import clock, states
 from celeriac.app.factory import Celeriac
 from celeriac.app.options import OptionRefusedError
 from celeriac.app.typed_task import TypedTask
@@ -20,6 +21,7 @@ from celeriac.storage.line import Later, Place
 from celeriac.storage.services import services
 from celeriac.transport.copies import delayed_copy
 from celeriac.transport.held import HeldMessage
+from celeriac.worker.admission import Admission
 from celeriac.worker.request import RecordedRequest
 from tasks.queues import DEFAULT
 from tests.unit.delivery.main_process import Main, Room, record_of, unreachable
@@ -323,3 +325,42 @@ def test_a_rate_that_is_none_is_refused(app: Celeriac, rate: object) -> None:
 
     with pytest.raises(OptionRefusedError, match=r"rate_limit=.* of wrong is refused"):
         app._task_from_fun(wrong, name="wrong", rate_limit=rate)
+
+
+FAST, SLOW = Limit(rate="10/m"), Limit(rate="1/h", key=("bed",))
+
+
+def ask(limited: Limited, name: str, bed: str, limits: tuple[Limit, ...]) -> bool:
+    """Whether a task of a type of this name may start."""
+    limited.app.send_task("weed", ({"bed": bed},))
+    return Admission(limited.worker.take(), name, limits).ask() is None
+
+
+@pytest.mark.parametrize("limits", [(FAST, SLOW), (SLOW, FAST)], ids=["fast first", "slow first"])
+def test_what_one_rate_refuses_uses_up_no_start_of_another(
+    limited: Limited, limits: tuple[Limit, ...]
+) -> None:
+    """In either order, however often it asks: refused tasks leave all starts to others."""
+    name = uuid4().hex
+    assert ask(limited, name, "one", limits)
+    # The slow one refuses: of the fast one, the next start is left.
+    set_next(FAST.scope(name, "default", None), clock.now())
+    for _ in range(3):
+        assert not ask(limited, name, "one", limits)
+    assert ask(limited, name, "two", limits)
+    # The fast one refuses: of the slow one, the start of this bed is left.
+    for _ in range(3):
+        assert not ask(limited, name, "three", limits)
+    set_next(FAST.scope(name, "default", None), clock.now())
+    assert ask(limited, name, "three", limits)
+
+
+def set_next(scope: str, moment: int) -> None:
+    """Have a rate allow its next start then, as if time had passed."""
+    services().dynamodb.update_item(
+        TableName=services().settings.table_name,
+        Key={"pk": {"S": f"limit#{scope}"}, "sk": {"S": "rate"}},
+        UpdateExpression="SET #next = :next",
+        ExpressionAttributeNames={"#next": "next"},
+        ExpressionAttributeValues={":next": {"N": str(moment * 1000)}},
+    )

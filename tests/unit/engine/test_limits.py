@@ -19,7 +19,7 @@ from celeriac.marshalling import unmarshal
 from celeriac.records import Claimed, DynamoRecords, Failure
 from celeriac.settings import Settings
 from celeriac.storage.line import Later, Place
-from celeriac.storage.rates import HOLD, Rates
+from celeriac.storage.rates import HOLD, Rates, Start
 from celeriac.storage.services import services
 from celeriac.storage.slots import LOOK_INTERVAL, Slots
 from celeriac.topology import LIMITS, LONGEST_DELAY
@@ -325,27 +325,44 @@ def rates() -> Iterator[tuple[Rates, Timer]]:
     yield Rates(services().dynamodb, services().settings.table_name, clock=timer), timer
 
 
+def start_at(store: Rates, scope: str, limit: Limit, place: Place | None = None) -> int:
+    """When a task starts that isn't refused."""
+    start = store.start(scope, limit, place)
+    assert isinstance(start, Start)
+    return start.at
+
+
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     rate=st.sampled_from(["7/s", "10/s", "100/m", "2/s", "300/h"]),
     burst=st.integers(1, 4),
-    gaps=st.lists(st.integers(0, 1500), min_size=1, max_size=40),
+    gaps=st.lists(st.tuples(st.integers(0, 1500), st.booleans()), min_size=1, max_size=40),
 )
 def test_a_rate_holds_in_every_window(
-    aws: Settings, rate: str, burst: int, gaps: list[int]
+    aws: Settings, rate: str, burst: int, gaps: list[tuple[int, bool]]
 ) -> None:
-    """However they arrive, no window has more starts than its length gives, and the burst."""
+    """However they arrive, no window has more starts than its length gives, and the burst.
+
+    Some starts are freed, at once or when others were taken since: they don't count.
+    """
     limit, scope = Limit(rate=rate, burst=burst), fresh_scope()
-    starts = []
+    starts: list[int] = []
+    unused: list[Start] = []
     with rates() as (store, timer):
-        for gap in gaps:
+        for gap, used in gaps:
             timer.now += gap
             answer = store.start(scope, limit, None)
             if not isinstance(answer, Later):
-                assert timer.now <= answer <= timer.now + HOLD // timedelta(milliseconds=1)
-                starts.append(answer)
+                assert timer.now <= answer.at <= timer.now + HOLD // timedelta(milliseconds=1)
+                if used:
+                    starts.append(answer.at)
+                else:
+                    unused.append(answer)
+            # The earliest first: others were taken since, unless it is the only one.
+            if len(unused) > gap % 3:
+                store.free(unused.pop(0))
     starts.sort()
     for first, start in enumerate(starts):
         for last, end in enumerate(starts[first:], first):
@@ -364,23 +381,38 @@ def test_each_of_many_that_wait_gets_a_start_of_its_own(aws: Settings) -> None:
             if isinstance(answer, Later):
                 waiting[number] = answer
             else:
-                started[number] = answer
+                started[number] = answer.at
         while waiting:
             number = min(waiting, key=lambda each: waiting[each].place.at)
             timer.now = max(timer.now, waiting[number].place.at)
             answer = store.start(scope, limit, waiting.pop(number).place)
             assert not isinstance(answer, Later)
-            started[number] = answer
+            started[number] = answer.at
     assert [started[number] for number in range(20)] == [START + 1000 * n for n in range(20)]
+
+
+def test_a_freed_start_is_there_for_the_next_task(aws: Settings) -> None:
+    """At once, and as one of a burst. One that others follow stays taken: none comes early."""
+    limit, scope = Limit(rate="1/m", burst=2), fresh_scope()
+    with rates() as (store, timer):
+        first, second = (store.start(scope, limit, None) for _ in range(2))
+        assert isinstance(first, Start)
+        assert isinstance(second, Start)
+        store.free(first)
+        assert isinstance(store.start(scope, limit, None), Later)
+        store.free(second)
+        store.free(second)
+        assert start_at(store, scope, limit) == timer.now
+        assert isinstance(store.start(scope, limit, None), Later)
 
 
 def test_a_worker_that_was_away_does_not_make_up_for_it(aws: Settings) -> None:
     """Ten minutes nobody asked: then starts are as far apart as ever."""
     limit, scope = Limit(rate="1/s"), fresh_scope()
     with rates() as (store, timer):
-        assert store.start(scope, limit, None) == START
+        assert start_at(store, scope, limit) == START
         timer.advance(timedelta(minutes=10))
-        assert store.start(scope, limit, None) == timer()
+        assert start_at(store, scope, limit) == timer()
         assert isinstance(store.start(scope, limit, None), Later)
 
 
@@ -428,7 +460,7 @@ def test_a_rate_is_known_for_longer_than_its_next_start_is_away(
     limit, scope = Limit(rate=rate, burst=burst), fresh_scope()
     with rates() as (store, timer):
         for _ in range(burst):
-            assert store.start(scope, limit, None) == timer.now
+            assert start_at(store, scope, limit) == timer.now
         # It waits, in its worker or in the line.
         store.start(scope, limit, None)
     key = {"pk": {"S": f"{LIMITS}{scope}"}, "sk": {"S": "rate"}}
@@ -447,4 +479,4 @@ def test_a_line_of_tasks_that_were_cancelled_holds_nobody_up(aws: Settings) -> N
         assert isinstance(answer, Later)
         assert answer.after == LONGEST_DELAY
         timer.now += LONGEST_DELAY // timedelta(milliseconds=1)
-        assert store.start(scope, limit, answer.place) == timer.now
+        assert start_at(store, scope, limit, answer.place) == timer.now

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from celery.app.task import extract_exec_options
 from celery.exceptions import ImproperlyConfigured
-from celery.schedules import crontab, maybe_schedule
+from celery.schedules import crontab
 from celery.schedules import schedule as interval_schedule
 from pydantic import ValidationError
 
 from celeriac.app import call_options, encoding
 from celeriac.app.amqp import UnknownQueueError
+from celeriac.app.beat_entry import Entry, entry_of
 from celeriac.app.declared_schedule import OF_BEAT, DeclaredSchedule, schedule_id
 from celeriac.app.options import OptionRefusedError
 from celeriac.contract import Schedule
@@ -48,8 +49,6 @@ _FIELDS = (
     ("month_of_year", range(1, 13)),
     ("day_of_week", range(7)),
 )
-#: What an entry may have: celery.beat.ScheduleEntry.
-_OF_ENTRY = ("task", "schedule", "args", "kwargs", "options", "relative")
 #: Options of one call, which an entry would give to each.
 _OF_ONE_CALL = ("task_id", "countdown", "eta", "delay_seconds", "DelaySeconds")
 
@@ -79,10 +78,19 @@ def read(path: Path) -> list[DeclaredSchedule]:
 
 
 def _entries(app: CeleriacApp) -> Iterator[DeclaredSchedule]:
-    for name, entry in (app.conf.beat_schedule or {}).items():
+    given = app.conf.beat_schedule or {}
+    if not isinstance(given, Mapping):
+        raise BeatScheduleError(
+            f"beat_schedule is {short(given)}, which is not a dictionary. Write "
+            "{'nightly': {'task': 'shop.add', 'schedule': crontab(hour=3, minute=0)}}."
+        )
+    seen: dict[str, object] = {}
+    for name, entry in given.items():
         where = f"beat_schedule[{name!r}]"
         try:
-            yield _of_entry(app, str(name), entry, where)
+            found = _of_entry(app, str(name), entry_of(entry), where)
+            _check_unique(found, name, seen)
+            yield found
         except (
             ScheduleError,
             UnknownQueueError,
@@ -92,14 +100,21 @@ def _entries(app: CeleriacApp) -> Iterator[DeclaredSchedule]:
             raise BeatScheduleError(f"{where}: {error}") from error
 
 
-def _of_entry(
-    app: CeleriacApp, name: str, entry: Mapping[str, Any], where: str
-) -> DeclaredSchedule:
-    _check_keys(entry)
-    task, args, kwargs = entry["task"], entry.get("args") or (), entry.get("kwargs") or {}
-    options = dict(entry.get("options") or {})
+def _check_unique(found: DeclaredSchedule, name: object, seen: dict[str, object]) -> None:
+    """Refuse a name that is another's in EventBridge, such as 5 and '5'."""
+    if found.schedule_id in seen:
+        raise ScheduleError(
+            "entry",
+            f"it would be the same schedule as the entry {seen[found.schedule_id]!r}",
+            "Give one of them another name",
+        )
+    seen[found.schedule_id] = name
+
+
+def _of_entry(app: CeleriacApp, name: str, entry: Entry, where: str) -> DeclaredSchedule:
+    task, options = entry.task, entry.options
     schedule = replace(
-        _schedule(entry["schedule"], str(app.timezone), bool(entry.get("relative"))),
+        _schedule(entry.schedule, _timezone(app)),
         priority=_priority(options.get("priority", getattr(app.tasks.get(task), "priority", None))),
     )
     found = DeclaredSchedule(
@@ -107,8 +122,8 @@ def _of_entry(
         type=task,
         schedule=schedule,
         where=where,
-        args=tuple(args),
-        kwargs=dict(kwargs),
+        args=entry.args,
+        kwargs=entry.kwargs,
         options=options,
     )
     encoding.call_text(Call(found.args, found.kwargs))
@@ -134,20 +149,6 @@ def _of_entry(
             "Give it as the only argument: 'args': [{...}]",
         ) from None
     return replace(found, type=task_type.name, schedule=replace(schedule, payload=payload))
-
-
-def _check_keys(entry: Mapping[str, Any]) -> None:
-    """As Celery does: a misspelt ``args`` would be an entry without arguments."""
-    for each in ("task", "schedule"):
-        if entry.get(each) is None:
-            raise ScheduleError(each, f"it has no {each}", f"Give it a {each!r}")
-    for each in entry:
-        if each not in _OF_ENTRY:
-            raise ScheduleError(
-                "entry",
-                f"{short(each)} is nothing that an entry has",
-                f"Write one of {', '.join(_OF_ENTRY)}",
-            )
 
 
 def _check_typed(name: str, queue: str, options: Mapping[str, Any]) -> None:
@@ -217,9 +218,18 @@ def _read(kept: Mapping[str, Any]) -> DeclaredSchedule:
     )
 
 
-def _schedule(given: Any, timezone: str, relative: bool) -> Schedule:
-    if not isinstance(given, str):
-        given = maybe_schedule(given, relative)
+def _timezone(app: CeleriacApp) -> str:
+    try:
+        return str(app.timezone)
+    except (LookupError, ValueError) as error:
+        raise ScheduleError(
+            "timezone",
+            f"there is no time zone {short(app.conf.timezone)}, which app.conf.timezone names",
+            "Use an IANA name, such as 'Europe/Moscow'",
+        ) from error
+
+
+def _schedule(given: Any, timezone: str) -> Schedule:
     match given:
         case crontab():
             return Schedule.cron(_cron(given), timezone=timezone)

@@ -221,7 +221,12 @@ def _check_size(options: Mapping[str, Any]) -> None:
     headers = options.get("headers")
     if not headers and not stamps:
         return
-    size = len(dumps([headers, stamps]))
+    try:
+        size = len(dumps([headers, stamps]))
+    except (RecursionError, TypeError, ValueError) as error:
+        raise OptionRefusedError(
+            f"The headers and stamps of this task can't be JSON: {error}. Pass texts and numbers."
+        ) from error
     if size > _LARGEST_HEADERS:
         raise OptionRefusedError(
             f"The headers and stamps of this task come to {size:,} bytes; {_LARGEST_HEADERS:,} are "

@@ -31,10 +31,11 @@ class Schedule:
     """When a task runs, and with which payload. Make one with ``cron``, ``rate`` or ``at``.
 
     ``start`` and ``end`` bound the times, both included. A time without an offset is one of
-    ``timezone``; all are kept in UTC. ``overlap`` says what to do if the last task of this schedule
-    hasn't ended: run both (``allow``), none (``skip``), or cancel that one (``cancel``). A task of
-    ``priority`` ``high`` goes before the ``normal`` ones of its queue; unless given, Celery's
-    ``task_default_priority`` decides.
+    ``timezone``; all are kept in UTC and in whole seconds: ``start`` is rounded up, ``end`` down.
+    ``overlap`` says what to do if the last task of this schedule hasn't ended: run both
+    (``allow``), none (``skip``), or cancel that one (``cancel``). A task of ``priority`` ``high``
+    goes before the ``normal`` ones of its queue; unless given, Celery's ``task_default_priority``
+    decides.
 
     Raises:
         ScheduleError: a ``ValueError`` that names the fault and the fix.
@@ -139,7 +140,9 @@ class Schedule:
         for name in ("start", "end"):
             moment: object = getattr(self, name)
             if moment is not None:
-                object.__setattr__(self, name, zones.in_utc(name, moment, zone))
+                exact = zones.in_utc(name, moment, zone)
+                whole = _rounded_up(exact) if name == "start" else exact.replace(microsecond=0)
+                object.__setattr__(self, name, whole)
         when: object = self.when
         match when:
             case str():
@@ -147,10 +150,7 @@ class Schedule:
             case timedelta():
                 rates.check(when)
             case datetime():
-                moment = zones.in_utc("at", when, zone)
-                if moment.microsecond:
-                    moment = moment.replace(microsecond=0) + timedelta(seconds=1)
-                object.__setattr__(self, "when", moment)
+                object.__setattr__(self, "when", _rounded_up(zones.in_utc("at", when, zone)))
                 # Where no time comes twice.
                 object.__setattr__(self, "timezone", "UTC")
             case _:
@@ -207,6 +207,10 @@ class Schedule:
             if moment > after and (self.start is None or moment >= self.start):
                 yield moment
 
+    def fires_at(self, moment: datetime) -> bool:
+        """Whether this aware time is one of its times."""
+        return next(self.fire_times(moment - MINUTE), None) == moment
+
     def _unbounded(self, after: datetime) -> Iterator[datetime]:
         """Times from about ``after`` or ``start`` on."""
         match self.when:
@@ -256,6 +260,11 @@ class Schedule:
                 f"no time of this schedule is before its end {self.end.isoformat()}",
                 "Give a later end",
             )
+
+
+def _rounded_up(moment: datetime) -> datetime:
+    """In whole seconds, which are all that EventBridge Scheduler knows."""
+    return (moment + timedelta(microseconds=999_999)).replace(microsecond=0)
 
 
 def _no_cron(value: object) -> ScheduleError:

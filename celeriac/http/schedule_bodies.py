@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from celeriac.contract import Schedule
 from celeriac.contract.payloads import Payloads
 from celeriac.contract.queues import Priority
 from celeriac.contract.schedule import Overlap, ScheduleError
+from celeriac.http import times
 from celeriac.http.errors import invalid_payload
 from celeriac.http.problems import Problem, ProblemType, WrongValue
 from celeriac.http.routes.submit import MOST_TAGS, Tag
@@ -20,29 +20,25 @@ from celeriac.http.routes.submit import MOST_TAGS, Tag
 WHEN = ("cron", "rate", "at")
 
 
-def _iso(given: Any) -> Any:
-    """Refuse the numbers that pydantic takes for seconds, or milliseconds, since 1970."""
-    if given is not None and not (
-        isinstance(given, str) and re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", given)
-    ):
-        raise ValueError("Input should be a date and time of ISO 8601, as 2027-01-31T12:00:00Z")
-    return given
+def _moment(given: Any) -> datetime | None:
+    """Not pydantic's reading, for which a number is a time, and a date its midnight."""
+    return None if given is None else times.moment(given)
 
 
-def _duration(given: Any) -> Any:
-    """Refuse years and months, whose length is another each time, and forms that only AWS has."""
-    number = isinstance(given, int | float) and not isinstance(given, bool)
-    if given is None or number or (isinstance(given, str) and _DURATION.fullmatch(given)):
-        return given
-    raise ValueError(
-        "Input should be a duration of ISO 8601 without years and months, as PT15M or P7D, or a "
-        "number of seconds"
-    )
+def _duration(given: Any) -> timedelta | None:
+    """Not pydantic's reading, which has years of 365 days, and rounds to microseconds."""
+    if given is None:
+        return None
+    found = times.duration(given) if isinstance(given, str) else times.seconds(given)
+    if found is None:
+        raise ValueError(
+            "Input should be a duration of ISO 8601 without years and months and without "
+            "fractions, as PT15M or P7D, or a whole number of seconds"
+        )
+    return found
 
 
-_DURATION = re.compile(r"[+-]?P([0-9.]+[WD])*(T.+)?", re.IGNORECASE)
-
-Moment = Annotated[datetime | None, BeforeValidator(_iso)]
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 Interval = Annotated[timedelta | None, BeforeValidator(_duration)]
 
 

@@ -73,7 +73,9 @@ def _times(request: Mapping[str, Any], now: datetime) -> Iterator[str]:
     except ScheduleError as error:
         yield f"Invalid ScheduleExpressionTimezone: {error.fault}."
     if expression.startswith("at("):
-        return  # AWS ignores both dates for one time
+        # AWS ignores both dates for one time. It documents no refusal of one that has passed:
+        # docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#one-time
+        return
     start, end = _date(request.get("StartDate")), _date(request.get("EndDate"))
     if start is not None and start < now - _EARLIEST_START:
         yield "The StartDate you specify cannot be earlier than 5 minutes ago."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -270,6 +270,13 @@ FAULTS: list[tuple[Callable[[], Any], str, str, str]] = [
     (lambda: Schedule.rate(timedelta(seconds=30)), "rate", "shorter than a minute", "a minute"),
     (lambda: Schedule.rate(timedelta(seconds=90)), "rate", "whole number", "1 or 2 minutes"),
     (lambda: Schedule.rate(timedelta(0)), "rate", "shorter", "a minute"),
+    (lambda: Schedule.rate(timedelta(minutes=-5)), "rate", "shorter", "a minute"),
+    (lambda: Schedule.rate(timedelta.max), "rate", "whole number", "minutes"),
+    (lambda: Schedule.rate(timedelta(minutes=1, microseconds=1)), "rate", "whole number", "1 or 2"),
+    (lambda: Schedule.rate(True), "rate", "not a timedelta", "timedelta("),  # type: ignore[arg-type]
+    (lambda: Schedule.at(date(2027, 3, 28)), "at", "not a datetime", "datetime("),  # type: ignore[arg-type]
+    (cron("0 6 * * *", start=date(2027, 3, 28)), "start", "not a datetime", "datetime("),
+    (cron("0 6 * * *", end=True), "end", "not a datetime", "datetime("),
     (lambda: Schedule.rate(timedelta(days=400)), "rate", "longer than 366", "once a year"),
     (lambda: Schedule.rate(60), "rate", "not a timedelta", "timedelta("),  # type: ignore[arg-type]
     (
@@ -281,6 +288,19 @@ FAULTS: list[tuple[Callable[[], Any], str, str, str]] = [
     (lambda: Schedule.at("noon"), "at", "not a datetime", "datetime("),  # type: ignore[arg-type]
     (lambda: Schedule.at(wall(9999, 12, 31, 23, 59)), "at", "out of range", "2198"),
 ]
+
+
+def test_bounds_are_kept_in_whole_seconds() -> None:
+    """EventBridge knows no others. No time comes before its start, or after its end."""
+    start = datetime(2027, 1, 1, 6, 0, 0, 1, tzinfo=UTC)
+    found = Schedule.cron("* * * * *", start=start, end=start + timedelta(minutes=2))
+    assert (found.start, found.end) == (
+        datetime(2027, 1, 1, 6, 0, 1, tzinfo=UTC),
+        datetime(2027, 1, 1, 6, 2, tzinfo=UTC),
+    )
+    assert [each.minute for each in found.fire_times(START)] == [1, 2]
+    rate = Schedule.rate(HOUR, start=start)
+    assert next(rate.fire_times(START)) == datetime(2027, 1, 1, 6, 0, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("make", "field", "fault", "fix"), FAULTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -259,6 +260,124 @@ def test_what_could_never_be_sent_is_refused_when_it_is_declared(
     """Not at three in the morning."""
     with pytest.raises(BeatScheduleError, match=fault):
         beat(app, **entry)
+
+
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
+ODD: dict[str, tuple[Any, str]] = {
+    "text": ("shop.add", "is not a dictionary"),
+    "a tuple": (("shop.add", 60), "is not a dictionary"),
+    "none": (None, "is not a dictionary"),
+    "a schedule": (crontab(), "is not a dictionary"),
+    "empty": ({}, "it has no task"),
+    "a key that is no text": ({"task": "shop.add", "schedule": 60, 5: 1}, "5 is nothing"),
+    **{
+        f"the {field} {fault}, {number}": (
+            {"task": "shop.add", "schedule": 60, field: value},
+            fault,
+        )
+        for field, values, fault in (
+            ("task", (5, len, ["shop.add"], {}, b"shop.add", True), "is not a name"),
+            ("task", ("", "a\nb", "x" * 300), "can't have the name"),
+            ("args", ("abc", 5, {"a": 1}, {1, 2}, iter([1]), True, b"x"), "is not a list"),
+            ("kwargs", ([1], "abc", 5, {1: 2}, [("a", 1)], True), "is not a dictionary of names"),
+            ("options", ([1], "abc", 5, {1: 2}, True), "is not a dictionary of names"),
+            ("options", ({"quue": "x"},), "Did you mean queue"),
+            (
+                "options",
+                ({"stamped_headers": 5}, {"stamped_headers": [{}]}, {"stamped_headers": "of"}),
+                "is not a list of names",
+            ),
+            ("options", ({"nonsense": 1},), "is no option of apply_async"),
+            ("options", ({"name": "x"}, {"body": "x"}, {"args": [1]}), "is no option"),
+            ("args", ([object()], [{1, 2, object()}], [len], ENDLESS, [10**5000]), "JSON"),
+            ("kwargs", ({"a": object()}, {"a": ENDLESS}), "JSON"),
+            ("options", ({"headers": {"a": object()}}, {"headers": {"a": ENDLESS}}), "JSON"),
+            ("options", ({"headers": 5}, {"headers": {5: 1}}), "header"),
+            (
+                "schedule",
+                (object(), [60], {}, b"60", len, Schedule, (1, 2), {"minute": 0}, True, False),
+                "no counterpart",
+            ),
+            ("schedule", ("60", "", "daily"), "is no schedule"),
+            ("schedule", (float("nan"), float("inf"), 60.0000004, 90.5), "not a whole number"),
+            ("schedule", (10**400, 1e300, timedelta.max, -(10**400)), "366|whole number"),
+            ("schedule", (0, -60, 30, 59.0, timedelta(0), timedelta(days=-1)), "shorter"),
+        )
+        for number, value in enumerate(values)
+    },
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+@pytest.mark.parametrize("typed", [False, True])
+def test_an_odd_entry_is_an_error_that_names_it(app: Celeriac, case: str, typed: bool) -> None:
+    """Never an AttributeError or a TypeError of the engine, whatever is in it."""
+    entry, fault = ODD[case]
+    if typed and isinstance(entry, dict) and entry.get("task") == "shop.add":
+        entry = {**entry, "task": "send-digest"}
+        if case.startswith(
+            ("the args JSON", "the kwargs JSON", "the options JSON", "the options head")
+        ):
+            fault = "."
+    app.conf.beat_schedule = {"good": {"task": "shop.add", "schedule": 60}, "odd one": entry}
+    with pytest.raises(BeatScheduleError, match=r"beat_schedule\['odd one'\]") as raised:
+        entries(app)
+    assert re.search(fault, str(raised.value))
+
+
+class Strange:
+    """A schedule of another library's."""
+
+    run_every = timedelta(hours=1)
+
+    def is_due(self, last_run_at: Any) -> tuple[bool, float]:
+        return True, 1.0
+
+
+@pytest.mark.parametrize(
+    "given", [Strange(), Moonrise(), schedule("x")], ids=["a class", "Celery's base", "a text"]
+)
+def test_a_schedule_of_an_unknown_class_is_an_error(app: Celeriac, given: Any) -> None:
+    """So is Celery's ``solar``, whose times EventBridge doesn't know."""
+    with pytest.raises(BeatScheduleError, match=r"beat_schedule\['nightly'\]"):
+        beat(app, schedule=given)
+
+
+@pytest.mark.parametrize("given", [["x"], "x", 5, (1,)])
+def test_a_beat_schedule_that_is_no_dictionary_is_an_error(app: Celeriac, given: Any) -> None:
+    """It says what to write."""
+    app.conf.beat_schedule = given
+    with pytest.raises(BeatScheduleError, match="which is not a dictionary"):
+        entries(app)
+
+
+def test_two_names_for_one_schedule_are_an_error(app: Celeriac) -> None:
+    """EventBridge's names are texts: one entry would replace the other."""
+    entry = {"task": "shop.add", "schedule": 60}
+    app.conf.beat_schedule = {5: entry, "5": entry}
+    with pytest.raises(BeatScheduleError, match="the same schedule as the entry 5"):
+        entries(app)
+
+
+def test_a_time_zone_that_there_is_not_is_an_error(app: Celeriac) -> None:
+    """Of ``app.conf.timezone``, which each crontab is read in."""
+    app.conf.timezone = "Moon/Tycho"
+    with pytest.raises(BeatScheduleError, match="no time zone 'Moon/Tycho'"):
+        beat(app, schedule=crontab())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"expires": 60, "retry": True, "shadow": "x", "time_limit": 5, "ignore_result": True},
+        {"MessageGroupId": "a", "message_attributes": {}, "routing_key": "x", "exchange": "y"},
+        {"stamped_headers": ["of"], "of": "beat"},
+    ],
+)
+def test_every_option_of_apply_async_is_known(app: Celeriac, options: dict[str, Any]) -> None:
+    """Celery's, kombu's, SQS's, and stamps."""
+    beat(app, options=options)
 
 
 def test_entries_are_the_same_after_they_were_kept(app: Celeriac, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ schedules.pause(found.schedule_id)
 """
 
 from celeriac.contract.schedule import ScheduleError
-from celeriac.operations.firings import RefusedError
+from celeriac.operations.schedule_tasks import RefusedError
 from celeriac.operations.scheduled import (
     DeclaredScheduleError,
     Scheduled,

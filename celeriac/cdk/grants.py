@@ -161,7 +161,8 @@ def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
     )
     _grant_partitions(role, "Lists", [LIST_ACTION], data, [PAUSES, f"{FIRINGS}*"])
     _grant_unfinished(role, data)
-    grant_schedules(role, data, ["scheduler:CreateSchedule", "scheduler:DeleteSchedule"])
+    # What an edit that was cut off left undone, a firing sets right.
+    grant_schedules(role, data)
 
 
 def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) -> None:
@@ -180,9 +181,7 @@ def grant_artifacts(role: aws_iam.Role, data: TaskData, actions: Sequence[str]) 
     )
 
 
-def grant_schedules(
-    role: aws_iam.Role, data: TaskData, actions: Sequence[str] = SCHEDULE_ACTIONS
-) -> None:
+def grant_schedules(role: aws_iam.Role, data: TaskData) -> None:
     """Make and change schedules in the deployment's group, which fire with the deployment's role.
 
     EventBridge Scheduler is passed the role when a schedule is made or changed:
@@ -191,7 +190,7 @@ def grant_schedules(
     grant(
         role,
         "Schedules",
-        actions,
+        SCHEDULE_ACTIONS,
         [data.schedules.schedule_arns],
         wildcard="A schedule is named at run time; the group is the deployment's own.",
     )

@@ -28,7 +28,7 @@ from celeriac.errors import (
 from celeriac.http import links
 from celeriac.http.problems import Problem, ProblemType, WrongValue
 from celeriac.operations.due_time import DueTimeError
-from celeriac.operations.firings import RefusedError
+from celeriac.operations.schedule_tasks import RefusedError
 from celeriac.operations.scheduled import DeclaredScheduleError, ScheduleNotFoundError
 from celeriac.records.listing import BadCursorError
 from celeriac.storage.artifacts import ArtifactNotFoundError

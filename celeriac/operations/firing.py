@@ -61,7 +61,8 @@ def fire(event: Mapping[str, Any]) -> None:
             "scheduled_time": str(scheduled_time),
             "execution_id": str(execution_id),
         }:
-            firings.fire(schedule_id, datetime.fromisoformat(scheduled_time), execution_id)
+            moment = datetime.fromisoformat(scheduled_time)
+            firings.fire(schedule_id, moment, execution_id, times=event.get("times"))
         case _:
             raise UnknownEventError(event)
 

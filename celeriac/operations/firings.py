@@ -14,39 +14,37 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
-
-from pydantic import ValidationError
 
 from celeriac import clock, states
-from celeriac.app import call_options
 from celeriac.app.factory import CeleriacApp, celery_app
 from celeriac.clock import Millis
-from celeriac.contract import UnknownTaskTypeError
-from celeriac.errors import IdempotencyConflictError, QuotaExceededError, unavailable
-from celeriac.operations import submission
+from celeriac.errors import QuotaExceededError, unavailable
+from celeriac.operations import scheduling, submission
+from celeriac.operations.schedule_tasks import RefusedError, submit_task
 from celeriac.operations.scheduled import Scheduled, find
 from celeriac.operations.submission import Submission
 from celeriac.operations.waking import wake_for
-from celeriac.records import Cancellation, RecordExistsError, TaskRecord, identifiers
+from celeriac.records import Cancellation, TaskRecord, identifiers
+from celeriac.storage.event_bridge import times_of
 from celeriac.storage.firings import Firing, Outcome
 from celeriac.storage.services import services
-from celeriac.transport.call import Call
 
 log = logging.getLogger(__name__)
 
 
-class RefusedError(Exception):
-    """A schedule's task can't be submitted as the code is now. Another try would fail too."""
-
-
 def fire(
-    schedule_id: str, scheduled_at: datetime, execution_id: str, *, app: CeleriacApp | None = None
+    schedule_id: str,
+    scheduled_at: datetime,
+    execution_id: str,
+    *,
+    times: str | None = None,
+    app: CeleriacApp | None = None,
 ) -> None:
     """Do what a schedule is to do at one of its times. Doing it again is harmless.
 
-    ``schedule_id`` is as EventBridge knows it: a caller's follows its tenant and a slash. Wakes the
-    queue's workers if it has none.
+    ``schedule_id`` is as EventBridge knows it: a caller's follows its tenant and a slash. ``times``
+    are those that EventBridge fires by, as ``times_of`` has them. Wakes the queue's workers if it
+    has none.
 
     Raises:
         UnavailableError: AWS didn't answer; it is to be fired again.
@@ -57,6 +55,11 @@ def fire(
     if found is None:
         _not_there(tenant, own_id)
         return
+    if times is not None and times != times_of(found.schedule):
+        log.warning("schedule %s fires by the times before an edit: they are set right", own_id)
+        scheduling.settle(found.tenant, own_id)
+        if not found.schedule.fires_at(scheduled_at):
+            return
     moment = int(scheduled_at.timestamp() * 1000)
     with unavailable("DynamoDB"):
         latest = services().firings.latest(
@@ -103,13 +106,16 @@ def _paused_or_skipped(found: Scheduled, firing: Firing, key: str) -> Firing | N
 def _fired(app: CeleriacApp, found: Scheduled, firing: Firing, key: str) -> Firing:
     """The task is submitted, or refused; the last one is cancelled before, if it is to be."""
     own_id, last = found.schedule_id, firing.last_task_id
-    if found.schedule.overlap == "cancel" and _unfinished(last) is not None:
-        assert last is not None  # noqa: S101 - for the type checker
-        outcome, _ = submission.cancel(last, found.tenant)
-        if outcome is not Cancellation.OVER:
-            firing = replace(firing, cancelled_task_id=last)
+    cancelled = None
+    if found.schedule.overlap == "cancel":
+        if _unfinished(last) is not None:
+            assert last is not None  # noqa: S101 - for the type checker
+            outcome, _ = submission.cancel(last, found.tenant)
+            if outcome is not Cancellation.OVER:
+                firing = replace(firing, cancelled_task_id=last)
+        cancelled = last if _was_cancelled(last) else None
     try:
-        submitted = _submit(app, found, key)
+        submitted = submit_task(app, found, key, cancelled)
     except (RefusedError, QuotaExceededError) as refused:
         # Fired again it would fail again: of the code, the schedule, or the tenant's quota.
         log.error("schedule %s fires no task: %s", own_id, refused)  # noqa: TRY400
@@ -130,7 +136,7 @@ def run(app: CeleriacApp, found: Scheduled, idempotency_key: str | None) -> Subm
     Raises ``RefusedError`` and what ``submit`` raises.
     """
     own_id, key = found.schedule_id, idempotency_key
-    submitted = _submit(app, found, None if key is None else f"schedule {own_id} run {key}")
+    submitted = submit_task(app, found, None if key is None else f"schedule {own_id} run {key}")
     task_id = submitted.record.task_id
     # The task's own time, so that a repetition notes the same entry.
     moment = clock.now() if submitted.unique else submitted.record.created_at
@@ -164,71 +170,23 @@ def _not_there(tenant: str, own_id: str) -> None:
 
 def _unfinished(task_id: str | None) -> TaskRecord | None:
     """The task, if it hasn't ended."""
-    if task_id is None:
-        return None
-    with unavailable("DynamoDB"):
-        record = services().records.get(task_id)
+    record = _record(task_id)
     return None if record is None or record.terminal else record
 
 
-def _submit(app: CeleriacApp, found: Scheduled, key: str | None) -> Submission:
-    """Submit the task. ``key`` makes its id, and has a blank, which no caller's key has."""
-    if found.code is not None and found.type not in app.catalogue:
-        return _submit_plain(app, found, key)
-    try:
-        task_type = app.catalogue[found.type]
-        # Accepted before: a field that the type has lost since isn't the caller's fault.
-        payload = task_type.payloads.read_accepted(dict(found.schedule.payload))
-        return submission.submit(
-            task_type.name,
-            payload,
-            tenant=found.tenant,
-            tags=found.tags,
-            priority=found.schedule.priority,
-            idempotency_key=key,
-            schedule_id=found.schedule_id,
-            app=app,
-        )
-    except UnknownTaskTypeError as error:
-        raise RefusedError(str(error)) from error
-    except ValidationError as error:
-        raise RefusedError(
-            f"The payload is no longer valid for {found.type}: {_places(error)}."
-        ) from error
-    except IdempotencyConflictError:
-        # It was edited between two calls with one key: the first call's task stands.
-        task_id = identifiers.derived_task_id(found.tenant, found.type, key or "")
-        return Submission(submission.find(task_id, found.tenant), replayed=True)
-
-
-def _submit_plain(app: CeleriacApp, found: Scheduled, key: str | None) -> Submission:
-    """Submit a plain Celery task of ``beat_schedule``."""
-    code = found.code
-    assert code is not None  # noqa: S101 - for the type checker
-    task_id = identifiers.new_task_id()
-    if key is not None:
-        task_id = identifiers.derived_task_id(found.tenant, found.type, key)
-    options = call_options.checked(found.type, task_id, code.options)
-    queue = options.pop("queue", None)
-    call = Call(tuple(code.args), dict(code.kwargs), options)
-    record = app.new_record(
-        found.type,
-        task_id,
-        found.tenant,
-        call,
-        queue=queue and str(getattr(queue, "name", queue)),
-        priority=found.schedule.priority,
-        schedule_id=found.schedule_id,
+def _was_cancelled(task_id: str | None) -> bool:
+    """Whether the task was cancelled, now or by a call for this time that was cut off."""
+    record = _record(task_id)
+    return record is not None and (
+        record.cancel_requested_at is not None or record.state == states.REVOKED
     )
+
+
+def _record(task_id: str | None) -> TaskRecord | None:
+    if task_id is None:
+        return None
     with unavailable("DynamoDB"):
-        try:
-            services().records.create(record)
-        except RecordExistsError as error:
-            if error.existing.state in states.WAITING:
-                app.resend(error.existing)
-            return Submission(error.existing, replayed=True)
-    app.publish_new(record, call)
-    return Submission(record)
+        return services().records.get(task_id)
 
 
 def _note(app: CeleriacApp, found: Scheduled, firing: Firing) -> bool:
@@ -254,10 +212,3 @@ def _count_call(found: Scheduled, firing: Firing) -> None:
 
 def _seconds(moment: Millis) -> int:
     return moment // 1000
-
-
-def _places(error: ValidationError) -> str:
-    found: list[Any] = error.errors(include_url=False, include_input=False)
-    return "; ".join(
-        f"{'.'.join(map(str, each['loc'])) or 'payload'}: {each['msg']}" for each in found[:5]
-    )

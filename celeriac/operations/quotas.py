@@ -20,14 +20,15 @@ from celeriac.storage.services import services
 DAY = timedelta(days=1)
 
 
-def admit(app: CeleriacApp, task_type: TaskType[Any, Any], tenant: str) -> None:
-    """Count a submission, if the tenant's quotas have room for it.
+def admit(app: CeleriacApp, task_type: TaskType[Any, Any] | None, tenant: str) -> None:
+    """Count a submission, if the tenant's quotas have room for it. A plain task has no type.
 
     Raises:
         QuotaExceededError: one of them has none.
         UnavailableError: DynamoDB can't count. The record couldn't be written either.
     """
-    if task_type.operators_only or app.current_worker_task is not None:
+    for_operators = task_type is not None and task_type.operators_only
+    if for_operators or app.current_worker_task is not None:
         return
     waiting, mails = app.settings.waiting_per_tenant, app.settings.mails_per_tenant
     with unavailable("DynamoDB"):
@@ -39,7 +40,7 @@ def admit(app: CeleriacApp, task_type: TaskType[Any, Any], tenant: str) -> None:
                 "Submit again when some have ended, or cancel some.",
                 wait,
             )
-        if mails is None or not task_type.sends_mail:
+        if mails is None or task_type is None or not task_type.sends_mail:
             return
         if wait := services().requests.admit(f"mails#{tenant}", mails, DAY):
             raise QuotaExceededError(

@@ -57,11 +57,18 @@ def standing_of(
 
 
 def stand(
-    task_type: TaskType[Any, Any], unique: Unique, tenant: str, content: Any, standing: Standing
+    task_type: TaskType[Any, Any],
+    unique: Unique,
+    tenant: str,
+    content: Any,
+    standing: Standing,
+    *,
+    cancelled: str | None = None,
 ) -> Standing | TaskRecord:
     """Have a task stand for all submissions like it: it, or the task that does.
 
-    A ``Standing`` is to be created, under the id and the fingerprint that it has.
+    A ``Standing`` is to be created, under the id and the fingerprint that it has. The task
+    ``cancelled`` no longer stands for any, though it may not have stopped yet.
 
     Raises:
         UnavailableError: DynamoDB can't be reached.
@@ -76,8 +83,10 @@ def stand(
             if found is None:
                 return standing
             record = services().records.get(found.task_id)
-            if (found.until is None and record is not None and record.terminal) or (
-                found.until is not None and found.until <= clock.now()
+            if (
+                found.task_id == cancelled
+                or (found.until is None and record is not None and record.terminal)
+                or (found.until is not None and found.until <= clock.now())
             ):
                 instead_of = found.task_id
             else:

@@ -11,7 +11,7 @@ from celeriac.app.declared_schedule import DeclaredSchedule
 from celeriac.app.factory import CeleriacApp
 from celeriac.contract import Schedule
 from celeriac.errors import CeleriacError, IdempotencyConflictError, unavailable
-from celeriac.storage.schedules import KeptSchedule
+from celeriac.storage.schedule_items import KeptSchedule
 from celeriac.storage.services import services
 
 
@@ -51,7 +51,8 @@ class ScheduleDeletedError(IdempotencyConflictError):
 class Scheduled:
     """A schedule, and the task type that it submits. ``code`` is its declaration, if it has one.
 
-    ``replayed`` means that it had been made before, under the same idempotency key.
+    ``replayed`` means that it had been made before, under the same idempotency key. One that isn't
+    ``settled`` is being edited: EventBridge may fire by its times before.
     """
 
     schedule_id: str
@@ -63,6 +64,7 @@ class Scheduled:
     created_at: datetime | None = None
     code: DeclaredSchedule | None = None
     replayed: bool = False
+    settled: bool = True
 
     @classmethod
     def of_kept(cls, kept: KeptSchedule, *, replayed: bool = False) -> Scheduled:
@@ -76,6 +78,7 @@ class Scheduled:
             paused=kept.paused,
             created_at=clock.to_datetime(kept.created_at),
             replayed=replayed,
+            settled=kept.settled,
         )
 
     @classmethod

@@ -9,6 +9,7 @@ A schedule that code declares is deployed with it. The table holds only whether 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -18,12 +19,14 @@ from celeriac import clock
 from celeriac.app.declared import declared
 from celeriac.app.declared_schedule import PREFIXES, DeclaredSchedule
 from celeriac.app.factory import CeleriacApp, celery_app
-from celeriac.errors import unavailable
-from celeriac.operations import firings, scheduled
+from celeriac.errors import UnavailableError, unavailable
+from celeriac.operations import firings, scheduled, scheduling
 from celeriac.operations.scheduled import Scheduled, ScheduleNotFoundError
 from celeriac.operations.submission import Submission
 from celeriac.storage.firings import Firing
 from celeriac.storage.services import services
+
+log = logging.getLogger(__name__)
 
 #: How many of the next fire times are shown.
 SHOWN_TIMES = 5
@@ -32,11 +35,24 @@ SHOWN_TIMES = 5
 def find(
     schedule_id: str, tenant: str | None = None, *, app: CeleriacApp | None = None
 ) -> Scheduled:
-    """A tenant's schedule. Raises ``ScheduleNotFoundError`` and ``UnavailableError``."""
+    """A tenant's schedule.
+
+    If an edit of it was cut off, EventBridge is given its times again.
+
+    Raises:
+        ScheduleNotFoundError: this tenant has no such schedule.
+        ScheduleUnreadableError: what is kept of it is damaged, or a newer version wrote it.
+        UnavailableError: DynamoDB can't be reached.
+    """
     app = app or celery_app()
     found = scheduled.find(app, tenant or app.settings.tenant, schedule_id)
     if found is None:
         raise ScheduleNotFoundError(schedule_id)
+    if not found.settled:
+        try:
+            scheduling.settle(found.tenant, schedule_id)
+        except UnavailableError as error:
+            log.warning("schedule %s may fire by its times before an edit: %s", schedule_id, error)
     return found
 
 

@@ -8,8 +8,9 @@ other, so each step can be repeated, and a crash between two leaves nothing that
     create again, with the same key
              EventBridge ✗ exists ── item ✓ ── EventBridge as the item says
              item exists ── EventBridge as the item says
-    edit     item ✓ ── (dies)                    the old times fire the new payload; edit again
-             item ✓ ── EventBridge ✓ ── item is still this version?  no → write EventBridge again
+    edit     item ✓ unsettled ── (dies)          the next look, edit or firing settles it; a firing
+                                                 at a time that the item doesn't have does no more
+             item ✓ unsettled ── EventBridge ✓ ── this version is settled ✗ → the same with the next
     delete   item is a mark ── (dies)            its next firing finds no item, and removes it
              item is a mark ── EventBridge ✓
 """
@@ -40,7 +41,7 @@ from celeriac.operations.scheduled import (
 )
 from celeriac.operations.submission import fingerprint_of
 from celeriac.records import identifiers
-from celeriac.storage.schedules import KeptSchedule, with_expiry
+from celeriac.storage.schedule_items import KeptSchedule, with_expiry
 from celeriac.storage.services import services
 
 #: The place of a task type in what the ids of schedules with a key are made of. No type has it.
@@ -103,13 +104,14 @@ def create(
     kept = with_expiry(kept, app.settings.record_ttl)
     with unavailable("EventBridge Scheduler"):
         made = services().event_bridge.create(schedule_id, kept.schedule, _known_as(kept))
+    # If there was one, a request with the same key was cut off, and may have had another body.
+    kept = replace(kept, settled=made)
     with unavailable("DynamoDB"):
         created = services().schedules.create(kept)
     if created:
         if not made:
-            # A request with the same key was cut off, and may have had another body.
             _settle(kept)
-        return Scheduled.of_kept(kept)
+        return Scheduled.of_kept(replace(kept, settled=True))
     with unavailable("DynamoDB"):
         existing = services().schedules.get(tenant, schedule_id)
     if existing is None:
@@ -158,13 +160,14 @@ def edit(
             schedule=from_now(with_payload(app, before.type, changed, given)),
             tags=before.tags if tags is None else tuple(tags),
             version=before.version + 1,
+            settled=False,
         )
         after = with_expiry(after, app.settings.record_ttl)
         with unavailable("DynamoDB"):
             replaced = services().schedules.replace(after)
         if replaced:
             _settle(after)
-            return Scheduled.of_kept(after)
+            return Scheduled.of_kept(replace(after, settled=True))
 
 
 def delete(schedule_id: str, tenant: str | None = None, *, app: CeleriacApp | None = None) -> None:
@@ -174,11 +177,20 @@ def delete(schedule_id: str, tenant: str | None = None, *, app: CeleriacApp | No
     """
     app = app or celery_app()
     tenant = tenant or app.settings.tenant
-    _editable(app, tenant, schedule_id)
+    _refuse_declared(app, tenant, schedule_id)
     with unavailable("DynamoDB"):
-        services().schedules.delete(tenant, schedule_id, app.settings.record_ttl)
+        if not services().schedules.delete(tenant, schedule_id, app.settings.record_ttl):
+            raise ScheduleNotFoundError(schedule_id)
     with unavailable("EventBridge Scheduler"):
         services().event_bridge.delete(schedule_id)
+
+
+def settle(tenant: str, schedule_id: str) -> None:
+    """Have EventBridge fire a caller's schedule as the table says. Raises ``UnavailableError``."""
+    with unavailable("DynamoDB"):
+        kept = services().schedules.get(tenant, schedule_id)
+    if kept is not None:
+        _settle(kept)
 
 
 def _words(schedule: Schedule) -> list[Any]:
@@ -208,10 +220,7 @@ def _editable(app: CeleriacApp, tenant: str, schedule_id: str) -> KeptSchedule:
 
     Raises ``ScheduleNotFoundError`` and ``DeclaredScheduleError``.
     """
-    if tenant == app.settings.tenant:
-        for each in declared(app):
-            if each.schedule_id == schedule_id:
-                raise DeclaredScheduleError(schedule_id, each.where)
+    _refuse_declared(app, tenant, schedule_id)
     with unavailable("DynamoDB"):
         kept = services().schedules.get(tenant, schedule_id)
     if kept is None:
@@ -219,22 +228,36 @@ def _editable(app: CeleriacApp, tenant: str, schedule_id: str) -> KeptSchedule:
     return kept
 
 
+def _refuse_declared(app: CeleriacApp, tenant: str, schedule_id: str) -> None:
+    if tenant != app.settings.tenant:
+        return
+    for each in declared(app):
+        if each.schedule_id == schedule_id:
+            raise DeclaredScheduleError(schedule_id, each.where)
+
+
 def _settle(kept: KeptSchedule) -> None:
     """Have EventBridge fire a schedule as the table says, also while others edit or delete it.
 
-    edit A   item 2 ✓ ─────────────────────────── EventBridge 2 ✓ ── item is 3: write 3
-    edit B            item 3 ✓ ── EventBridge 3 ✓ ── item is 3 ✓
+    edit A   item 2 ✓ ───────────────────────────── EventBridge 2 ✓ ── 2 is settled ✗: write 3
+    edit B            item 3 ✓ ── EventBridge 3 ✓ ── 3 is settled ✓
+
+    One that is over fires no more: its edit was cut off, and its time has passed since.
     """
     while True:
+        over = not any(kept.schedule.fire_times(clock.to_datetime(clock.now())))
         with unavailable("EventBridge Scheduler"):
-            services().event_bridge.update(kept.schedule_id, kept.schedule, _known_as(kept))
+            if over:
+                services().event_bridge.delete(kept.schedule_id)
+            else:
+                services().event_bridge.update(kept.schedule_id, kept.schedule, _known_as(kept))
         with unavailable("DynamoDB"):
+            if services().schedules.settle(kept):
+                return
             found = services().schedules.get(kept.tenant, kept.schedule_id)
         if found is None:
             with unavailable("EventBridge Scheduler"):
                 services().event_bridge.delete(kept.schedule_id)
-            return
-        if found.version == kept.version:
             return
         kept = found
 

@@ -135,10 +135,18 @@ def submit(
         schedule_id=schedule_id,
         app=app,
     )
-    if isinstance(begun, Begun):
-        app.publish_new(begun.record, begun.call)
-        return begun.sent()
-    return begun
+    return send(app, begun)
+
+
+def send(app: CeleriacApp, begun: Begun | Submission) -> Submission:
+    """The second half of ``submit``: the message, if it is still to be sent.
+
+    Raises ``UnavailableError`` and ``ValueTooLargeError``.
+    """
+    if isinstance(begun, Submission):
+        return begun
+    app.publish_new(begun.record, begun.call)
+    return begun.sent()
 
 
 def begin(
@@ -153,9 +161,13 @@ def begin(
     priority: Priority | None = None,
     retry_of: str | None = None,
     schedule_id: str | None = None,
+    cancelled: str | None = None,
     app: CeleriacApp,
 ) -> Begun | Submission:
     """The first half of ``submit``: a record whose message is still to be sent, or the replay.
+
+    A task that was ``cancelled`` to make room for this one doesn't count for ``unique_for``, though
+    it may not have stopped yet.
 
     Raises what ``submit`` raises.
     """
@@ -179,7 +191,7 @@ def begin(
     standing = standing_of(app, task_type, task_id, fingerprint, due_at)
     turn = None
     if task_type.unique is not None:
-        found = stand(task_type, task_type.unique, tenant, content, standing)
+        found = stand(task_type, task_type.unique, tenant, content, standing, cancelled=cancelled)
         if isinstance(found, TaskRecord):
             return _the_one(app, found)
         task_id, fingerprint = found.task_id, found.fingerprint
@@ -294,6 +306,7 @@ def _retry_plain(app: CeleriacApp, record: TaskRecord, idempotency_key: str | No
             existing = services().records.get(task_id)
         if existing is not None:
             return _replay(app, existing, fingerprint, idempotency_key)
+    quotas.admit(app, None, record.tenant)
     again = app.new_record(
         record.type,
         task_id,

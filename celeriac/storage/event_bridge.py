@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 RETRY_POLICY = {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 185}
 
 
-def envelope(schedule_id: str) -> str:
+def envelope(schedule_id: str, times: str | None = None) -> str:
     """The target's input. EventBridge puts in the two values.
+
+    ``times`` are those of a caller's schedule, so that its firing knows whether an edit has reached
+    EventBridge. Code's own schedules are deployed with the code.
 
     docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
     """
@@ -32,8 +35,15 @@ def envelope(schedule_id: str) -> str:
             "schedule_id": schedule_id,
             "scheduled_time": "<aws.scheduler.scheduled-time>",
             "execution_id": "<aws.scheduler.execution-id>",
+            **({} if times is None else {"times": times}),
         }
     )
+
+
+def times_of(schedule: Schedule) -> str:
+    """Everything that says when a schedule fires, as the table keeps it."""
+    bounds = ("-" if each is None else each.isoformat() for each in (schedule.start, schedule.end))
+    return " ".join((schedule.expression, schedule.timezone, *bounds))
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,7 @@ class EventBridge:
             return
 
     def _values(self, name: str, schedule: Schedule, known_as: str) -> dict[str, Any]:
+        times = None if known_as == name else times_of(schedule)
         bounds = {"StartDate": start_of(schedule), "EndDate": schedule.end}
         return {
             "GroupName": self.settings.schedule_group,
@@ -88,7 +99,7 @@ class EventBridge:
             "Target": {
                 "Arn": self.settings.schedule_target_arn,
                 "RoleArn": self.settings.schedule_role_arn,
-                "Input": envelope(known_as),
+                "Input": envelope(known_as, times),
                 "DeadLetterConfig": {"Arn": self.settings.schedule_dead_letter_arn},
                 "RetryPolicy": RETRY_POLICY,
             },

@@ -5,6 +5,8 @@ schedule#<tenant>/<id>     <scheduled time>   what it fired then; removed with t
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -16,6 +18,8 @@ from celeriac.topology import FIRINGS
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+log = logging.getLogger(__name__)
 
 
 class Outcome(StrEnum):
@@ -124,7 +128,10 @@ class Firings:
     def latest(
         self, tenant: str, schedule_id: str, *, limit: int, below: str | None = None
     ) -> list[Firing]:
-        """The latest firings below a key, newest first, at most ``limit``."""
+        """The latest firings below a key, newest first, at most ``limit``.
+
+        One that can't be read is logged, and left out.
+        """
         condition, values = "pk = :pk", {":pk": _history(tenant, schedule_id)}
         if below is not None:
             condition, values = f"{condition} AND sk < :below", {**values, ":below": below}
@@ -136,23 +143,31 @@ class Firings:
             ScanIndexForward=False,
             Limit=limit,
         )
-        return [_firing(unmarshal(item)) for item in answer["Items"]]
+        return [*_readable(map(unmarshal, answer["Items"]))]
 
 
 def _history(tenant: str, schedule_id: str) -> str:
     return f"{FIRINGS}{tenant}/{schedule_id}"
 
 
+def _readable(items: Iterable[dict[str, Any]]) -> Iterator[Firing]:
+    for item in items:
+        try:
+            yield _firing(item)
+        except (LookupError, TypeError, ValueError) as error:
+            log.error("the firing %s %s can't be read: %r", item["pk"], item["sk"], error)  # noqa: TRY400
+
+
 def _firing(item: dict[str, Any]) -> Firing:
     return Firing(
-        scheduled_at=item["scheduled_at"],
-        fired_at=item["fired_at"],
+        scheduled_at=int(item["scheduled_at"]),
+        fired_at=int(item["fired_at"]),
         outcome=Outcome(item["outcome"]),
         by_hand=item.get("by_hand", False),
         task_id=item.get("task_id"),
         last_task_id=item.get("last_task_id"),
         cancelled_task_id=item.get("cancelled_task_id"),
-        calls=item.get("calls", 1),
+        calls=int(item.get("calls", 1)),
         execution_id=item.get("execution_id"),
         detail=item.get("detail"),
     )

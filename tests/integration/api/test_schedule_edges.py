@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from celeriac.http.routes.submit import MOST_TAGS
-from celeriac.operations import firings
+from celeriac.operations.schedule_tasks import submit_task
 from celeriac.storage.services import services
 from tests.integration.api.conftest import Api, problem
 from tests.integration.api.schedule_support import (
@@ -42,7 +42,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "not before",
     ),
     "no time between start and end": (
-        {"cron": "0 6 29 2 *", "start": "2029-01-01T00:00:00Z", "end": "2030-01-01T00:00:00Z"},
+        {"cron": "0 6 29 2 *", "start": "2089-01-01T00:00:00Z", "end": "2090-01-01T00:00:00Z"},
         "end",
         "no time of this schedule",
     ),
@@ -50,7 +50,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "a year as a rate": ({"cron": None, "rate": "P1Y"}, "rate", "without years and months"),
     "seconds as text": ({"cron": None, "rate": "3600"}, "rate", "number of seconds"),
     "a start that the clock skips": (
-        {"start": "2031-03-30T02:30:00", "timezone": "Europe/Berlin"},
+        {"start": "2091-03-25T02:30:00", "timezone": "Europe/Berlin"},
         "start",
         "never comes in Europe/Berlin",
     ),
@@ -63,7 +63,37 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "59 seconds": ({"cron": None, "rate": "PT59S"}, "rate", "shorter than a minute"),
     "a negative rate": ({"cron": None, "rate": "-PT5M"}, "rate", "shorter than a minute"),
     "367 days": ({"cron": None, "rate": "P367D"}, "rate", "longer than 366 days"),
-    "a rate over all numbers": ({"cron": None, "rate": 1e300}, "rate", "duration"),
+    "a rate over all numbers": ({"cron": None, "rate": 1e300}, "rate", "longer than 366 days"),
+    "a rate over all floats": ({"cron": None, "rate": 10**400}, "rate", "longer than 366 days"),
+    "a rate over all times": ({"cron": None, "rate": "P999999999W"}, "rate", "longer than 366"),
+    "nearly a minute": ({"cron": None, "rate": 60.0000004}, "rate", "whole number of seconds"),
+    "half a second": ({"cron": None, "rate": 60.5}, "rate", "whole number of seconds"),
+    "a repeated unit": ({"cron": None, "rate": "PT1H1H"}, "rate", "duration"),
+    "units out of order": ({"cron": None, "rate": "PT1M1H"}, "rate", "duration"),
+    "a fraction of an hour": ({"cron": None, "rate": "PT1.5H"}, "rate", "without fractions"),
+    "small letters": ({"cron": None, "rate": "pt1h"}, "rate", "duration"),
+    "a blank before a rate": ({"cron": None, "rate": " PT1H"}, "rate", "duration"),
+    "a line's end after a rate": ({"cron": None, "rate": "PT1H\n"}, "rate", "duration"),
+    "other digits in a rate": ({"cron": None, "rate": "PT١H"}, "rate", "duration"),
+    "a plus sign": ({"cron": None, "rate": "+PT1H"}, "rate", "duration"),
+    "a list as a rate": ({"cron": None, "rate": [60]}, "rate", "duration"),
+    "minus a minute": ({"cron": None, "rate": -60}, "rate", "shorter than a minute"),
+    **{
+        f"{name} {text!r}": ({"cron": cron, name: text}, name, said)
+        for name, cron in (("at", None), ("start", "0 6 * * *"), ("end", "0 6 * * *"))
+        for text, said in (
+            ("2091-06-01", "no time of day"),
+            ("2091-06", "ISO 8601"),
+            ("2091-06-01T12", "ISO 8601"),
+            ("20910601T120000Z", "ISO 8601"),
+            ("2091-06-01T12:00:00+03", "ISO 8601"),
+            (" 2091-06-01T12:00:00Z", "ISO 8601"),
+            ("2091-06-31T12:00:00Z", "no such time"),
+            ("2091-06-01T24:00:00Z", "no hour 24"),
+            (3_831_624_000, "ISO 8601"),
+            (True, "ISO 8601"),
+        )
+    },
     "true as a rate": ({"cron": None, "rate": True}, "rate", "duration"),
     "AWS's cron": ({"cron": "cron(0 6 * * ? *)"}, "cron", "AWS's own form"),
     "cron with seconds": ({"cron": "0 0 6 * * *"}, "cron", "has 6 fields, not 5"),
@@ -117,12 +147,12 @@ def test_half_a_character_is_no_json(api: Api, text: str, where: str) -> None:
 
 RIGHT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a start without an offset is of the zone": (
-        {"start": "2031-01-01T06:00:00", "timezone": "Europe/Moscow"},
-        {"start": "2031-01-01T03:00:00Z"},
+        {"start": "2091-01-01T06:00:00", "timezone": "Europe/Moscow"},
+        {"start": "2091-01-01T03:00:00Z"},
     ),
     "a start with an offset is its own": (
-        {"start": "2031-01-01T06:00:00+01:00", "timezone": "Europe/Moscow"},
-        {"start": "2031-01-01T05:00:00Z"},
+        {"start": "2091-01-01T06:00:00+01:00", "timezone": "Europe/Moscow"},
+        {"start": "2091-01-01T05:00:00Z"},
     ),
     "a start long ago": ({"start": LONG_AGO}, {"start": LONG_AGO}),
     "a rate's start long ago is its rhythm": (
@@ -130,13 +160,26 @@ RIGHT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"start": "2020-01-01T06:30:00Z"},
     ),
     "the first of a time that comes twice": (
-        {"cron": None, "at": "2031-10-26T02:30:00", "timezone": "Europe/Berlin"},
-        {"at": "2031-10-26T00:30:00Z", "timezone": "UTC"},
+        {"cron": None, "at": "2091-10-28T02:30:00", "timezone": "Europe/Berlin"},
+        {"at": "2091-10-28T00:30:00Z", "timezone": "UTC"},
     ),
     "a fraction of a second is rounded up": (
-        {"cron": None, "at": "2031-01-01T00:00:00.001Z"},
-        {"at": "2031-01-01T00:00:01Z"},
+        {"cron": None, "at": "2091-01-01T00:00:00.001Z"},
+        {"at": "2091-01-01T00:00:01Z"},
     ),
+    "a nanosecond is rounded up": (
+        {"cron": None, "at": "2091-01-01T00:00:00.000000001Z"},
+        {"at": "2091-01-01T00:00:01Z"},
+    ),
+    "a time without seconds": (
+        {"cron": None, "at": "2091-01-01T06:30", "timezone": "Europe/Moscow"},
+        {"at": "2091-01-01T03:30:00Z"},
+    ),
+    "a start's fraction is rounded up, an end's down": (
+        {"start": "2091-01-01T00:00:00.5Z", "end": "2091-02-01T00:00:00.5Z"},
+        {"start": "2091-01-01T00:00:01Z", "end": "2091-02-01T00:00:00Z"},
+    ),
+    "seconds with a point": ({"cron": None, "rate": 120.0}, {"rate": "PT2M"}),
     "366 days": ({"cron": None, "rate": "P366D"}, {"rate": "P366D"}),
     "a week": ({"cron": None, "rate": "P1W"}, {"rate": "P7D"}),
     "a day and a half": ({"cron": None, "rate": "PT36H"}, {"rate": "P1DT12H"}),
@@ -265,14 +308,14 @@ def test_one_that_is_deleted_while_it_fires_fires_that_time_only(
 ) -> None:
     """Its task stands; nothing is left that fires, and later calls do nothing."""
     view = create(api)
-    before = firings._submit
+    before = submit_task
 
     def overtaken(*values: Any) -> Any:
         assert api.delete(view["links"]["self"]).status_code == 204
         return before(*values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(firings, "_submit", overtaken)
+        patch.setattr("celeriac.operations.firings.submit_task", overtaken)
         fire(api, view)
     assert len(tasks(api)) == 1
     fire(api, view)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from celeriac import Schedule, schedules
+from celeriac import QuotaExceededError, Schedule, schedules
 from celeriac.app.factory import CeleriacApp, make_app
 from celeriac.contract import Catalogue, Unique, task
 from celeriac.http.app import create_app
 from celeriac.operations import firings
-from celeriac.settings import settings
+from celeriac.settings import Settings, settings
 from celeriac.storage.firings import Firing, Firings, Outcome
 from celeriac.storage.services import services
 from tests.integration.api.conftest import Api, Worker, problem
@@ -110,7 +110,7 @@ def test_a_late_firing_says_how_late(api: Api, monkeypatch: pytest.MonkeyPatch) 
     )
     fire(api, view)
     assert latest(api, view)["late_by"] == "PT1H30M"
-    assert latest(api, view)["fired_at"] == "2027-01-31T13:30:00Z"
+    assert latest(api, view)["fired_at"] == f"{NOON + timedelta(minutes=90):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def test_a_doubled_firing_says_so(api: Api) -> None:
@@ -203,6 +203,98 @@ def test_a_tenant_without_quota_is_noted_as_refused(api: Api) -> None:
     firing = latest(api, view)
     assert (firing["outcome"], firing["task_status"]) == ("refused", None)
     assert "unfinished tasks" in firing["detail"]
+
+
+def test_a_plain_task_of_code_is_held_to_the_quotas_too(api: Api) -> None:
+    """As a typed one is. A second call for a time whose task is there is refused nothing."""
+    own = settings().model_copy(update={"waiting_per_tenant": 1, "tenant": api.tenant})
+    one = make_app(own, CATALOGUE)
+    one.conf.beat_schedule = {"tidy": {"task": "shop.tidy", "schedule": 3600}}
+    for moment in (NOON, NOON, NOON + DAY):
+        firings.fire("beat-tidy", moment, "e-1", app=one)
+    refused, fired = schedules.history("beat-tidy", api.tenant, app=one)
+    assert (fired.outcome, fired.calls, refused.outcome) == (Outcome.FIRED, 2, Outcome.REFUSED)
+    assert "unfinished tasks" in (refused.detail or "")
+    with pytest.raises(QuotaExceededError):
+        schedules.run_now("beat-tidy", api.tenant, app=one)
+    assert len(tasks(api)) == 1
+
+
+def test_a_plain_task_that_a_call_died_with_is_no_second_one_for_the_quota(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first call died after it had submitted it; the second one notes it as fired."""
+    own = settings().model_copy(update={"waiting_per_tenant": 1, "tenant": api.tenant})
+    one = make_app(own, CATALOGUE)
+    one.conf.beat_schedule = {"tidy": {"task": "shop.tidy", "schedule": 3600}}
+    with monkeypatch.context() as patch:
+        patch.setattr(Firings, "note", dies)
+        with pytest.raises(SystemExit):
+            firings.fire("beat-tidy", NOON, "e-1", app=one)
+    firings.fire("beat-tidy", NOON, "e-2", app=one)
+    [fired] = schedules.history("beat-tidy", api.tenant, app=one)
+    assert (fired.outcome, fired.task_id) == (Outcome.FIRED, tasks(api)[0]["task_id"])
+
+
+@pytest.mark.parametrize("running", [False, True])
+@pytest.mark.parametrize("period", [None, timedelta(days=7)])
+def test_a_unique_task_that_was_cancelled_makes_room_for_the_next(
+    aws: Settings, worker: Worker, period: timedelta | None, running: bool
+) -> None:
+    """Each firing cancels the last task and submits another, also while the last one stops."""
+    unique = Unique(period=period, key=("name",))
+    one = task(name="greet-once", unique_for=unique)(greet.function)
+    own = make_app(settings(), Catalogue([*CATALOGUE.values(), one]))
+    caller = Api.of(create_app(catalogue=own.catalogue))
+    daily = Schedule.cron("0 12 * * *", payload={"name": "Ada"}, overlap="cancel")
+    made = schedules.create("greet-once", daily, tenant=caller.tenant, app=own)
+    for day in range(3):
+        for _ in range(2):
+            firings.fire(f"{caller.tenant}/{made.schedule_id}", NOON + day * DAY, "e", app=own)
+        if running:
+            worker.claim(tasks(caller)[0]["task_id"])
+    assert len(tasks(caller)) == 3
+    fired = schedules.history(made.schedule_id, caller.tenant, app=own)
+    assert [each.outcome for each in fired] == [Outcome.FIRED] * 3
+    assert [each.cancelled_task_id for each in fired[:2]] == [each.task_id for each in fired[1:]]
+    # The one that wasn't cancelled stands for callers.
+    answer = caller.post("/tasks/greet-once", json={"name": "Ada"})
+    assert answer.json()["task_id"] == fired[0].task_id
+
+
+def test_a_call_that_was_cut_off_after_it_cancelled_fires_all_the_same(
+    aws: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next call finds the last task cancelled, and submits the one in its place."""
+    unique = Unique(period=timedelta(days=7), key=("name",))
+    one = task(name="greet-once", unique_for=unique)(greet.function)
+    own = make_app(settings(), Catalogue([*CATALOGUE.values(), one]))
+    caller = Api.of(create_app(catalogue=own.catalogue))
+    daily = Schedule.cron("0 12 * * *", payload={"name": "Ada"}, overlap="cancel")
+    made = schedules.create("greet-once", daily, tenant=caller.tenant, app=own)
+    name = f"{caller.tenant}/{made.schedule_id}"
+    firings.fire(name, NOON, "e", app=own)
+    with monkeypatch.context() as patch:
+        patch.setattr("celeriac.operations.firings.submit_task", dies)
+        with pytest.raises(SystemExit):
+            firings.fire(name, NOON + DAY, "e", app=own)
+    assert [each["status"] for each in tasks(caller)] == ["REVOKED"]
+    firings.fire(name, NOON + DAY, "e", app=own)
+    assert [each["status"] for each in tasks(caller)] == ["PENDING", "REVOKED"]
+
+
+def test_cancel_joins_a_task_that_is_not_its_own(aws: Settings) -> None:
+    """A caller's task of a unique type is no task of the schedule, and goes on."""
+    one = task(name="greet-once", unique_for=Unique(key=("name",)))(greet.function)
+    own = make_app(settings(), Catalogue([*CATALOGUE.values(), one]))
+    caller = Api.of(create_app(catalogue=own.catalogue))
+    theirs = caller.post("/tasks/greet-once", json={"name": "Ada"}).json()["task_id"]
+    daily = Schedule.cron("0 12 * * *", payload={"name": "Ada"}, overlap="cancel")
+    made = schedules.create("greet-once", daily, tenant=caller.tenant, app=own)
+    firings.fire(f"{caller.tenant}/{made.schedule_id}", NOON, "e", app=own)
+    [fired] = schedules.history(made.schedule_id, caller.tenant, app=own)
+    assert (fired.outcome, fired.task_id) == (Outcome.JOINED, theirs)
+    assert [each["status"] for each in tasks(caller)] == ["PENDING"]
 
 
 @pytest.fixture

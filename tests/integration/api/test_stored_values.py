@@ -10,6 +10,7 @@ import pytest
 
 from celeriac import clock, states
 from celeriac.app.factory import make_app
+from celeriac.http.app import create_app
 from celeriac.records import TaskRecord, identifiers
 from celeriac.storage.services import services
 from celeriac.transport.call import Call
@@ -121,6 +122,19 @@ def test_a_plain_task_is_retried(api: Api) -> None:
     kept = Call.from_text(services().values.get(api.tenant, again.task_id, again.input))
     assert kept.kwargs == {"due": moment}
     assert kept.options == {"link": []}
+
+
+def test_a_plain_tasks_retry_is_held_to_the_tenants_quotas(api: Api) -> None:
+    """One more than its unfinished tasks may be is a 429. A repetition is the same task."""
+    few = services().settings.model_copy(update={"waiting_per_tenant": 1})
+    caller = api.on(create_app(few, CATALOGUE))
+    path = f"/tasks/{plain_task(api.tenant, Call([1])).task_id}/retry"
+    key = {"Idempotency-Key": "again"}
+    first, second = (caller.post(path, headers=key) for _ in range(2))
+    assert first.json()["task_id"] == second.json()["task_id"]
+    document = problem(caller.post(path), 429, "quota-exceeded")
+    assert (document["quota"], document["limit"]) == ("waiting_per_tenant", 1)
+    services().records.cancel(first.json()["task_id"])
 
 
 def test_a_plain_tasks_retry_may_be_repeated_under_a_key(api: Api) -> None:

@@ -45,7 +45,7 @@ def test_a_worker_runs_what_a_schedule_fires_once_each_time(
     )
     start_worker()
     for time, execution in (("10", "e-1"), ("10", "e-2"), ("11", "e-3")):
-        call(found.schedule_id, f"2027-01-31T{time}:00:00Z", execution)
+        call(found.schedule_id, f"2090-01-31T{time}:00:00Z", execution)
     fired = schedules.history(found.schedule_id, app=the_app)
     assert [each.execution_id for each in fired] == ["e-3", "e-1"]
     for each in fired:
@@ -74,7 +74,7 @@ def test_beats_entry_is_fired_as_a_task_of_its_own(
             event = {
                 "celeriac": "schedule",
                 "schedule_id": name,
-                "scheduled_time": "2027-01-31T10:00:00Z",
+                "scheduled_time": "2090-01-31T10:00:00Z",
                 "execution_id": execution,
             }
             firing.fire(event)

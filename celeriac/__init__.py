@@ -45,7 +45,10 @@ if TYPE_CHECKING:
         QuotaExceededError,
         UnavailableError,
     )
-    from celeriac.operations.submission import Submission, cancel, find, retry, submit
+    from celeriac.operations.cancelling import cancel
+    from celeriac.operations.lookup import find
+    from celeriac.operations.retrying import retry
+    from celeriac.operations.submission import Submission, submit
     from celeriac.operations.submit_many import Item, submit_many
     from celeriac.settings import Settings
 
@@ -84,7 +87,10 @@ _HOMES = {
         "QuotaExceededError",
         "UnavailableError",
     ),
-    "celeriac.operations.submission": ("Submission", "cancel", "find", "retry", "submit"),
+    "celeriac.operations.cancelling": ("cancel",),
+    "celeriac.operations.lookup": ("find",),
+    "celeriac.operations.retrying": ("retry",),
+    "celeriac.operations.submission": ("Submission", "submit"),
     "celeriac.operations.submit_many": ("Item", "submit_many"),
     "celeriac.settings": ("Settings",),
 }

@@ -9,8 +9,8 @@ import typer
 from celeriac import states
 from celeriac.cli.output import AsJson, ago, moment, show, show_json
 from celeriac.errors import unavailable
-from celeriac.operations import submission
-from celeriac.operations.submission import priority_of
+from celeriac.operations import cancelling, lookup
+from celeriac.operations.lookup import priority_of
 from celeriac.records import Filter, TaskRecord, list_tasks
 from celeriac.settings import settings
 from celeriac.storage.services import services
@@ -62,7 +62,7 @@ def list_page(
 @app.command("show")
 def show_task(task_id: TaskId, tenant: Tenant = None, as_json: AsJson = False) -> None:
     """Show a task's record."""
-    content = _view(submission.find(task_id, tenant or settings().tenant))
+    content = _view(lookup.find(task_id, tenant or settings().tenant))
     if as_json:
         show_json(content)
         return
@@ -73,7 +73,7 @@ def show_task(task_id: TaskId, tenant: Tenant = None, as_json: AsJson = False) -
 @app.command()
 def cancel(task_id: TaskId, tenant: Tenant = None) -> None:
     """End a waiting task at once, or ask a running one to stop."""
-    outcome, _ = submission.cancel(task_id, tenant or settings().tenant)
+    outcome, _ = cancelling.cancel(task_id, tenant or settings().tenant)
     typer.echo(f"{task_id}: {outcome.value}.")
 
 

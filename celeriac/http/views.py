@@ -16,7 +16,7 @@ from celeriac.contract import TaskType
 from celeriac.contract.queues import Priority
 from celeriac.http.answers import shown
 from celeriac.http.links import task_path
-from celeriac.operations.submission import priority_of
+from celeriac.operations.lookup import priority_of
 from celeriac.records import TaskRecord
 from celeriac.storage.mail_events import MailEvent, MailEventKind
 

@@ -15,7 +15,7 @@ from celery.app.events import Events as CeleryEvents
 from celeriac import clock, states
 from celeriac.contract.errors import Picklable
 from celeriac.errors import unavailable
-from celeriac.operations import queues, submission
+from celeriac.operations import cancelling, queues
 from celeriac.storage.heartbeats import Worker
 from celeriac.storage.services import services
 from celeriac.topology import FURTHEST_DUE
@@ -110,7 +110,7 @@ class Control(CeleryControl):
                 self.app.backend.mark_as_revoked(each, "revoked before it was sent")
             elif terminate or record.state in states.WAITING or record.ahead:
                 # Claimed ahead, it waits for a process. One that begins in this moment is stopped.
-                submission.cancel(each, record.tenant)
+                cancelling.cancel(each, record.tenant)
         return f"tasks {', '.join(task_ids)} revoked"
 
     def _revoke_stamps(

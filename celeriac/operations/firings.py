@@ -19,7 +19,7 @@ from celeriac import clock, states
 from celeriac.app.factory import CeleriacApp, celery_app
 from celeriac.clock import Millis
 from celeriac.errors import QuotaExceededError, unavailable
-from celeriac.operations import scheduling, submission
+from celeriac.operations import cancelling, scheduling
 from celeriac.operations.schedule_tasks import RefusedError, submit_task
 from celeriac.operations.scheduled import Scheduled, find
 from celeriac.operations.submission import Submission
@@ -110,7 +110,7 @@ def _fired(app: CeleriacApp, found: Scheduled, firing: Firing, key: str) -> Firi
     if found.schedule.overlap == "cancel":
         if _unfinished(last) is not None:
             assert last is not None  # noqa: S101 - for the type checker
-            outcome, _ = submission.cancel(last, found.tenant)
+            outcome, _ = cancelling.cancel(last, found.tenant)
             if outcome is not Cancellation.OVER:
                 firing = replace(firing, cancelled_task_id=last)
         cancelled = last if _was_cancelled(last) else None

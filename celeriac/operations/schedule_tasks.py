@@ -11,7 +11,7 @@ from celeriac.app import call_options
 from celeriac.app.factory import CeleriacApp
 from celeriac.contract import UnknownTaskTypeError
 from celeriac.errors import IdempotencyConflictError, unavailable
-from celeriac.operations import quotas, submission
+from celeriac.operations import lookup, quotas, submission
 from celeriac.operations.scheduled import Scheduled
 from celeriac.operations.submission import Submission
 from celeriac.records import RecordExistsError, TaskRecord, identifiers
@@ -59,7 +59,7 @@ def submit_task(
     except IdempotencyConflictError:
         # It was edited between two calls with one key: the first call's task stands.
         task_id = identifiers.derived_task_id(found.tenant, found.type, key or "")
-        return Submission(submission.find(task_id, found.tenant), replayed=True)
+        return Submission(lookup.find(task_id, found.tenant), replayed=True)
 
 
 def _submit_plain(app: CeleriacApp, found: Scheduled, key: str | None) -> Submission:

@@ -1,4 +1,4 @@
-"""Submit a task, find it, cancel it, retry it: the same for HTTP and Python callers.
+"""Submit a task: the same for HTTP and Python callers.
 
 from celeriac import submit
 
@@ -18,13 +18,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from celeriac import states
-from celeriac.app import telemetry
 from celeriac.app.factory import CeleriacApp, celery_app
-from celeriac.contract.queues import HIGH, NORMAL, Priority
+from celeriac.contract.queues import Priority
 from celeriac.errors import (
     IdempotencyConflictError,
-    NotFoundError,
-    NotOverError,
     UnavailableError,
     unavailable,
 )
@@ -38,7 +35,7 @@ from celeriac.operations.sameness import (
     supersede,
     turn_of,
 )
-from celeriac.records import Cancellation, RecordExistsError, TaskRecord, identifiers
+from celeriac.records import RecordExistsError, TaskRecord, identifiers
 from celeriac.storage.same import Standing
 from celeriac.storage.services import services
 from celeriac.transport.call import Call, literal
@@ -185,7 +182,7 @@ def begin(
         with unavailable("DynamoDB"):
             existing = services().records.get(task_id)
         if existing is not None:
-            return _replay(app, existing, fingerprint, idempotency_key)
+            return replay(app, existing, fingerprint, idempotency_key)
     # Asked after the replay: a time that has passed meanwhile is no fault of a repetition.
     due_at = due_time.due_at(delay, run_at)
     standing = standing_of(app, task_type, task_id, fingerprint, due_at)
@@ -219,7 +216,7 @@ def begin(
             services().records.create(record)
         except RecordExistsError as error:
             if idempotency_key is not None:
-                return _replay(app, error.existing, fingerprint, idempotency_key)
+                return replay(app, error.existing, fingerprint, idempotency_key)
             named_by_another = task_id != standing.task_id
             if task_type.unique and (named_by_another or error.existing != record):
                 return _the_one(app, error.existing)
@@ -228,137 +225,13 @@ def begin(
     return Begun(record, call, _replaced(record, turn, standing) if turn else None)
 
 
-def find(task_id: str, tenant: str | None = None) -> TaskRecord:
-    """A tenant's task: that of the setting ``CELERIAC_TENANT`` unless given.
-
-    Raises ``NotFoundError`` for another tenant's task too, and ``UnavailableError``.
-    """
-    tenant = tenant or services().settings.tenant
-    with unavailable("DynamoDB"):
-        record = services().records.get(task_id)
-    if record is None or record.tenant != tenant:
-        raise NotFoundError(task_id)
-    return record
-
-
-def cancel(task_id: str, tenant: str | None = None) -> tuple[Cancellation, TaskRecord]:
-    """End a waiting task at once, or ask a running one to stop. ``tenant`` is as for ``find``.
-
-    Raises ``NotFoundError`` and ``UnavailableError``.
-    """
-    find(task_id, tenant)
-    with unavailable("DynamoDB"):
-        outcome = services().records.cancel(task_id)
-    if outcome is None:
-        raise NotFoundError(task_id)
-    if outcome[0] is Cancellation.ENDED:
-        telemetry.ended(outcome[1])
-    return outcome
-
-
-def retry(
-    task_id: str,
-    tenant: str | None = None,
-    *,
-    payload: BaseModel | Mapping[str, Any] | None = None,
-    idempotency_key: str | None = None,
-    app: CeleriacApp | None = None,
-) -> Submission:
-    """Submit a new task like one that has ended, with its payload or an edited one.
-
-    Raises:
-        NotFoundError: there is no such task.
-        NotOverError: it hasn't ended yet.
-        ValueMissingError: its payload has expired.
-        and whatever ``submit`` raises.
-    """
-    record = find(task_id, tenant)
-    if not record.terminal:
-        raise NotOverError(task_id, record.state)
-    app = app or celery_app()
-    if payload is None and record.type not in app.catalogue:
-        return _retry_plain(app, record, idempotency_key)
-    if payload is None:
-        # Accepted before: a field that the type has lost since isn't the caller's fault.
-        payload = app.catalogue[record.type].payloads.read_accepted(payload_of(record))
-    return submit(
-        record.type,
-        payload,
-        tenant=tenant,
-        tags=record.tags,
-        idempotency_key=idempotency_key,
-        priority=priority_of(record),
-        retry_of=task_id,
-        app=app,
-    )
-
-
-def _retry_plain(app: CeleriacApp, record: TaskRecord, idempotency_key: str | None) -> Submission:
-    """Submit a plain Celery task again, without the canvas that it was a part of."""
-    with unavailable("S3 or DynamoDB"):
-        text = services().values.get(record.tenant, record.task_id, record.input)
-    call = Call.as_json(text).alone()
-    task_id, fingerprint = identifiers.new_task_id(), None
-    if idempotency_key is not None:
-        task_id = identifiers.derived_task_id(record.tenant, record.type, idempotency_key)
-        fingerprint = fingerprint_of(record.task_id, record.tags)
-        with unavailable("DynamoDB"):
-            existing = services().records.get(task_id)
-        if existing is not None:
-            return _replay(app, existing, fingerprint, idempotency_key)
-    quotas.admit(app, None, record.tenant)
-    again = app.new_record(
-        record.type,
-        task_id,
-        record.tenant,
-        call,
-        queue=record.queue,
-        priority=priority_of(record),
-        tags=record.tags,
-        fingerprint=fingerprint,
-        retry_of=record.task_id,
-    )
-    with unavailable("DynamoDB"):
-        try:
-            services().records.create(again)
-        except RecordExistsError as error:
-            return _replay(app, error.existing, fingerprint, idempotency_key or "")
-    app.publish_new(again, call)
-    return Submission(again)
-
-
-def priority_of(record: TaskRecord) -> Priority:
-    """How urgent a task is."""
-    return HIGH if record.priority == HIGH else NORMAL
-
-
-def payload_of(record: TaskRecord) -> Any:
-    """What a task was called with. Raises ``ValueMissingError`` and ``UnavailableError``."""
-    with unavailable("S3 or DynamoDB"):
-        text = services().values.get(record.tenant, record.task_id, record.input)
-    return Call.as_json(text).payload
-
-
-def outcome_of(record: TaskRecord) -> Any:
-    """What an ended task gave: the result of a SUCCESS, None otherwise.
-
-    Raises ``ValueMissingError`` and ``UnavailableError``.
-    """
-    return None if record.result is None else json.loads(outcome_text(record))["result"]
-
-
-def outcome_text(record: TaskRecord) -> str:
-    """What an ended task gave as it is kept: JSON with a member ``result``.
-
-    Raises ``ValueMissingError`` and ``UnavailableError``.
-    """
-    with unavailable("S3 or DynamoDB"):
-        return services().values.get(record.tenant, record.task_id, record.result or "={}")
-
-
-def _replay(
+def replay(
     app: CeleriacApp, existing: TaskRecord, fingerprint: str | None, idempotency_key: str
 ) -> Submission:
+    """The task that a repeated idempotency key has made. Its message is sent again if it waits.
+
+    Raises ``IdempotencyConflictError`` and ``UnavailableError``.
+    """
     if existing.fingerprint != fingerprint:
         raise IdempotencyConflictError(idempotency_key)
     # The process that created the record may have died before sending its message.

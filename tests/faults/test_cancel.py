@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from celeriac import states
-from celeriac.operations.submission import cancel
+from celeriac.operations.cancelling import cancel
 from celeriac.records import Cancellation
 from celeriac.storage.services import services
 from tests.faults.stack import Stack

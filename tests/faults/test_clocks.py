@@ -11,7 +11,7 @@ import pytest
 
 from celeriac import states
 from celeriac.local.standin import Fault, Standin
-from celeriac.operations.submission import cancel
+from celeriac.operations.cancelling import cancel
 from tests.faults.stack import VISIBILITY, Stack, WorkerProcess
 from tests.integration.processes import wait_for
 

@@ -15,7 +15,7 @@ from celeriac.app.declared_schedule import PREFIXES
 from celeriac.app.sending import CeleriacApp
 from celeriac.local.standin import Standin
 from celeriac.operations import firing
-from celeriac.operations.submission import cancel
+from celeriac.operations.cancelling import cancel
 from celeriac.storage.services import services
 from tasks.queues import DEFAULT
 from tests.faults.stack import VISIBILITY, Stack

@@ -9,7 +9,7 @@ from statistics import median, quantiles
 from types import ModuleType
 
 from celeriac.http.app import create_app
-from celeriac.operations.submission import outcome_of
+from celeriac.operations.lookup import outcome_of
 from celeriac.operations.submit_many import Item, submit_many
 from celeriac.settings import settings
 from celeriac.storage.keys import Scope

@@ -16,7 +16,7 @@ import pytest
 from celeriac import states
 from celeriac.local.standin import Fault, Standin
 from celeriac.local.standin.faults import Kind
-from celeriac.operations.submission import cancel
+from celeriac.operations.cancelling import cancel
 from celeriac.storage import heartbeats
 from celeriac.storage.services import services
 from celeriac.transport.channel import LONGEST_PAUSE

@@ -30,7 +30,8 @@ from celeriac.contract import catalogue
 from celeriac.local.aws import AwsServer
 from celeriac.local.environment import aws_variables, enter
 from celeriac.local.provision import provision
-from celeriac.operations.submission import find, submit
+from celeriac.operations.lookup import find
+from celeriac.operations.submission import submit
 from celeriac.settings import Settings
 from celeriac.storage.services import reset
 

@@ -18,7 +18,7 @@ from celeriac.http.links import task_path
 from celeriac.http.problems import KEYED, Problem, ProblemType, documented
 from celeriac.http.route import keyed_router
 from celeriac.http.views import ResultView, view
-from celeriac.operations import submission
+from celeriac.operations import lookup
 from celeriac.records import TaskRecord
 from celeriac.storage.artifacts import ArtifactNotFoundError
 from celeriac.storage.mail_events import MailEvent
@@ -58,7 +58,7 @@ def get_result(task_id: TaskId, caller: Reader) -> Response:
 
     A task that runs, failed or was cancelled has no result: that is a 409 whose type says which.
     """
-    record = submission.find(task_id, caller.tenant)
+    record = lookup.find(task_id, caller.tenant)
     if not record.terminal:
         raise NotOverError(task_id, record.state)
     if record.state != states.SUCCESS:
@@ -66,10 +66,10 @@ def get_result(task_id: TaskId, caller: Reader) -> Response:
     key = large_result(record)
     if key is None:
         try:
-            return JsonAnswer({"result": shown(submission.outcome_of(record))})
+            return JsonAnswer({"result": shown(lookup.outcome_of(record))})
         except RecursionError:
             # Too deep for Python, and yet JSON.
-            return Response(submission.outcome_text(record), media_type="application/json")
+            return Response(lookup.outcome_text(record), media_type="application/json")
     try:
         with unavailable("S3"):
             link = services().artifacts.link(caller.tenant, key, lifetime=RESULT_LINK)
@@ -98,7 +98,7 @@ def _mail_events(record: TaskRecord) -> list[MailEvent]:
 def _small_result(record: TaskRecord) -> Any:
     if record.state != states.SUCCESS or large_result(record):
         return None
-    return submission.outcome_of(record)
+    return lookup.outcome_of(record)
 
 
 def large_result(record: TaskRecord) -> str | None:

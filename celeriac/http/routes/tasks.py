@@ -25,7 +25,7 @@ from celeriac.http.route import keyed_router
 from celeriac.http.routes.results import task_answer
 from celeriac.http.routes.submit import ACCEPTED, PROBLEMS, IdempotencyKey, accepted
 from celeriac.http.views import TaskPage, TaskView, summarize, view
-from celeriac.operations import submission
+from celeriac.operations import cancelling, lookup, retrying
 from celeriac.records import Cancellation, Filter, TaskRecord, list_tasks
 from celeriac.storage.services import services
 
@@ -144,7 +144,7 @@ async def get_task(
     ] = None,
 ) -> Response:
     """A task with its result. With `wait`, answers as soon as the task changes or ends."""
-    record = await run_in_threadpool(submission.find, task_id, caller.tenant)
+    record = await run_in_threadpool(lookup.find, task_id, caller.tenant)
     given = _tags(if_none_match)
     known = given - {"*"} or {_etag(record)}
     longest = dependencies.settings.longest_wait.total_seconds()
@@ -185,7 +185,7 @@ async def get_task(
 )
 def cancel_task(task_id: TaskId, caller: Canceller) -> JSONResponse:
     """End a waiting task at once, or ask a running one to stop within seconds."""
-    outcome, record = submission.cancel(task_id, caller.tenant)
+    outcome, record = cancelling.cancel(task_id, caller.tenant)
     if outcome is Cancellation.OVER:
         raise Problem(
             ProblemType.TASK_OVER,
@@ -224,11 +224,11 @@ def retry_task(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """A new task of the same type, whose `retry_of` is this one. Only for a task that has ended."""
-    found = submission.find(task_id, caller.tenant)
+    found = lookup.find(task_id, caller.tenant)
     if found.type in dependencies.catalogue:
         caller.may_submit(dependencies.catalogue[found.type])
     try:
-        again = submission.retry(
+        again = retrying.retry(
             task_id,
             caller.tenant,
             payload=payload,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celeriac.operations.submission import payload_of
+from celeriac.operations.lookup import payload_of
 from celeriac.storage.services import services
 from tests.integration.api.conftest import Api, Worker, problem
 

@@ -11,7 +11,7 @@ import pytest
 from celeriac import clock, schedules
 from celeriac.contract import Schedule
 from celeriac.operations import firing
-from celeriac.operations.submission import payload_of
+from celeriac.operations.lookup import payload_of
 from celeriac.storage.event_bridge import EventBridge
 from celeriac.storage.services import services
 from tests.integration.api.conftest import Api

@@ -57,7 +57,7 @@ def test_an_unexpected_fault_shows_nothing_of_itself(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("the secret is 42")
 
-    monkeypatch.setattr("celeriac.operations.submission.find", broken)
+    monkeypatch.setattr("celeriac.operations.lookup.find", broken)
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(api.app, raise_app_exceptions=False)

@@ -16,8 +16,8 @@ from fastapi import FastAPI
 from celeriac import clock, schedules, states
 from celeriac.contract import Catalogue, Schedule, catalogue, task
 from celeriac.http.app import create_app
+from celeriac.operations.lookup import payload_of
 from celeriac.operations.scheduled import Scheduled
-from celeriac.operations.submission import payload_of
 from celeriac.storage.event_bridge import EventBridge
 from celeriac.storage.firings import Firings
 from celeriac.storage.keys import Scope

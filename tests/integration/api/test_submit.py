@@ -10,7 +10,7 @@ import pytest
 
 from celeriac import states
 from celeriac.contract import Queue
-from celeriac.operations.submission import payload_of
+from celeriac.operations.lookup import payload_of
 from celeriac.settings import settings
 from celeriac.storage.services import services
 from tasks.queues import DEFAULT, EMAIL

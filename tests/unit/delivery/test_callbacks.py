@@ -12,7 +12,7 @@ from celery.utils.serialization import UnpickleableExceptionWrapper
 from celeriac import states
 from celeriac.app.factory import Celeriac
 from celeriac.app.release import release_lease
-from celeriac.operations import submission
+from celeriac.operations import cancelling
 from celeriac.storage.services import services
 from celeriac.worker.request import RecordedRequest
 from tests.unit.delivery.outages import is_send, refused, state_of
@@ -178,7 +178,7 @@ def test_an_errback_hears_of_a_chord_whose_member_was_cancelled(
     errback = app.tasks["sent-errback"].s()
     member = app.tasks["double"].s(1).on_error(errback)
     result = chord([member], app.tasks["total"].s().on_error(errback)).delay()
-    submission.cancel(result.parent.results[0].id, "default")
+    cancelling.cancel(result.parent.results[0].id, "default")
 
     worker.run_all()
 

@@ -15,7 +15,7 @@ from celeriac import states
 from celeriac.app.backend import RecordBackend
 from celeriac.app.factory import Celeriac
 from celeriac.contract import Cancelled
-from celeriac.operations import submission
+from celeriac.operations import cancelling
 from celeriac.storage.services import services
 from celeriac.worker.consumer import Consumer
 from tests.unit.delivery.outages import (
@@ -97,7 +97,7 @@ def test_a_step_that_was_cancelled_while_it_waited_ends_its_chain_and_chord(
     body = chord([member, double.clone((3,))], total).delay()
     last = body.parent.results[0]
 
-    submission.cancel(last.parent.parent.id, "default")
+    cancelling.cancel(last.parent.parent.id, "default")
     worker.run_all()
 
     assert [state_of(last.parent.id), state_of(last.id)] == [states.REVOKED, states.REVOKED]

@@ -13,7 +13,7 @@ from celery.result import GroupResult
 from celeriac import clock, states
 from celeriac.app.factory import Celeriac
 from celeriac.errors import NotFoundError
-from celeriac.operations import submission
+from celeriac.operations import lookup
 from celeriac.records import Failure, RecordStore
 from celeriac.storage.services import services
 from celeriac.testing import MemoryRecords
@@ -32,7 +32,7 @@ def test_an_ended_task_is_forgotten(app: Celeriac, worker: SingleWorker, name: s
 
     assert (result.state, app.AsyncResult(result.id).state) == (states.PENDING, states.PENDING)
     with pytest.raises(NotFoundError):
-        submission.find(result.id)
+        lookup.find(result.id)
 
 
 def test_forgetting_twice_is_harmless(app: Celeriac, worker: SingleWorker) -> None:

@@ -10,13 +10,13 @@ from celery import Task, chord, group
 from celeriac import states
 from celeriac.app.factory import Celeriac
 from celeriac.http.views import summarize
-from celeriac.operations import submission
+from celeriac.operations import lookup
 from tests.unit.delivery.single_worker import SingleWorker
 
 
 def both(app: Celeriac, task_id: str) -> tuple[str, str]:
     """The state that Celery's caller sees, and that of the API."""
-    return app.AsyncResult(task_id).state, summarize(submission.find(task_id)).status
+    return app.AsyncResult(task_id).state, summarize(lookup.find(task_id)).status
 
 
 @pytest.mark.parametrize("track", [False, True])
@@ -99,7 +99,7 @@ def test_an_ignored_result_is_not_shown(
     assert both(app, result.id) == (states.PENDING, ended)
     assert result.get() is None
     assert app.AsyncResult(result.id).result is None
-    error = summarize(submission.find(result.id)).error
+    error = summarize(lookup.find(result.id)).error
     assert (error.type if error else None) == ("ValueError" if fails else None)
 
 

@@ -14,7 +14,7 @@ from celeriac import states
 from celeriac.app.factory import Celeriac
 from celeriac.app.options import OptionRefusedError
 from celeriac.operations import firing
-from celeriac.operations.submission import cancel
+from celeriac.operations.cancelling import cancel
 from celeriac.storage.services import services
 from celeriac.transport.call import LARGEST_IN_MESSAGE
 from tests.unit.delivery.outages import state_of

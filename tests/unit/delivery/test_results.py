@@ -19,7 +19,7 @@ from celeriac import states
 from celeriac.app import encoding
 from celeriac.app.encoding import DEEPEST, ResultNotJsonError
 from celeriac.app.factory import Celeriac
-from celeriac.operations import submission
+from celeriac.operations import lookup
 from celeriac.storage.services import services
 from celeriac.transport.call import MARKER
 from tests.unit.delivery.single_worker import SingleWorker
@@ -76,7 +76,7 @@ def giving(app: Celeriac) -> list[Any]:
 
 def shown(task_id: str) -> Any:
     """A result as the HTTP API reads it."""
-    return submission.outcome_of(submission.find(task_id))
+    return lookup.outcome_of(lookup.find(task_id))
 
 
 def in_order(value: Any) -> str:
@@ -104,7 +104,7 @@ def test_a_result_is_plain_json_over_http_and_itself_for_celery(
     # By what is written: NaN equals nothing, and 1 equals True. A set has no order.
     assert in_order(result.get()) == in_order([value, *filler])
     assert shown(result.id) == [over_http, *filler]
-    document = submission.outcome_text(submission.find(result.id))
+    document = lookup.outcome_text(lookup.find(result.id))
     strict = json.loads(document, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert strict["result"] == [over_http, *filler]
     document.encode()
@@ -141,7 +141,7 @@ def test_a_result_is_as_deep_as_every_reader_can_follow(
     result = app.tasks["give"].delay()
     worker.run_all()
 
-    record = submission.find(result.id)
+    record = lookup.find(result.id)
     if depth <= DEEPEST:
         assert record.state == states.SUCCESS
         assert result.get() == value
@@ -208,7 +208,7 @@ def test_what_no_json_can_hold_is_the_tasks_failure(
     result = app.tasks["give"].delay()
     worker.run_all()
 
-    record = submission.find(result.id)
+    record = lookup.find(result.id)
     assert record.failure is not None
     assert (record.state, record.failure.type) == (states.FAILURE, "result-not-json")
     assert isinstance(result.result, ResultNotJsonError | Exception)
@@ -256,7 +256,7 @@ def test_an_error_that_can_say_nothing_is_kept(app: Celeriac, worker: SingleWork
     result = raises.delay()
     worker.run_all()
 
-    failure = submission.find(result.id).failure
+    failure = lookup.find(result.id).failure
     assert failure is not None
     assert failure.type == "Wordless"
     assert failure.message == "The text of this Wordless can't be made: RuntimeError."

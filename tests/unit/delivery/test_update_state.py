@@ -10,7 +10,7 @@ from celery.exceptions import Ignore, TaskError
 from celeriac import states
 from celeriac.app.factory import Celeriac
 from celeriac.http.views import summarize
-from celeriac.operations import submission
+from celeriac.operations import lookup
 from celeriac.storage.services import services
 from tests.unit.delivery.outages import state_of
 from tests.unit.delivery.single_worker import SingleWorker
@@ -102,8 +102,8 @@ def test_a_failure_that_a_task_tells_itself_is_told_to_its_callers(
     result = teller.delay()
     worker.run_all()
 
-    failure = submission.find(result.id).failure
-    error = summarize(submission.find(result.id)).error
+    failure = lookup.find(result.id).failure
+    error = summarize(lookup.find(result.id)).error
     assert failure is not None
     assert error is not None
     assert (failure.type, failure.message) == (error.type, error.message) == (type_, message)
@@ -162,7 +162,7 @@ def test_a_meta_of_any_size_is_kept(
     def reporter(self: Task) -> int:
         self.update_state(state="PROGRESS", meta=given)
         seen.append(app.AsyncResult(self.request.id).info)
-        record = submission.find(self.request.id)
+        record = lookup.find(self.request.id)
         seen.append(summarize(record).progress)
         seen.append(len(record.meta or ""))
         seen.append(summarize(record).message)
@@ -180,7 +180,7 @@ def test_a_meta_of_any_size_is_kept(
         assert message == "Half"
     else:
         assert (progress, message) == (None, "Running.")
-    assert (result.get(), submission.find(result.id).meta) == (5, None)
+    assert (result.get(), lookup.find(result.id).meta) == (5, None)
 
 
 def test_a_task_reports_often_and_keeps_one_text(app: Celeriac, worker: SingleWorker) -> None:
@@ -223,7 +223,7 @@ def test_a_later_report_without_progress_shows_none(app: Celeriac, worker: Singl
             {"bed": 3},
         ):
             self.update_state(state="DIGGING", meta=given)
-            progress = summarize(submission.find(self.request.id)).progress
+            progress = summarize(lookup.find(self.request.id)).progress
             seen.append(progress.current if progress else None)
 
     reporter.delay()
@@ -245,7 +245,7 @@ def test_a_state_that_no_record_can_name_is_refused(
     result = reporter.delay()
     worker.run_all()
 
-    failure = submission.find(result.id).failure
+    failure = lookup.find(result.id).failure
     assert failure is not None
     assert failure.type == "StateNameError"
 

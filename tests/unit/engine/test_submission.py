@@ -29,7 +29,7 @@ from celeriac.errors import (
     NotOverError,
     UnavailableError,
 )
-from celeriac.operations import submission
+from celeriac.operations import cancelling, lookup, retrying
 from celeriac.operations.submission import Submission, submit
 from celeriac.records import Cancellation, Claimed, ClaimLost, LostClaim, TaskRecord, identifiers
 from celeriac.settings import Settings
@@ -137,7 +137,7 @@ def test_an_accepted_task_has_a_record_and_a_message(app: Celeriac, aws: Setting
     assert not accepted.replayed
     assert (record.state, record.type, record.tenant) == (states.PENDING, "dig", TENANT)
     assert (record.queue, record.tags) == ("files", ("spring",))
-    assert submission.payload_of(record) == {"rows": 3, "note": ""}
+    assert lookup.payload_of(record) == {"rows": 3, "note": ""}
     [message] = sent(aws)
     assert (message["id"], message["task"]) == (record.task_id, "dig")
     assert message["args"] == [{"rows": 3, "note": ""}]
@@ -147,7 +147,7 @@ def test_a_model_is_a_payload_too(app: Celeriac) -> None:
     """Python callers pass what the task type declares."""
     accepted = submit_dig(app, Bed(rows=5))
 
-    assert submission.payload_of(accepted.record) == {"rows": 5, "note": ""}
+    assert lookup.payload_of(accepted.record) == {"rows": 5, "note": ""}
 
 
 def test_an_alias_submits_the_type_of_today(app: Celeriac) -> None:
@@ -175,7 +175,7 @@ def test_a_large_payload_travels_by_reference(app: Celeriac, aws: Settings, extr
 
     [message] = sent(aws)
     assert len(json.dumps(message)) < 64 * 1024
-    assert submission.payload_of(accepted.record) == payload
+    assert lookup.payload_of(accepted.record) == payload
     by_reference = message["celeriac"].get("input")
     assert by_reference == (None if message["args"] else accepted.record.input)
 
@@ -320,7 +320,7 @@ def test_a_default_that_differs_each_time_is_no_other_body(app: Celeriac, key: s
     again = submit_dig(app, {}, type_name="draw", idempotency_key=key)
 
     assert again.replayed
-    assert submission.payload_of(again.record) == submission.payload_of(first.record)
+    assert lookup.payload_of(again.record) == lookup.payload_of(first.record)
 
 
 @pytest.mark.parametrize(
@@ -426,19 +426,19 @@ def test_another_tenants_task_is_not_found(app: Celeriac) -> None:
     """Not found, not cancelled, not tried again: as if it weren't there."""
     task_id = submit_dig(app).record.task_id
 
-    for attempt in (submission.find, submission.cancel, submission.retry):
+    for attempt in (lookup.find, cancelling.cancel, retrying.retry):
         with pytest.raises(NotFoundError):
             attempt(task_id, "other")
         with pytest.raises(NotFoundError):
             attempt("unknown", TENANT)
-    assert submission.find(task_id, TENANT).state == states.PENDING
+    assert lookup.find(task_id, TENANT).state == states.PENDING
 
 
 def test_a_task_is_cancelled_by_its_tenant(app: Celeriac) -> None:
     """At once, with no worker alive."""
     task_id = submit_dig(app).record.task_id
 
-    outcome, record = submission.cancel(task_id, TENANT)
+    outcome, record = cancelling.cancel(task_id, TENANT)
 
     assert (outcome, record.state) == (Cancellation.ENDED, states.REVOKED)
 
@@ -447,19 +447,19 @@ def test_a_task_that_has_ended_is_tried_again(app: Celeriac, aws: Settings) -> N
     """As a new task with the same payload and tags, that says what it repeats."""
     first = submit_dig(app, {"rows": 7}, tags=["spring"]).record
     with pytest.raises(NotOverError):
-        submission.retry(first.task_id, TENANT, app=app)
-    submission.cancel(first.task_id, TENANT)
+        retrying.retry(first.task_id, TENANT, app=app)
+    cancelling.cancel(first.task_id, TENANT)
 
-    again = submission.retry(first.task_id, TENANT, app=app).record
-    edited = submission.retry(first.task_id, TENANT, payload={"rows": 8}, app=app).record
+    again = retrying.retry(first.task_id, TENANT, app=app).record
+    edited = retrying.retry(first.task_id, TENANT, payload={"rows": 8}, app=app).record
 
     assert again.task_id != first.task_id
     assert (again.retry_of, again.tags) == (first.task_id, ("spring",))
-    assert submission.payload_of(again) == {"rows": 7, "note": ""}
-    assert submission.payload_of(edited) == {"rows": 8, "note": ""}
+    assert lookup.payload_of(again) == {"rows": 7, "note": ""}
+    assert lookup.payload_of(edited) == {"rows": 8, "note": ""}
 
 
-@pytest.mark.parametrize("attempt", [submission.find, submission.cancel])
+@pytest.mark.parametrize("attempt", [lookup.find, cancelling.cancel])
 def test_an_outage_is_told(app: Celeriac, attempt: Any) -> None:
     """As an error of ours, that a caller can answer with 503."""
     task_id = submit_dig(app).record.task_id

@@ -9,18 +9,15 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from moto import mock_aws
 
 from celeriac import clock, states
-from celeriac.app import factory
 from celeriac.contract import catalogue
-from celeriac.local.provision import provision
 from celeriac.operations import pausing
 from celeriac.operations.keeping import WORN
 from celeriac.operations.maintenance import Repaired, repair
 from celeriac.operations.submission import submit
 from celeriac.records import Failure, TaskRecord
-from celeriac.storage import services as services_module
+from celeriac.settings import Settings
 from celeriac.storage.services import services
 from celeriac.storage.values import INLINE_LIMIT, ITEM_LIMIT, AwsValues, ValueMissingError
 from tasks.queues import DEFAULT
@@ -37,23 +34,16 @@ FAILURE = Failure(type="E", message="m")
 
 
 @pytest.fixture(autouse=True)
-def own_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Of each test's own: a repair finds what others left."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setenv(
-        "CELERIAC_QUEUE_URL_PREFIX",
-        "https://sqs.us-east-1.amazonaws.com/123456789012/celeriac-",
-    )
-    with mock_aws():
-        services_module.reset()
-        factory.forget()
-        provision(services().settings, catalogue())
-        yield
-    services_module.reset()
-    factory.forget()
+def nothing_left(aws: Settings) -> Iterator[None]:
+    """A repair finds what other tests leave."""
+    yield
+    own = services()
+    for page in own.dynamodb.get_paginator("scan").paginate(TableName=aws.table_name):
+        for item in page["Items"]:
+            key = {name: item[name] for name in ("pk", "sk")}
+            own.dynamodb.delete_item(TableName=aws.table_name, Key=key)
+    for url in aws.lane_urls(DEFAULT):
+        own.sqs.purge_queue(QueueUrl=url)
 
 
 @pytest.fixture

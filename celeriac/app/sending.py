@@ -268,11 +268,13 @@ class CeleriacApp(Celery):
         *,
         queue: str | None = None,
         priority: str | None = None,
+        kept_until: clock.Millis = 0,
         **fields: Any,
     ) -> TaskRecord:
         """A PENDING record, with its input kept and not yet written itself.
 
-        ``priority`` is that of ``task_default_priority`` unless given.
+        ``priority`` is that of ``task_default_priority`` unless given. The record is kept for
+        ``record_ttl``, or ``kept_until`` then if that is later.
 
         Raises ``CallNotJsonError``, ``UnavailableError``, and ``ValueError`` for a wrong priority.
         """
@@ -281,6 +283,7 @@ class CeleriacApp(Celery):
         text = encoding.call_text(call)
         created_at = clock.now()
         expires_at = self._expires_at(fields.get("due_at") or created_at)
+        expires_at = max(expires_at, -(-kept_until // 1000))
         with unavailable("S3 or DynamoDB"):
             reference = services().values.put(tenant, task_id, "input", text, expires_at)
         return TaskRecord(

@@ -187,11 +187,14 @@ def begin(
     due_at = due_time.due_at(delay, run_at)
     standing = standing_of(app, task_type, task_id, fingerprint, due_at)
     turn = None
+    kept_until = 0
     if task_type.unique is not None:
         found = stand(task_type, task_type.unique, tenant, content, standing, cancelled=cancelled)
         if isinstance(found, TaskRecord):
             return _the_one(app, found)
         task_id, fingerprint = found.task_id, found.fingerprint
+        # It stands for others until then, though it may have ended long before.
+        kept_until = found.until or 0
     elif task_type.debounce is not None:
         turn = turn_of(task_type, task_type.debounce, tenant, content)
         due_at = max(due_at or 0, turn.due_at)
@@ -209,6 +212,7 @@ def begin(
         retry_of=retry_of,
         priority=priority,
         due_at=due_at,
+        kept_until=kept_until,
         schedule_id=schedule_id,
     )
     with unavailable("DynamoDB"):

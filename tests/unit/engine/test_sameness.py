@@ -44,13 +44,19 @@ def water(payload: Bed, context: TaskContext) -> Bed:
     return payload
 
 
+@task(queue=DEFAULT, unique_for=timedelta(days=30))
+def prune(payload: Bed, context: TaskContext) -> Bed:
+    """Prune a bed: once in a month."""
+    return payload
+
+
 @task(queue=DEFAULT, debounce=Debounce(timedelta(seconds=30), key=("bed",)))
 def plan(payload: Bed, context: TaskContext) -> Bed:
     """Plan a bed, once nobody has changed it for half a minute."""
     return payload
 
 
-TYPES = Catalogue([weed, water, plan])
+TYPES = Catalogue([weed, water, prune, plan])
 
 
 @pytest.fixture
@@ -131,6 +137,23 @@ def test_in_a_period_there_is_one_even_if_it_has_ended(
 
     assert again.record.task_id == first.record.task_id
     assert again.unique
+    assert later.record.task_id != first.record.task_id
+
+
+def test_a_period_may_be_longer_than_records_are_kept(
+    app: Celeriac, monkeypatch: pytest.MonkeyPatch, bed: str
+) -> None:
+    """The record of its task is kept as long as it stands, though it has ended."""
+    monkeypatch.undo()
+    passing = Passing(monkeypatch)
+    first = submit("prune", {"bed": bed}, app=app)
+    end(first.record)
+    passing.advance(timedelta(days=29, hours=23))
+    again = submit("prune", {"bed": bed}, app=app)
+    passing.advance(timedelta(hours=2))
+    later = submit("prune", {"bed": bed}, app=app)
+
+    assert (again.replayed, again.record.state) == (True, states.SUCCESS)
     assert later.record.task_id != first.record.task_id
 
 

@@ -139,11 +139,14 @@ def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
 
     A submission counts for its tenant's quotas, and may stand for others that are the same. Its
     type's debounce may make it due later than SQS's delays reach.
+
+    A repair reads many records in a call, and the heartbeats.
     """
     _grant_partitions(
         role,
         "TaskRecords",
         [
+            "dynamodb:BatchGetItem",
             "dynamodb:DeleteItem",
             "dynamodb:GetItem",
             "dynamodb:PutItem",
@@ -159,8 +162,8 @@ def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
             f"{REQUESTS}*",
         ],
     )
-    _grant_partitions(role, "Lists", [LIST_ACTION], data, [PAUSES, f"{FIRINGS}*"])
-    _grant_unfinished(role, data)
+    _grant_partitions(role, "Lists", [LIST_ACTION], data, [PAUSES, HEARTBEATS, f"{FIRINGS}*"])
+    grant_repair(role, data)
     grant_schedules(role, data, ["scheduler:CreateSchedule", "scheduler:DeleteSchedule"])
 
 

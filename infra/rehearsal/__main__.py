@@ -165,6 +165,9 @@ def run_all(
             schedules.live()
             schedules.fire_declared()
             schedules.fire_debounced()
+            actions.lose(server, caller, urls, cluster)
+            schedules.repair()
+            actions.see_one_message(server, urls)
         actions.lose(server, caller, urls, cluster)
         with workers(server, deployed, [MAINTENANCE.name], directory):
             repair = caller.submit("cleanup", {"grace": 0})

@@ -151,6 +151,14 @@ def lose(server: Server, caller: Caller, urls: str, cluster: str) -> None:
     server.client("ecs").update_service(cluster=cluster, service=_QUEUE.name, desiredCount=0)
 
 
+def see_one_message(server: Server, urls: str) -> None:
+    """The message of the lost task is there again."""
+    counts = server.client("sqs").get_queue_attributes(
+        QueueUrl=urls + _QUEUE.name, AttributeNames=["ApproximateNumberOfMessages"]
+    )
+    same(counts["Attributes"]["ApproximateNumberOfMessages"], "1")
+
+
 def see_sent_again(caller: Caller, repair: str) -> None:
     """The repair has found the one lost task."""
     result = caller.ask("GET", f"/tasks/{repair}/result").json()["result"]

@@ -1,4 +1,4 @@
-"""``cleanup``: repair tasks that lost their message or worker."""
+"""``cleanup``: keep unfinished tasks, and repair those that lost their message or worker."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ class CleanedUp(BaseModel):
     """Counts alone: the tasks are those of all tenants. The log has their ids."""
 
     tasks_examined: int = Field(description="Unfinished tasks that were older than the grace.")
+    kept: int = Field(
+        description="Tasks that wait or run for long: record and input were kept for longer."
+    )
     messages_resent: int = Field(description="Tasks whose message was lost.")
     workers_lost: int = Field(description="Tasks whose worker died; they were sent again.")
     unsendable: int = Field(
@@ -41,7 +44,7 @@ class CleanedUp(BaseModel):
     operators_only=True,
 )
 def cleanup(payload: Cleanup, context: TaskContext) -> CleanedUp:
-    """Send tasks again whose message or worker was lost.
+    """Send tasks again whose message or worker was lost, and keep all that have not ended.
 
     A task loses its message in one way: the process that accepted it dies after it wrote the record
     and before it sent the message. Two runs at once do no harm.
@@ -53,6 +56,7 @@ def cleanup(payload: Cleanup, context: TaskContext) -> CleanedUp:
     context.progress(1, 1, f"{lost} tasks repaired")
     return CleanedUp(
         tasks_examined=repaired.examined,
+        kept=len(repaired.kept),
         messages_resent=len(repaired.resent),
         workers_lost=len(repaired.restarted),
         unsendable=len(repaired.unsendable),

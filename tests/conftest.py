@@ -15,7 +15,7 @@ from celeriac.local.provision import provision
 from celeriac.local.scheduler_rules import enforce_in_moto
 from celeriac.settings import Settings, settings
 from tests.isolation import forget_aws
-from tests.side_by_side import GroupScheduling
+from tests.side_by_side import GroupScheduling, first_faults, give_way
 
 OWN_AWS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -30,6 +30,14 @@ conditional_writes.make_atomic()
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
     return GroupScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    first_faults(items)
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    give_way(nodeid)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

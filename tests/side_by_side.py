@@ -1,7 +1,7 @@
 """Which tests run in one process, where tests run side by side.
 
-Those of a file share an AWS. So do all fault tests of a process, which wait more than they compute:
-two processes share them, and the files that take longest are ``LASTING``.
+Those of a file share an AWS. Fault tests share one for each process, and wait more than they
+compute. So three processes share them, and the others give way: fault tests measure time.
 
 xdist has marks for this, which pytest 9.2 makes it overlook:
 github.com/pytest-dev/pytest-xdist/issues/1386.
@@ -9,21 +9,60 @@ github.com/pytest-dev/pytest-xdist/issues/1386.
 
 from __future__ import annotations
 
+import os
+from functools import cache
+
+import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-#: The two groups of fault tests.
-FAULTS, LASTING = "faults", "faults-lasting"
-_LASTING_FILES = ("/test_signs.py", "/test_survival.py")
+#: The groups of fault tests, of about the same length.
+FAULTS, LASTING, TURNS = "faults", "faults-lasting", "faults-turns"
+_FILES = {
+    "test_signs.py": LASTING,
+    "test_survival.py": LASTING,
+    "test_fairness.py": TURNS,
+    "test_lanes_and_pauses.py": TURNS,
+    "test_limits.py": TURNS,
+    "test_rate_limit.py": TURNS,
+    "test_repair.py": TURNS,
+    "test_sameness.py": TURNS,
+    "test_turns_over_http.py": TURNS,
+}
+#: Of a process that runs no fault tests: above the usual 0, so it runs when they wait.
+_NICENESS = 10
 
 
 def group(nodeid: str) -> str:
     """The group of a test, as ``path::name[parameters]`` names it."""
-    file, _, test = nodeid.partition("::")
-    if not file.startswith("tests/faults/"):
-        return file
-    # A test of both groups is parametrised by their names.
-    lasting = file.endswith(_LASTING_FILES) or test.endswith(f"[{LASTING}]")
-    return LASTING if lasting else FAULTS
+    path, _, test = nodeid.partition("::")
+    folder, _, file = path.rpartition("/")
+    if folder != "tests/faults":
+        return path
+    # A test of several groups is parametrised by their names.
+    for each in (LASTING, TURNS):
+        if test.endswith(f"[{each}]"):
+            return each
+    return _FILES.get(file, FAULTS)
+
+
+def first_faults(items: list[pytest.Item]) -> None:
+    """Have the fault tests begin first: they last longest."""
+    items.sort(key=lambda each: not _is_fault_test(each.nodeid))
+
+
+def give_way(nodeid: str) -> None:
+    """Lower the priority of a process of several that has come to a test of another kind."""
+    if "PYTEST_XDIST_WORKER" in os.environ and not _is_fault_test(nodeid):
+        _lower_priority()
+
+
+@cache
+def _lower_priority() -> None:
+    os.nice(_NICENESS)
+
+
+def _is_fault_test(nodeid: str) -> bool:
+    return nodeid.startswith("tests/faults/")
 
 
 class GroupScheduling(LoadScopeScheduling):

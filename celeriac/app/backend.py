@@ -267,7 +267,12 @@ class RecordBackend(ReadingBackend):
 
     def _keep(self, record: TaskRecord, name: str, text: str) -> str:
         """Keep a text of any size; the reference to it."""
-        return services().values.put(record.tenant, record.task_id, name, text, record.expires_at)
+        lasts = self._at_least(record)
+        return services().values.put(record.tenant, record.task_id, name, text, lasts)
+
+    def _at_least(self, record: TaskRecord) -> int:
+        """How long a record lasts, which may be kept for longer since this attempt read it."""
+        return max(record.expires_at, self._expires_at())
 
     def _report(self, task_id: str, owner: str, state: str, given: Any, request: Any) -> None:
         """Say what a running task has said of itself.
@@ -279,7 +284,8 @@ class RecordBackend(ReadingBackend):
         record = request.get("record") or services().records.get(task_id)
         if record is None:
             raise LeaseLostError(task_id, owner, None)
-        services().records.report(task_id, owner, state, meta=meta.keep(record, owner, text))
+        kept = meta.keep(record, owner, text, self._at_least(record))
+        services().records.report(task_id, owner, state, meta=kept)
 
     def _outcome(self, result: Any, state: str, traceback: Any, ignored: bool) -> str:
         """What is kept of a task's end. Raises ``ResultNotJsonError``."""

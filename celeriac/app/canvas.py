@@ -77,7 +77,9 @@ class CanvasBackend(BaseBackend):
             # Another member has sent the body and removed the group.
             return
         size = request.chord.get("chord_size")
-        done = services().groups.join(group_id, request.id, self._expires_at())
+        # The others may be paused for long, or due in a year, as the group's own item may.
+        lasts = self._expires_at(after=FURTHEST_DUE)
+        done = services().groups.join(group_id, request.id, lasts)
         if done >= (len(header) if size is None else size):
             with on_behalf_of(request):
                 self._send_body(body, header)
@@ -195,7 +197,7 @@ def _passes(error: Exception) -> bool:
 
 def _failed_member(header: GroupResult) -> TaskRecord | None:
     """The first member of a chord that didn't succeed."""
-    task_ids = list(_member_ids(header))
+    task_ids = list(member_ids(header))
     found = services().records.get_many(task_ids)
     failed = (
         found[each]
@@ -225,10 +227,11 @@ def _without(told: list[Any], body: Signature) -> Signature:
     return spared
 
 
-def _member_ids(header: GroupResult) -> Iterator[str]:
+def member_ids(header: GroupResult) -> Iterator[str]:
+    """The ids of a group's tasks, those of the groups in it too."""
     for each in header.results:
         if isinstance(each, GroupResult):
-            yield from _member_ids(each)
+            yield from member_ids(each)
         else:
             yield each.id
 

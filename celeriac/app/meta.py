@@ -44,13 +44,16 @@ def check_state(state: Any) -> None:
         raise StateNameError(state)
 
 
-def keep(record: TaskRecord, owner: str, text: str) -> str:
-    """Keep a meta; what the record holds of it. Raises ``ValueTooLargeError``."""
+def keep(record: TaskRecord, owner: str, text: str, expires_at: int) -> str:
+    """Keep a meta until ``expires_at``, in seconds since 1970; what the record holds of it.
+
+    Raises ``ValueTooLargeError``.
+    """
     if len(text.encode()) <= INLINE_LIMIT:
         return text
     place = f"meta-{hashlib.sha256(owner.encode()).hexdigest()[:12]}"
     reference = services().values.put(
-        record.tenant, record.task_id, place, text, record.expires_at, again=True
+        record.tenant, record.task_id, place, text, expires_at, again=True
     )
     progress = progress_of(text)
     if progress is None:

@@ -342,8 +342,12 @@ class RecordedTask(Task):
         """
         record = lost.record
         if record is None:
-            # Forgotten, or kept for less long than the task had to wait: nothing may run.
-            log.error("task %s has no record, so its message is deleted", self.request.id)
+            # Nothing may run whose caller can't be told of it.
+            log.error(
+                "task %s has no record, so its message is deleted: the task was forgotten, or it "
+                "waited for longer than 'record_ttl' and no repair kept it",
+                self.request.id,
+            )
             return
         if lost.why is LostClaim.HELD:
             left = timedelta(milliseconds=max(0, (record.lease_until or 0) - clock.now()))

@@ -140,7 +140,8 @@ def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
     A submission counts for its tenant's quotas, and may stand for others that are the same. Its
     type's debounce may make it due later than SQS's delays reach.
 
-    A repair reads many records in a call, and the heartbeats.
+    A repair reads many records in a call, the heartbeats, and the members of a chord, whose group
+    it keeps.
     """
     _grant_partitions(
         role,
@@ -155,6 +156,7 @@ def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
         data,
         [
             partition("*"),
+            f"{GROUPS}*",
             f"{SAME}*",
             f"{SCHEDULES_OF}*",
             f"{FIRINGS}*",

@@ -18,6 +18,7 @@ from celeriac.records import Failure, LeaseLostError, TaskRecord
 from celeriac.storage.same import Standing
 from celeriac.storage.services import services
 from celeriac.storage.values import ValueMissingError
+from celeriac.topology import FURTHEST_DUE
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,9 @@ def standing_of(
     """What is to be known of a task that may stand for others."""
     now = clock.now()
     kept = app.settings.record_ttl
-    if task_type.unique is not None and task_type.unique.period is not None:
-        kept = max(kept, task_type.unique.period)
+    if task_type.unique is not None:
+        # Without a period the task stands until it has ended, and may wait for long before that.
+        kept = max(kept, task_type.unique.period or FURTHEST_DUE)
     return Standing(
         task_id=task_id,
         since=now,
@@ -76,12 +78,27 @@ def stand(
             if found is None:
                 return standing
             record = services().records.get(found.task_id)
-            if (found.until is None and record is not None and record.terminal) or (
-                found.until is not None and found.until <= clock.now()
-            ):
-                instead_of = found.task_id
-            else:
+            if not _is_over(found, record):
                 return record or found
+            instead_of = found.task_id
+
+
+def _is_over(standing: Standing, record: TaskRecord | None) -> bool:
+    """Whether another task may take the place of the one that stands for a key.
+
+    Without a period, a name may outlast the record of its task:
+
+        record       ├─ waits, is kept ─┼─ ended ─┤
+        name         ├─────────────────────────────────────┤
+        submissions      the task         another   another
+
+    A young name without a record is that of a caller that died, or will write the record now.
+    """
+    if standing.until is not None:
+        return standing.until <= clock.now()
+    if record is not None:
+        return record.terminal
+    return standing.since + clock.millis(services().settings.record_ttl) <= clock.now()
 
 
 def turn_of(task_type: TaskType[Any, Any], debounce: Debounce, tenant: str, content: Any) -> Turn:

@@ -24,11 +24,13 @@ from celeriac.records.expressions import (
     EXISTS,
     NOT_AWAITING,
     NOT_CANCELLED,
+    NOT_ENDED,
     RUNNING,
     UNSENT,
     WAITING,
     Condition,
     attempt_is,
+    expires_before,
     held_by,
     lease_passed,
     unheld,
@@ -284,6 +286,21 @@ class DynamoRecords:
                 # Our own write, whose answer was lost on the way.
                 return found
             raise LeaseLostError(task_id, "nobody", found) from None
+
+    def keep(self, task_id: str, expires_at: int, *, ended: bool = False) -> TaskRecord | None:
+        # repair     reads: PENDING ────────────── keep ✗ ended: expires when it would have
+        # worker            claim ✓ ── finish ✓
+        #
+        # repair     reads: STARTED ──────── keep ✓
+        # worker            hand_on ✓ ── sends a canvas ── await_canvas ✓ the version is the same
+        longer = (EXISTS if ended else NOT_ENDED) & expires_before(expires_at)
+        try:
+            changes = {"expires_at": expires_at}
+            return self._table.update(task_id, longer, changes, add={"version": 0})
+        except RefusedError as refused:
+            # Another repair was quicker, or the answer to this one was lost on the way.
+            found = refused.found
+            return found if found is not None and (ended or not found.terminal) else None
 
     def cancel(self, task_id: str) -> tuple[Cancellation, TaskRecord] | None:
         # A waiting task may be claimed, and a running one handed back, between the two writes:

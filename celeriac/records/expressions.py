@@ -48,6 +48,8 @@ UNSENT = Condition(
 EXISTS = Condition("attribute_exists(#state)", {})
 _ENDED = _state_in(states.TERMINAL)
 ENDED = Condition(f"attribute_not_exists(pk) OR {_ENDED.text}", _ENDED.values)
+# NOT alone would hold for an absent record.
+NOT_ENDED = Condition(f"attribute_exists(pk) AND NOT {_ENDED.text}", _ENDED.values)
 NOT_AWAITING = Condition("attribute_not_exists(awaits)", {})
 NOT_CANCELLED = Condition("attribute_not_exists(cancel_requested_at)", {})
 
@@ -58,6 +60,10 @@ def attempt_is(attempt: int) -> Condition:
 
 def version_is(version: int) -> Condition:
     return Condition("version = :version", {":version": version})
+
+
+def expires_before(seconds: int) -> Condition:
+    return Condition("expires_at < :expires_before", {":expires_before": seconds})
 
 
 def held_by(owner: str) -> Condition:

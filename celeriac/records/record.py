@@ -89,7 +89,7 @@ class TaskRecord:
     first_attempt: int = 1
     #: Replaced by a canvas that has been sent, and that will send its last part under this id.
     awaits: bool = False
-    #: Changes with every write: the record's entity tag.
+    #: Changes with every transition: the record's entity tag.
     version: int = 1
     tags: tuple[str, ...] = ()
     #: ``high`` if its messages take the queue's lane of urgent tasks; None if they don't.

@@ -264,6 +264,13 @@ class RecordStore(Protocol):
         Raises ``LeaseLostError``.
         """
 
+    def keep(self, task_id: str, expires_at: int, *, ended: bool = False) -> TaskRecord | None:
+        """Keep the record of an unfinished task until ``expires_at`` at least.
+
+        In seconds since 1970. It is no transition: state and version stay. None if there is no
+        record, or if the task has ended; ``ended`` keeps that of an ended task too.
+        """
+
     def cancel(self, task_id: str) -> tuple[Cancellation, TaskRecord] | None:
         """End a waiting task, or ask a running one to stop; None if there is no such task."""
 

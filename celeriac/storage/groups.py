@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: which no tenant can have.
 TENANT = "-groups"
 
+_GROUP, _JOIN = "group", "join"
+
 
 class Groups:
     """Group results, and which members of a chord are done.
@@ -49,14 +51,25 @@ class Groups:
         return self._values.get(TENANT, group_id, values["results"])
 
     def delete(self, group_id: str) -> None:
-        self._client.delete_item(TableName=self._table, Key=marshal(_key(group_id)))
+        """Remove a group and its join: the body was sent, or nobody waits for it.
+
+        A member that is told of once more looks for the group first, so it can't send the body
+        again. At the most it leaves a join of its own, which expires.
+
+            member A   group ✓ ── join: 3 of 3 ── body ── delete group ── delete join
+            member B      group ✓ ──────────────────────────────────────────── join: 1 of 3
+            member B                                        group ✗
+        """
+        for sort_key in (_GROUP, _JOIN):
+            key = marshal(_key(group_id, sort_key))
+            self._client.delete_item(TableName=self._table, Key=key)
 
     def join(self, group_id: str, member: str, expires_at: int) -> int:
         """Note that a member is done; how many are. ``expires_at`` is in seconds since 1970."""
         digest = hashlib.blake2b(member.encode(), digest_size=8).digest()
         answer = self._client.update_item(
             TableName=self._table,
-            Key=marshal(_key(group_id, "join")),
+            Key=marshal(_key(group_id, _JOIN)),
             UpdateExpression="ADD members :member SET expires_at = :expires_at",
             ExpressionAttributeValues=marshal(
                 {":member": {Binary(digest)}, ":expires_at": expires_at}
@@ -83,5 +96,5 @@ class Groups:
         return True
 
 
-def _key(group_id: str, sort_key: str = "group") -> dict[str, str]:
+def _key(group_id: str, sort_key: str = _GROUP) -> dict[str, str]:
     return {"pk": f"{GROUPS}{group_id}", "sk": sort_key}

@@ -73,6 +73,12 @@ class ValueStore(Protocol):
     def get(self, tenant: str, task_id: str, reference: str) -> str:
         """The text behind a reference. Raises ``ValueMissingError``."""
 
+    def renew(self, tenant: str, task_id: str, reference: str, expires_at: int) -> None:
+        """Keep a text until ``expires_at`` at least, under the reference that it has.
+
+        Raises ``ValueMissingError``.
+        """
+
 
 class AwsValues:
     """Implements ``ValueStore`` on the table and the bucket."""
@@ -141,3 +147,34 @@ class AwsValues:
             raise ValueMissingError(reference)
         text: str = unmarshal(answer["Item"])["value"]
         return text
+
+    def renew(self, tenant: str, task_id: str, reference: str, expires_at: int) -> None:
+        """An S3 object lasts as long as a new one would: S3 deletes by age."""
+        if reference.startswith("="):
+            return
+        kind, _, where = reference.partition(":")
+        if kind == "s3":
+            data = self.get(tenant, task_id, reference).encode()
+            self._artifacts.put(tenant, where, data, content_type="application/json")
+        else:
+            self._renew_item(task_id, where, expires_at, reference)
+
+    def _renew_item(self, task_id: str, where: str, expires_at: int, reference: str) -> None:
+        """Only an item that is there, which an update would make otherwise; and never for less.
+
+        repair 1    reads: 3 days left ── renew: 7 days ✓
+        repair 2      reads: 3 days left ── renew: 6 days ✗ kept for longer
+        DynamoDB                                             deletes ── renew ✗ gone
+        """
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=marshal({"pk": partition(task_id), "sk": where}),
+                UpdateExpression="SET expires_at = :expires_at",
+                ConditionExpression="attribute_exists(pk) AND expires_at < :expires_at",
+                ExpressionAttributeValues=marshal({":expires_at": expires_at}),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            if "Item" not in error.response:
+                raise ValueMissingError(reference) from None

@@ -257,6 +257,15 @@ class MemoryRecords:
                 ahead=False,
             )
 
+    def keep(self, task_id: str, expires_at: int, *, ended: bool = False) -> TaskRecord | None:
+        with self._lock:
+            found = self.get(task_id)
+            if found is None or (found.terminal and not ended):
+                return None
+            kept = replace(found, expires_at=max(found.expires_at, expires_at))
+            self._records[task_id] = kept
+            return kept
+
     def cancel(self, task_id: str) -> tuple[Cancellation, TaskRecord] | None:
         with self._lock:
             found = self.get(task_id)

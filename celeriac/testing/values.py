@@ -39,3 +39,7 @@ class MemoryValues:
         if reference not in self._texts or f"item:{tenant}/{task_id}/" not in reference:
             raise ValueMissingError(reference)
         return self._texts[reference]
+
+    def renew(self, tenant: str, task_id: str, reference: str, expires_at: int) -> None:
+        """Nothing expires in memory."""
+        self.get(tenant, task_id, reference)

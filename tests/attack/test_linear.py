@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -77,12 +77,13 @@ def cases() -> Iterator[Any]:
 
 
 def seconds(task_type: TaskType[Any, Any], payload: Any) -> float:
-    start = perf_counter()
+    """How long the processor works on it, whatever else it does meanwhile."""
+    start = thread_time()
     try:
         task_type.payloads.read(payload)
     except ValidationError as error:
         error.errors(include_url=False)
-    return perf_counter() - start
+    return thread_time() - start
 
 
 @pytest.mark.parametrize(("task_type", "path"), [*cases()])
@@ -98,9 +99,6 @@ def test_a_text_of_any_size_is_checked_in_time(task_type: TaskType[Any, Any], pa
         for size in (largest // 100, largest // 10, largest):
             payload = with_text(base, path, pattern * (size // len(pattern.encode())))
             took = seconds(task_type, payload)
-            if took > MOST_SECONDS * size / largest + 0.2:
-                # Another process may have had the processor.
-                took = min(took, seconds(task_type, payload))
             assert took < MOST_SECONDS * size / largest + 0.2, (name, size, took)
 
 
@@ -119,8 +117,8 @@ def test_many_values_are_checked_in_time(task_type: TaskType[Any, Any]) -> None:
     names = list(task_type.payload_model.model_fields)
     for name in names:
         for value in shapes:
-            start = perf_counter()
+            start = thread_time()
             with pytest.raises(ValidationError) as refused:
                 task_type.payloads.read({name: value, "zz": 1})
             assert refused.value.error_count() <= 200, name
-            assert perf_counter() - start < 2 * MOST_SECONDS, name
+            assert thread_time() - start < 2 * MOST_SECONDS, name

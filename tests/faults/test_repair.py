@@ -18,30 +18,31 @@ from celeriac import clock, states
 from celeriac.contract import Catalogue, Queue
 from celeriac.local.standin.dynamodb import DynamoDb
 from celeriac.local.standin.errors import AwsError
-from celeriac.operations import lost_messages, maintenance
+from celeriac.operations import keeping, lost_messages, maintenance
 from celeriac.operations.maintenance import repair
 from celeriac.records import Claimed, ClaimLost, DynamoRecords, TaskRecord
 from celeriac.records.items import partition
 from celeriac.records.table import BATCH_GET_LIMIT
 from celeriac.storage.heartbeats import Workers
 from celeriac.storage.pauses import Pauses
+from celeriac.storage.values import AwsValues
 from celeriac.topology import OPEN_SHARDS, TABLE
 
 NOW = clock.now()
 GRACE = timedelta(minutes=15)
 HOUR = 3_600_000
+RECORD_TTL = timedelta(days=1)
 
 
 def a_record(task_id: str, **fields: Any) -> TaskRecord:
-    given: dict[str, Any] = {"created_at": NOW - HOUR, "tenant": "acme", **fields}
-    return TaskRecord(
-        task_id=task_id,
-        type="t",
-        queue="default",
-        expires_at=(NOW + 24 * HOUR) // 1000,
-        input="={}",
-        **given,
-    )
+    given: dict[str, Any] = {
+        "created_at": NOW - HOUR,
+        "tenant": "acme",
+        "expires_at": (NOW + clock.millis(RECORD_TTL)) // 1000,
+        "input": "={}",
+        **fields,
+    }
+    return TaskRecord(task_id=task_id, type="t", queue="default", **given)
 
 
 class KilledError(BaseException):
@@ -85,15 +86,21 @@ class Deployment:
         self.dies_after: int | None = None
         app = SimpleNamespace(
             catalogue=Catalogue([], [Queue("default")]),
-            settings=SimpleNamespace(lane_urls=lambda queue: (queue.name, queue.high_name)),
+            settings=SimpleNamespace(
+                lane_urls=lambda queue: (queue.name, queue.high_name), record_ttl=RECORD_TTL
+            ),
             resend=self._resend,
             tasks={},
         )
+        artifacts: Any = None
         own = SimpleNamespace(
-            records=self.records, pauses=Pauses(client, "t"), workers=Workers(client, "t")
+            records=self.records,
+            values=AwsValues(client, "t", artifacts, record_ttl=RECORD_TTL),
+            pauses=Pauses(client, "t"),
+            workers=Workers(client, "t"),
         )
         monkeypatch.setattr(maintenance, "celery_app", lambda: app)
-        for module in (maintenance, lost_messages):
+        for module in (maintenance, keeping, lost_messages):
             monkeypatch.setattr(module, "services", lambda: own)
         monkeypatch.setattr(lost_messages, "counts_of", lambda _: (len(self.in_lane), 0, 0))
 
@@ -176,6 +183,31 @@ def test_calls_are_the_same_however_much_is_stored(
         "Query": OPEN_SHARDS,
         "BatchGetItem": -(-unfinished // BATCH_GET_LIMIT),
         "UpdateItem": lost,
+    }
+
+
+def test_keeping_costs_a_write_for_each_task_that_needs_it(deployment: Deployment) -> None:
+    """And one more for an input next to the record. The others are read, as in any repair."""
+    for number in range(250):
+        task_id = f"open-{number:03d}"
+        left = 18 if number < 30 else 20
+        changes = {
+            "expires_at": (NOW + left * HOUR) // 1000,
+            "input": "={}" if number % 2 else "item:input-1",
+        }
+        deployment.records.create(a_record(task_id, **changes))
+        deployment.records.claim(task_id, 1, "a worker", clock.now() + HOUR)
+    deployment.calls.clear()
+
+    first = repair(GRACE)
+    calls = dict(deployment.calls)
+    second = repair(GRACE)
+
+    assert (len(first.kept), len(second.kept)) == (30, 0)
+    assert calls == {
+        "Query": OPEN_SHARDS,
+        "BatchGetItem": -(-250 // BATCH_GET_LIMIT),
+        "UpdateItem": 30 + 15,
     }
 
 

@@ -22,13 +22,13 @@ from infra.rehearsal.permissions import USED_IN_FAULT_TESTS, by_workers_of, chec
 from infra.rehearsal.templates import Templates
 from tasks.queues import DEFAULT
 from tests.faults.stack import WORKER_KEY, Stack
-from tests.side_by_side import FAULTS, LASTING
+from tests.side_by_side import FAULTS, LASTING, TURNS
 
 QUEUES = catalogue().queues
 
 
 #: Each process that runs fault tests looks at its own workers' calls.
-PROCESSES = [FAULTS, LASTING]
+PROCESSES = [FAULTS, LASTING, TURNS]
 SCHEDULES = "schedules"
 
 

@@ -250,9 +250,7 @@ def test_firing_reaches_what_a_submission_touches(real: Synthesized, partition: 
         assert (name, refused_to_fire(calls[name], real)) == (name, [])
 
 
-@pytest.mark.parametrize(
-    "partition", ["keys", "workers", "pauses", "limit#1", "group#1", "stamp#1"]
-)
+@pytest.mark.parametrize("partition", ["keys", "workers", "pauses", "limit#1", "stamp#1"])
 def test_firing_reaches_no_other_items(real: Synthesized, partition: str) -> None:
     """It makes no API key, and pauses nothing."""
     for name, calls in touching(partition).items():

@@ -35,6 +35,7 @@ NOT_ON_MOTO = {
     "cold-start",
     "dead-letter-alarm",
     "expiry",
+    "fair-queues",
     "fleet-sleeps",
     "grow-fills",
     "link-region",

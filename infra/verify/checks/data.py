@@ -35,12 +35,12 @@ def table(trial: Trial) -> str:
         },
         {
             "billing": "PAY_PER_REQUEST",
-            "indexes": ["failures", "listing"],
+            "indexes": ["failures", "listing", "unfinished"],
             "deletion protection": protect,
             "recovery": "ENABLED" if protect else "DISABLED",
         },
     )
-    return f"{name}: on demand, two indexes, recovery {recovery}"
+    return f"{name}: on demand, three indexes, recovery {recovery}"
 
 
 @check(

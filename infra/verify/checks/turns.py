@@ -6,7 +6,7 @@ import time
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from infra.verify.check import NotHeld, check
+from infra.verify.check import NotHeld, NotShown, check
 from infra.verify.checks.tasks import SHORT
 from infra.verify.checks.workers import not_in_use
 from infra.verify.trial import Trial
@@ -19,6 +19,8 @@ _BACKLOG = 40
 _SLOW = {"total_steps": 1, "step_seconds": 2}
 #: Workers obey a pause within so long.
 _OBEYED = timedelta(seconds=10)
+#: And delete the messages of cancelled tasks within so long.
+_EMPTIED = timedelta(minutes=2)
 
 
 @check(
@@ -45,7 +47,7 @@ def high_lane(trial: Trial) -> str:
     limit=timedelta(minutes=10),
 )
 def pause(trial: Trial) -> str:
-    not_in_use(trial)
+    _wait_until_empty(trial)
     here = f"/queues/{_QUEUE}"
 
     def resume() -> None:
@@ -66,6 +68,21 @@ def pause(trial: Trial) -> str:
         f"held for {held.total_seconds():.0f} s; it ended {time.monotonic() - began:.0f} s after "
         "the resume"
     )
+
+
+def _wait_until_empty(trial: Trial) -> None:
+    """Wait for the last messages of an earlier check, whose tasks are cancelled.
+
+    Raises ``NotShown`` if others use the queue.
+    """
+    gives_up_at = time.monotonic() + _EMPTIED.total_seconds()
+    while True:
+        try:
+            return not_in_use(trial)
+        except NotShown:
+            if time.monotonic() > gives_up_at:
+                raise
+        time.sleep(1)
 
 
 CHECKS = (high_lane, pause)

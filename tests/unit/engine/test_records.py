@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from celeriac import states
@@ -10,6 +12,7 @@ from celeriac.records import (
     Progress,
     RecordExistsError,
     RecordStore,
+    TaskRecord,
 )
 from celeriac.records.record import LONGEST_MESSAGE, LONGEST_PROGRESS
 from celeriac.storage.services import services
@@ -189,3 +192,66 @@ def test_a_record_expires(aws: object) -> None:
     expiry = client.describe_time_to_live(TableName=settings.table_name)["TimeToLiveDescription"]
 
     assert item[expiry["AttributeName"]] == {"N": "1900000000"}
+
+
+def awaiting_its_canvas(world: World) -> TaskRecord:
+    handed_on = world.records.hand_on(started(world).task_id, A)
+    found = world.records.await_canvas(handed_on)
+    assert found is not None
+    return found
+
+
+def released(world: World) -> TaskRecord:
+    return world.records.release(started(world).task_id, A)
+
+
+def told_to_stop(world: World) -> TaskRecord:
+    answer = world.records.cancel(started(world).task_id)
+    assert answer is not None
+    return answer[1]
+
+
+UNFINISHED = [*WAITING, *RUNNING, awaiting_its_canvas, released, told_to_stop]
+
+
+@pytest.mark.parametrize(("further", "kept"), [(-1, 0), (0, 0), (1, 1), (86_400, 86_400)])
+@stages(*UNFINISHED)
+def test_an_unfinished_task_is_kept_for_longer_and_never_for_less(
+    world: World, stage: Stage, further: int, kept: int
+) -> None:
+    """Nothing else changes: not even its version, since a caller sees no difference."""
+    before = stage(world)
+    expires_at = before.expires_at
+
+    answer = world.sent_twice(lambda: world.records.keep(before.task_id, expires_at + further))
+
+    assert answer == replace(before, expires_at=expires_at + kept)
+    assert world.records.get(before.task_id) == answer
+
+
+@stages(*TERMINAL)
+def test_a_task_that_has_ended_expires_when_it_would_have(world: World, stage: Stage) -> None:
+    """Unless it is asked for by name: a chord waits for what it gave."""
+    before = stage(world)
+    later = before.expires_at + 1
+
+    assert world.records.keep(before.task_id, later) is None
+    assert world.records.get(before.task_id) == before
+    kept = world.records.keep(before.task_id, later, ended=True)
+    assert kept == replace(before, expires_at=later)
+    assert world.records.get(before.task_id) == kept
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_record_that_has_expired_is_not_made_again(world: World, ended: bool) -> None:
+    """An update of an item that isn't there would make one."""
+    assert world.records.keep("gone", START, ended=ended) is None
+    assert world.records.get("gone") is None
+
+
+def test_a_task_that_is_kept_while_it_is_replaced_awaits_its_canvas(world: World) -> None:
+    """The repair may come between the two writes that hand a task on to a canvas."""
+    handed_on = world.records.hand_on(started(world).task_id, A)
+    world.records.keep(handed_on.task_id, handed_on.expires_at + 1)
+
+    assert world.records.await_canvas(handed_on) is not None

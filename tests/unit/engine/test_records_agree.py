@@ -54,6 +54,16 @@ calls: st.SearchStrategy[tuple[str, Call]] = st.one_of(
     st.just(("cancel", lambda store, task_id, _: store.cancel(task_id))),
     st.just(("mail events", lambda store, task_id, _: store.note_mail_events(task_id))),
     st.builds(
+        lambda further, ended: (
+            f"keep {further} {ended}",
+            lambda store, task_id, now: store.keep(
+                task_id, now // 1000 + 3600 + further, ended=ended
+            ),
+        ),
+        st.sampled_from([-1, 0, 1]),
+        st.booleans(),
+    ),
+    st.builds(
         lambda attempt, owner: (
             f"claim {attempt} {owner}",
             lambda store, task_id, now: store.claim(task_id, attempt, owner, now + 1000),

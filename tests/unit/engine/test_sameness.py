@@ -22,6 +22,7 @@ from celeriac.storage import services as storage
 from celeriac.storage.services import services
 from tasks.queues import DEFAULT
 from tests.unit.engine.support import Timer, out_of_reach
+from tests.unit.expiring import Passing
 
 _numbers = itertools.count()
 
@@ -131,6 +132,42 @@ def test_in_a_period_there_is_one_even_if_it_has_ended(
     assert again.record.task_id == first.record.task_id
     assert again.unique
     assert later.record.task_id != first.record.task_id
+
+
+def test_one_that_waits_for_months_stands_all_the_time(
+    app: Celeriac, monkeypatch: pytest.MonkeyPatch, bed: str
+) -> None:
+    """The repair keeps its record, and the name that leads to it lasts."""
+    monkeypatch.undo()
+    passing = Passing(monkeypatch)
+    first = submit("weed", {"bed": bed}, app=app)
+    for _ in range(20):
+        passing.advance(timedelta(days=5))
+        kept = (clock.now() + clock.millis(app.settings.record_ttl)) // 1000
+        services().records.keep(first.record.task_id, kept)
+        again = submit("weed", {"bed": bed}, app=app)
+        assert (again.replayed, again.record.task_id) == (True, first.record.task_id)
+
+
+@pytest.mark.parametrize(("hours", "same"), [(0, True), (7 * 24 - 1, True), (7 * 24, False)])
+def test_a_name_without_a_record_is_taken_over_once_a_record_would_have_expired(
+    app: Celeriac, timer: Timer, bed: str, hours: int, same: bool
+) -> None:
+    """A young name is that of a caller that died. An old one is that of a task long ended.
+
+    Another submission never runs under the id of a task that has run.
+    """
+    first = submit("weed", {"bed": bed}, app=app)
+    end(first.record)
+    services().records.forget(first.record.task_id)
+    timer.advance(timedelta(hours=hours))
+
+    second = submit("weed", {"bed": bed}, app=app)
+    third = submit("weed", {"bed": bed}, app=app)
+
+    assert second.replayed is False
+    assert (second.record.task_id == first.record.task_id) is same
+    assert (third.replayed, third.record.task_id) == (True, second.record.task_id)
 
 
 def test_another_payload_or_tenant_is_another_task(app: Celeriac, bed: str) -> None:

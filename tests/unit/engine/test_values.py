@@ -167,3 +167,59 @@ def test_a_large_value_of_a_task_due_in_a_year_lies_where_s3_keeps_it(
     )
     assert [each["Key"].split("/")[3] for each in objects["Contents"]] == [task_id]
     assert values.get("shop", task_id, reference) == text
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda text: f"{len(text.encode())} bytes")
+def test_what_is_renewed_is_what_was_put(values: ValueStore, task_id: str, text: str) -> None:
+    """Messages that were sent long ago carry the reference, so it stays."""
+    reference = values.put("shop", task_id, "input", text, EXPIRES_AT)
+
+    values.renew("shop", task_id, reference, EXPIRES_AT + 1)
+
+    assert values.get("shop", task_id, reference) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "requests"),
+    [
+        (INLINE_LIMIT, {}),
+        (INLINE_LIMIT + 1, {"dynamodb:UpdateItem": 1}),
+        (ITEM_LIMIT + 1, {"s3:GetObject": 1, "s3:PutObject": 1}),
+    ],
+)
+def test_a_renewal_writes_once(
+    aws: Settings, task_id: str, size: int, requests: dict[str, int]
+) -> None:
+    """The record renews what is in it. S3 deletes by age, so an object is written again."""
+    reference = services().values.put("shop", task_id, "input", "x" * size, EXPIRES_AT)
+
+    with metered() as bill:
+        services().values.renew("shop", task_id, reference, EXPIRES_AT + 1)
+
+    assert bill.requests == requests
+
+
+@pytest.mark.parametrize(("further", "kept"), [(-1, 0), (0, 0), (1, 1), (604_800, 604_800)])
+def test_a_renewal_keeps_an_item_for_longer_and_never_for_less(
+    aws: Settings, task_id: str, further: int, kept: int
+) -> None:
+    """Of two repairs at once, the one that read the older clock may write last."""
+    reference = services().values.put("shop", task_id, "input", "x" * 1000, EXPIRES_AT)
+    key = marshal({"pk": partition(task_id), "sk": reference.removeprefix("item:")})
+
+    services().values.renew("shop", task_id, reference, EXPIRES_AT + further)
+
+    item = services().dynamodb.get_item(TableName=aws.table_name, Key=key)["Item"]
+    assert item["expires_at"] == {"N": str(EXPIRES_AT + kept)}
+
+
+@pytest.mark.parametrize(
+    "reference", ["item:input-0", "s3:values/t/input-0.json", "s3:delayed/t/input-0.json"]
+)
+def test_what_has_expired_is_not_renewed(values: ValueStore, task_id: str, reference: str) -> None:
+    """And nothing is left in its place, which would be an input without a text."""
+    with pytest.raises(ValueMissingError, match="it has expired"):
+        values.renew("shop", task_id, reference, EXPIRES_AT)
+
+    with pytest.raises(ValueMissingError):
+        values.get("shop", task_id, reference)

@@ -286,12 +286,12 @@ def test_a_text_next_to_a_template_is_refused_with_the_templates() -> None:
 @pytest.mark.parametrize("field", ["subject", "from_name", "email"])
 def test_a_hostile_header_costs_no_time(field: str, beginning: str) -> None:
     """Length comes before content, and no check of a header takes more than linear time."""
-    started = time.monotonic()
+    started = time.thread_time()
     with pytest.raises(ValidationError):
         SendEmail(**{**TUTORIAL, field: beginning * 1_000_000})
     with suppress(ValueError):
         one_line(beginning * 1_000_000)
-    assert time.monotonic() - started < 2
+    assert time.thread_time() - started < 2
 
 
 def test_a_domain_may_be_international(ses: Ses, context: FakeContext) -> None:

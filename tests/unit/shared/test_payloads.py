@@ -111,7 +111,7 @@ def test_no_text_of_a_payload_takes_long_to_check(task_type: TaskType[Any, Any],
     text = unit * (4_000_000 // len(unit))
     for example in task_type.payload_model.model_json_schema()["examples"]:
         for payload in with_text(example, text):
-            started = time.monotonic()
+            started = time.thread_time()
             with suppress(ValidationError):
                 task_type.payload_model.model_validate(payload)
-            assert time.monotonic() - started < 2
+            assert time.thread_time() - started < 2

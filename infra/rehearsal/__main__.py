@@ -167,8 +167,7 @@ def run_all(
             schedules.fire_debounced()
             actions.lose(server, caller, urls, cluster)
             schedules.repair()
-            actions.see_one_message(server, urls)
-        actions.lose(server, caller, urls, cluster)
+            actions.lose_again(server, urls)
         with workers(server, deployed, [MAINTENANCE.name], directory):
             repair = caller.submit("cleanup", {"grace": 0})
             ends["cleanup, of a lost task"] = caller.end(repair)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from pydantic import ConfigDict
 
-from celeriac import BaseModel, Field, Retry, Schedule, TaskContext, task
+from celeriac import BaseModel, Field, Retry, TaskContext, task
 from tasks.queues import MAINTENANCE
 
 
@@ -42,8 +42,6 @@ class CleanedUp(BaseModel):
     time_limit=timedelta(minutes=30),
     retry=Retry(attempts=2),
     operators_only=True,
-    # A run that has more to do than an hour holds goes on alone.
-    schedule=Schedule.rate(timedelta(hours=1), overlap="skip"),
 )
 def cleanup(payload: Cleanup, context: TaskContext) -> CleanedUp:
     """Send tasks again whose message or worker was lost, and keep all that have not ended.

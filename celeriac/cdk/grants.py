@@ -139,11 +139,15 @@ def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
 
     A submission counts for its tenant's quotas, and may stand for others that are the same. Its
     type's debounce may make it due later than SQS's delays reach.
+
+    A repair reads many records in a call, the heartbeats, and the members of a chord, whose group
+    it keeps.
     """
     _grant_partitions(
         role,
         "TaskRecords",
         [
+            "dynamodb:BatchGetItem",
             "dynamodb:DeleteItem",
             "dynamodb:GetItem",
             "dynamodb:PutItem",
@@ -152,6 +156,7 @@ def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
         data,
         [
             partition("*"),
+            f"{GROUPS}*",
             f"{SAME}*",
             f"{SCHEDULES_OF}*",
             f"{FIRINGS}*",
@@ -159,8 +164,8 @@ def grant_firing(role: aws_iam.Role, data: TaskData) -> None:
             f"{REQUESTS}*",
         ],
     )
-    _grant_partitions(role, "Lists", [LIST_ACTION], data, [PAUSES, f"{FIRINGS}*"])
-    _grant_unfinished(role, data)
+    _grant_partitions(role, "Lists", [LIST_ACTION], data, [PAUSES, HEARTBEATS, f"{FIRINGS}*"])
+    grant_repair(role, data)
     # What an edit that was cut off left undone, a firing sets right.
     grant_schedules(role, data)
 

@@ -30,8 +30,6 @@ HTTP_API_REQUEST = 1.00e-6
 LOG_GB = 0.50
 
 MONTH_HOURS = 730
-#: Assumed: pulling the image, the alarms' minutes before and after, the drain.
-STARTS_AND_STOPS = timedelta(minutes=5)
 
 #: How long the function takes for a call that waits for nothing.
 CALL = timedelta(milliseconds=50)
@@ -150,14 +148,9 @@ def worker_hour(queue: Queue, *, spot: float, public_address: bool) -> float:
     return list_price * (1 - spot * SPOT_DISCOUNT) + address
 
 
-def woken_each_hour(queue: Queue, *, idle: timedelta, public_address: bool) -> float:
-    """A month of a fleet of one worker that an hourly task of seconds wakes.
-
-    ``idle`` is how long its queue must be empty before it stops. AWS bills its start and its stop
-    as well, which ``STARTS_AND_STOPS`` assumes.
-    """
-    awake = (idle + STARTS_AND_STOPS) / timedelta(hours=1)
-    return MONTH_HOURS * awake * worker_hour(queue, spot=0, public_address=public_address)
+def called_each_hour(*, takes: timedelta, memory: int) -> float:
+    """A month of a function that is called each hour."""
+    return MONTH_HOURS * (LAMBDA_REQUEST + _computed(takes, memory))
 
 
 def _units(size: int, unit: int) -> int:

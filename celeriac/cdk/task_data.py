@@ -21,6 +21,7 @@ from celeriac.cdk.nag import accept
 from celeriac.cdk.sources import Sources
 from celeriac.contract import Catalogue, Queue
 from celeriac.settings import Settings
+from celeriac.storage.event_bridge import REPAIR, REPAIRED
 from celeriac.topology import FIRE, TABLE, expiries, queues
 
 
@@ -29,7 +30,8 @@ class TaskData:
 
     With mail through SES, what SES needs for it: see ``Mailing``.
 
-    The schedules are those that the task types declare, and the ``beat_schedule`` of ``sources``.
+    The schedules are those that the task types declare, the ``beat_schedule`` of
+    ``sources``, and one that repairs lost tasks each hour.
 
     ``key`` encrypts all of it, if the environment has one.
 
@@ -106,7 +108,11 @@ class TaskData:
             ],
         )
         grant_key_of_queues(self.schedules.role, self)
-        self.schedules.declare([*of_types(catalogue), *sources.beat], self.fire_arn)
+        declared = [*of_types(catalogue), *sources.beat]
+        self.schedules.declare(
+            {REPAIR: REPAIRED, **{each.schedule_id: each.schedule for each in declared}},
+            self.fire_arn,
+        )
         self.mailing = (
             Mailing(scope, prefix=prefix, mail=environment.ses_mail, key=self.key)
             if environment.ses_mail

@@ -204,13 +204,14 @@ def _has_tasks(app: Celeriac) -> bool:
 def _provision(scheduled: list[DeclaredSchedule]) -> None:
     from celeriac.app import beat
     from celeriac.app.factory import celery_app
-    from celeriac.local.provision import provision
+    from celeriac.local.provision import provision, repair_hourly
 
     # The project's own app, which has been imported, may have queues that no task file names.
     app = celery_app()
     if app.settings.beat_file is not None:
         beat.write(scheduled, app.settings.beat_file)
     provision(app.settings, app.catalogue, beat=scheduled)
+    repair_hourly(app.settings)
 
 
 def _roots() -> Iterator[str]:

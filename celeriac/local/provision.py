@@ -18,7 +18,7 @@ from celeriac.app.declared import of_types
 from celeriac.app.declared_schedule import PREFIXES, DeclaredSchedule
 from celeriac.contract import Catalogue
 from celeriac.settings import Settings
-from celeriac.storage.event_bridge import EventBridge
+from celeriac.storage.event_bridge import REPAIR, REPAIRED, EventBridge
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -126,6 +126,13 @@ def _declared(
         elif not event_bridge.holds(name, schedule, name):
             # The firer reads a changed schedule again, so one that is the same stays untouched.
             event_bridge.update(name, schedule, name)
+
+
+def repair_hourly(settings: Settings) -> None:
+    """Have lost tasks repaired each hour, as in each deployment. The group must exist."""
+    event_bridge = EventBridge(boto3.client("scheduler"), settings)
+    if not event_bridge.holds(REPAIR, REPAIRED, REPAIR):
+        event_bridge.update(REPAIR, REPAIRED, REPAIR)
 
 
 def _retention(duration: timedelta) -> dict[QueueAttributeNameType, str]:

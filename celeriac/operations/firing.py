@@ -1,9 +1,10 @@
-"""What EventBridge Scheduler calls: a schedule is due, or a task that was delayed for long.
+"""What EventBridge Scheduler calls: a schedule is due, a delayed task, or the hourly repair.
 
     {"celeriac": "due", "task_id": "…", "attempt": 1}
     {"celeriac": "schedule", "schedule_id": "…", "scheduled_time": "…", "execution_id": "…"}
+    {"celeriac": "repair", "grace_seconds": 900}
 
-Either may be fired twice, late, or after what it is about has gone. The records decide:
+Each may be fired twice, late, or after what it is about has gone. The records decide:
 
     submit    record PENDING 1 ── schedule made
     cancel                                       REVOKED
@@ -19,14 +20,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from celeriac import clock, states
 from celeriac.app.factory import celery_app
 from celeriac.contract.errors import Picklable
 from celeriac.errors import unavailable
-from celeriac.operations import firings
+from celeriac.operations import firings, maintenance
 from celeriac.operations.waking import wake_for
 from celeriac.storage.services import services
 
@@ -38,7 +39,7 @@ class UnknownEventError(Picklable, ValueError):
 
     def __init__(self, event: object) -> None:
         super().__init__(
-            f"{event!r:.300} is neither a schedule nor a delayed task that is due. Delete the "
+            f"{event!r:.300} is no schedule, delayed task or repair that is due. Delete the "
             "EventBridge schedule that sent it."
         )
         self.event = event
@@ -63,6 +64,14 @@ def fire(event: Mapping[str, Any]) -> None:
         }:
             moment = datetime.fromisoformat(scheduled_time)
             firings.fire(schedule_id, moment, execution_id, times=event.get("times"))
+        case {"celeriac": "repair", "grace_seconds": int(seconds)} if seconds >= 0:
+            repaired = maintenance.repair(timedelta(seconds=seconds))
+            log.info(
+                "the repair examined %d tasks, and sent %d again; %d can't be sent",
+                repaired.examined,
+                len(repaired.resent) + len(repaired.restarted),
+                len(repaired.unsendable),
+            )
         case _:
             raise UnknownEventError(event)
 

@@ -21,14 +21,23 @@ if TYPE_CHECKING:
 RETRY_POLICY = {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 185}
 
 
+#: The schedule that each deployment has, whatever its code declares: it repairs lost tasks.
+REPAIR = "repair"
+REPAIRED = Schedule.rate(timedelta(hours=1))
+#: How long a task may be overdue before its message counts as lost.
+GRACE = timedelta(minutes=15)
+
+
 def envelope(schedule_id: str, times: str | None = None) -> str:
-    """The target's input. EventBridge puts in the two values.
+    """The target's input. EventBridge puts in the two values of a schedule that submits tasks.
 
     ``times`` are those of a caller's schedule, so that its firing knows whether an edit has reached
     EventBridge. Code's own schedules are deployed with the code.
 
     docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
     """
+    if schedule_id == REPAIR:
+        return json.dumps({"celeriac": REPAIR, "grace_seconds": GRACE // timedelta(seconds=1)})
     return json.dumps(
         {
             "celeriac": "schedule",

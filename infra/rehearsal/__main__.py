@@ -165,7 +165,9 @@ def run_all(
             schedules.live()
             schedules.fire_declared()
             schedules.fire_debounced()
-        actions.lose(server, caller, urls, cluster)
+            actions.lose(server, caller, urls, cluster)
+            schedules.repair()
+            actions.lose_again(server, urls)
         with workers(server, deployed, [MAINTENANCE.name], directory):
             repair = caller.submit("cleanup", {"grace": 0})
             ends["cleanup, of a lost task"] = caller.end(repair)

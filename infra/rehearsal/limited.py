@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
-from celeriac import BaseModel, Debounce, TaskContext, task
+from celeriac import BaseModel, Debounce, Schedule, TaskContext, task
 from tasks.queues import DEFAULT
 
 
@@ -29,6 +29,13 @@ def alone(payload: Short, context: TaskContext) -> Ran:
     time.sleep(payload.seconds)
     context.progress(1, 1)
     return Ran(began=began, ended=time.time())
+
+
+@task(queue=DEFAULT, schedule=Schedule.rate(timedelta(hours=1)))
+def hourly(payload: Short, context: TaskContext) -> Short:
+    """Be submitted by a schedule that code declares."""
+    context.progress(1, 1)
+    return payload
 
 
 @task(queue=DEFAULT, debounce=Debounce(delay=timedelta(minutes=20)))

@@ -151,6 +151,14 @@ def lose(server: Server, caller: Caller, urls: str, cluster: str) -> None:
     server.client("ecs").update_service(cluster=cluster, service=_QUEUE.name, desiredCount=0)
 
 
+def lose_again(server: Server, urls: str) -> None:
+    """The message is there again, and is lost again: a queue is purged once a minute at most."""
+    sqs, queue = server.client("sqs"), urls + _QUEUE.name
+    messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+    same(len(messages), 1)
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=messages[0]["ReceiptHandle"])
+
+
 def see_sent_again(caller: Caller, repair: str) -> None:
     """The repair has found the one lost task."""
     result = caller.ask("GET", f"/tasks/{repair}/result").json()["result"]

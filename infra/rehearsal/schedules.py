@@ -15,7 +15,8 @@ from infra.rehearsal.function import Function
 _TYPE = "long-running"
 # Over 32 KiB: a task's input of this size goes by S3.
 _PAYLOAD = {"total_steps": 1, "step_seconds": 0, "items": ["x" * 1024] * 40}
-_DECLARED = "type-cleanup"
+_DECLARED = "type-hourly"
+_REPAIR = "repair"
 _DEBOUNCED = "much-later"
 
 
@@ -68,6 +69,11 @@ class Schedules:
         same(len(self._names() - before), 1)
         same(self._outcomes(id), {"fired": 1})
         self._ask("DELETE", f"/schedules/{id}", expect=HTTPStatus.NO_CONTENT)
+
+    def repair(self) -> None:
+        """What each deployment does each hour, for tasks that are overdue by no time at all."""
+        given = json.loads(self._read(_REPAIR)["Target"]["Input"])
+        self._function.invoke(given | {"grace_seconds": 0})
 
     def fire_task(self, task_id: str) -> None:
         """The time of a task has come that was delayed by over 15 minutes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,14 @@ from celeriac.cdk.prices import (
     UNFINISHED_WRITES,
     FollowingCost,
     TaskCost,
-    woken_each_hour,
+    called_each_hour,
     worker_hour,
 )
 from celeriac.contract import catalogue
+from celeriac.storage.event_bridge import REPAIRED
 from infra.cdk.app import compose
 from infra.cdk.environments import DEV
-from tasks.queues import DEFAULT, MAINTENANCE
+from tasks.queues import DEFAULT
 from tests.infra.conftest import ROOT, Synthesized, context
 from tests.infra.readings import ALARM, by_alarms, by_dashboard
 
@@ -81,13 +83,12 @@ def test_what_a_million_tasks_cost_is_what_the_estimate_says(chapter: str) -> No
     assert float(total) == pytest.approx(sum(rows), abs=0.01)
 
 
-def test_what_an_hourly_cleanup_costs_is_computed(chapter: str) -> None:
-    """Its worker is up for as long as an empty queue keeps it, and some minutes more."""
-    month = woken_each_hour(MAINTENANCE, idle=DEV.idle, public_address=True)
+def test_what_the_hourly_repair_costs_is_computed(chapter: str) -> None:
+    """The function starts cold each hour, and is billed for its start too."""
+    month = called_each_hour(takes=timedelta(seconds=5), memory=DEV.lambda_memory_mib)
 
-    assert catalogue()["cleanup"].queue == MAINTENANCE
-    assert catalogue()["cleanup"].schedules[0].expression == "rate(1 hour)"
-    assert f"about ${month:.2f} a month. A longer" in chapter
+    assert REPAIRED.expression == "rate(1 hour)"
+    assert f"that takes five seconds: about ${month:.2f} a month" in chapter
 
 
 def test_what_the_index_of_unfinished_tasks_costs_is_computed(chapter: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,25 @@ def deployed(catalogue: Catalogue, sources: Sources) -> dict[str, Any]:
     return {each["Properties"]["Name"]: each["Properties"] for each in found}
 
 
+def test_every_deployment_is_repaired_each_hour() -> None:
+    """Also one without a task type, and one with a type of its own that is named ``cleanup``."""
+    own = replace(tick, name="cleanup", aliases=())
+    for catalogue in (Catalogue([]), Catalogue([own])):
+        repair = deployed(catalogue, Sources.of(ROOT))["repair"]
+
+        assert repair["ScheduleExpression"] == "rate(1 hour)"
+        assert repair["GroupName"] == "celeriac-dev"
+        assert json.loads(repair["Target"]["Input"]) == {"celeriac": "repair", "grace_seconds": 900}
+        assert "celeriac-dev-fire" in json.dumps(repair["Target"]["Arn"])
+        assert "SchedulesRole" in json.dumps(repair["Target"]["RoleArn"])
+        assert repair["Target"].keys() >= {"DeadLetterConfig", "RetryPolicy"}
+
+
 def test_each_declared_schedule_that_still_fires_is_deployed() -> None:
     """Cron, rate and one time call the fire function; a time that has passed is left out."""
     found = deployed(Catalogue([tick], [Queue("default")]), Sources.of(ROOT))
 
+    del found["repair"]
     assert {name: each["ScheduleExpression"] for name, each in found.items()} == {
         f"type-tick{suffix}": schedule.expression
         for suffix, schedule in zip(("", "-2", "-3"), tick.schedules, strict=False)
@@ -99,6 +115,7 @@ def test_a_beat_schedule_is_deployed_as_it_stands(shop: Path) -> None:
     found = deployed(Catalogue([tick], [Queue("default")]), Sources.of(shop))
 
     assert found.keys() == {
+        "repair",
         "type-tick",
         "type-tick-2",
         "type-tick-3",

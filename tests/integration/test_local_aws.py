@@ -18,7 +18,7 @@ import pytest
 from moto.sqs.models import Queue as MotoQueue
 
 from celeriac import topology
-from celeriac.contract import BaseModel, Catalogue, Queue, TaskContext, catalogue, task
+from celeriac.contract import BaseModel, Catalogue, Queue, Schedule, TaskContext, catalogue, task
 from celeriac.local import environment
 from celeriac.local.aws import AwsServer, AwsServerError
 from celeriac.local.provision import provision
@@ -42,6 +42,12 @@ class Nothing(BaseModel):
 @task(name="two-minutes", queue=FILES, time_limit=timedelta(minutes=2))
 def two_minutes(payload: Nothing, context: TaskContext) -> Nothing:
     """Take up to two minutes on the queue of files."""
+    return payload
+
+
+@task(schedule=Schedule.rate(timedelta(hours=1)))
+def hourly(payload: Nothing, context: TaskContext) -> Nothing:
+    """Be submitted by a schedule."""
     return payload
 
 
@@ -193,11 +199,12 @@ def test_declared_schedules_follow_the_code(settings: Settings) -> None:
         found = scheduler.list_schedules(GroupName=settings.schedule_group, NamePrefix="type-")
         return {each["Name"]: each["LastModificationDate"] for each in found["Schedules"]}
 
-    provision(settings, catalogue())
+    declaring = Catalogue([hourly], QUEUES)
+    provision(settings, declaring)
     first = there()
-    provision(settings, catalogue())
+    provision(settings, declaring)
 
-    assert "type-cleanup" in first
+    assert first.keys() == {"type-hourly"}
     assert there() == first
     provision(settings, CATALOGUE)
     assert there() == {}

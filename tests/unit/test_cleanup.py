@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
@@ -14,7 +14,10 @@ from moto import mock_aws
 from celeriac import clock, states
 from celeriac.app import factory
 from celeriac.contract import Queue, catalogue
-from celeriac.local.provision import provision
+from celeriac.local.firing import fire_here
+from celeriac.local.provision import provision, repair_hourly
+from celeriac.local.schedules import Schedules
+from celeriac.operations.firing import UnknownEventError, fire
 from celeriac.operations.submission import submit
 from celeriac.records import TaskRecord
 from celeriac.storage import services as services_module
@@ -211,3 +214,82 @@ def test_tasks_of_every_tenant_are_repaired(context: FakeContext) -> None:
         a_task_without_a_message(tenant=tenant)
 
     assert cleanup(NOW, context).messages_resent == 2
+
+
+def test_the_hourly_event_sends_a_lost_message_again() -> None:
+    """No worker and no task type is needed for it: the function that fires repairs."""
+    lost = a_task_without_a_message()
+
+    fire({"celeriac": "repair", "grace_seconds": 900})
+    assert messages() == 0
+
+    fire({"celeriac": "repair", "grace_seconds": 0})
+    assert messages() == 1
+    assert services().records.get(lost.task_id) is not None
+
+
+def test_a_plain_celery_app_is_repaired() -> None:
+    """``Celeriac("shop")`` has no typed task, and its lost message is sent again all the same."""
+    factory.forget()
+    shop = factory.Celeriac("shop")
+
+    @shop.task(name="shop.add")
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    add.delay(1, 2)
+    boto3.client("sqs").purge_queue(QueueUrl=services().settings.queue_url(DEFAULT))
+    assert messages() == 0
+
+    fire({"celeriac": "repair", "grace_seconds": 0})
+
+    assert messages() == 1
+
+
+def test_lost_tasks_are_repaired_each_hour_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``celeriac dev`` provisions comes due once an hour, and repairs."""
+    repair_hourly(services().settings)
+    a_task_without_a_message()
+    created, said, ahead = clock.now(), list[str](), timedelta(0)
+    monkeypatch.setattr(clock, "now", lambda: created + clock.millis(ahead))
+    started = datetime.now(UTC)
+    due = Schedules(services(), fire_here, said.append, lambda: started + ahead)
+    fired = []
+    for minutes in range(1, 181, 5):
+        ahead = timedelta(minutes=minutes)
+        fired += due.fire_due()
+
+    assert said == []
+    assert len(fired) in {2, 3}
+    assert set(fired) == {"repair"}
+    assert messages() == 1
+
+
+def test_the_schedule_of_the_repair_is_made_once() -> None:
+    """The firer reads a changed schedule again, so one that is there stays untouched."""
+
+    def changed() -> datetime:
+        group = services().settings.schedule_group
+        there = services().scheduler.get_schedule(GroupName=group, Name="repair")
+        return there["LastModificationDate"]
+
+    repair_hourly(services().settings)
+    first = changed()
+    repair_hourly(services().settings)
+
+    assert changed() == first
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"celeriac": "repair"},
+        {"celeriac": "repair", "grace_seconds": "900"},
+        {"celeriac": "repair", "grace_seconds": -1},
+        {"celeriac": "repair", "grace_seconds": None},
+    ],
+)
+def test_a_malformed_event_is_an_error(event: dict[str, object]) -> None:
+    """So Lambda keeps it as a dead letter, which is an alarm."""
+    with pytest.raises(UnknownEventError):
+        fire(event)

@@ -30,8 +30,8 @@ from celeriac.cdk.task_data import TaskData
 from celeriac.topology import FIRE
 
 HANDLER = "celeriac.operations.fire_function.handler"
-#: One event reads a record, sends a message and asks ECS; a cold start takes the longest.
-TIMEOUT = timedelta(minutes=1)
+#: Lambda's longest, for a repair. One that is cut off goes on from what it has sent.
+TIMEOUT = timedelta(minutes=15)
 #: Lambda's longest: an outage of SQS or DynamoDB that is over by then costs no firing.
 OLDEST_EVENT = timedelta(hours=6)
 #: Lambda's most: docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -63,14 +63,14 @@ class FireFunction(Construct):
         self.role = aws_iam.Role(
             self,
             "Role",
-            description="What firing schedules and delayed tasks may do.",
+            description="What firing schedules and delayed tasks, and repairing, may do.",
             assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
         )
         self.function = aws_lambda.Function(
             self,
             "Function",
             function_name=f"{environment.prefix}-{FIRE}",
-            description="Celeriac: fires schedules and delayed tasks.",
+            description="Celeriac: fires schedules and delayed tasks, and repairs lost ones.",
             code=code,
             handler=HANDLER,
             runtime=RUNTIME,

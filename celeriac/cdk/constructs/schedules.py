@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from aws_cdk import RemovalPolicy, Stack, aws_iam, aws_kms, aws_scheduler, aws_sqs
 from constructs import Construct
 
 from celeriac import clock
-from celeriac.app.declared_schedule import DeclaredSchedule
 from celeriac.cdk.constructs.deployment_key import queue_encryption
 from celeriac.cdk.convert import duration
+from celeriac.contract import Schedule
 from celeriac.storage.event_bridge import RETRY_POLICY, envelope, start_of
 from celeriac.topology import SCHEDULES
 
@@ -66,20 +66,19 @@ class Schedules(Construct):
             removal_policy=removal_policy,
         )
 
-    def declare(self, declared: Iterable[DeclaredSchedule], target_arn: str) -> None:
-        """Have what code declares call the target. What never fires again is left out.
+    def declare(self, declared: Mapping[str, Schedule], target_arn: str) -> None:
+        """Have schedules call the target, by their ids. What never fires again is left out.
 
         Scheduler checks the role when it makes a schedule, so the role's policy comes first.
         """
         now = clock.to_datetime(clock.now())
-        for each in declared:
-            schedule = each.schedule
+        for schedule_id, schedule in declared.items():
             if not any(schedule.fire_times(now)):
                 continue
             made = aws_scheduler.CfnSchedule(
                 self,
-                each.schedule_id,
-                name=each.schedule_id,
+                schedule_id,
+                name=schedule_id,
                 group_name=self.group_name,
                 schedule_expression=schedule.expression,
                 schedule_expression_timezone=schedule.timezone,
@@ -91,7 +90,7 @@ class Schedules(Construct):
                 target=aws_scheduler.CfnSchedule.TargetProperty(
                     arn=target_arn,
                     role_arn=self.role.role_arn,
-                    input=envelope(each.schedule_id),
+                    input=envelope(schedule_id),
                     dead_letter_config=aws_scheduler.CfnSchedule.DeadLetterConfigProperty(
                         arn=self.dead_letter.queue_arn
                     ),

@@ -43,6 +43,7 @@ NOT_ON_MOTO = {
     "metrics",
     "protection",
     "quotas",
+    "repair",
     "roles",
     "schedule-fires",
     "schedule-wakes",

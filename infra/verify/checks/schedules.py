@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -14,6 +15,7 @@ from infra.verify.trial import Trial
 _TYPE = "long-running"
 #: Longer than SQS keeps a message back, so the task is a schedule until then.
 _LATER = timedelta(minutes=16)
+_REPAIR = "repair"
 _NEVER_FIRES = "moto's schedules never fire."
 
 
@@ -111,6 +113,30 @@ def schedule_wakes(trial: Trial) -> str:
     return f"one task, {late.total_seconds():.0f} s after its time; {waited(task)} to its start"
 
 
+@check(
+    "repair",
+    claims="The schedule `repair` calls the function that fires each hour, and it repairs.",
+    proves="tasks/cleanup.md#each-hour",
+    only_aws="No Lambda starts the function here.",
+)
+def repair(trial: Trial) -> str:
+    schedule = schedule_named(trial, _REPAIR)
+    if schedule is None:
+        raise NotHeld(f"EventBridge Scheduler has no schedule {_REPAIR}")
+    found = schedule["ScheduleExpression"], schedule["State"]
+    if found != ("rate(1 hour)", "ENABLED"):
+        raise NotHeld(f"it is {' and '.join(found)}")
+    target = schedule["Target"]
+    began = time.monotonic()
+    # docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+    answer = trial.deployment.client("lambda").invoke(
+        FunctionName=target["Arn"], Payload=target["Input"].encode()
+    )
+    if "FunctionError" in answer:
+        raise NotHeld(f"the function failed: {answer['Payload'].read()[:300]!r}")
+    return f"{found[0]}; a repair takes {time.monotonic() - began:.0f} s"
+
+
 def due_later(trial: Trial) -> tuple[str, dict[str, Any]]:
     """Submit a task that EventBridge Scheduler keeps; its id and its schedule."""
     id = trial.submit(_TYPE, SHORT, query=f"delay={int(_LATER.total_seconds())}")
@@ -157,4 +183,4 @@ def _make(trial: Trial, when: dict[str, str]) -> str:
     return id
 
 
-CHECKS = (schedule_made, schedule_kept, schedule_fires, schedule_wakes)
+CHECKS = (schedule_made, schedule_kept, schedule_fires, schedule_wakes, repair)

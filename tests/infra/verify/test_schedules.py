@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import Any
 
 import pytest
+from botocore.response import StreamingBody
 from botocore.stub import ANY
 
 from infra.verify.check import NotHeld, NotShown
@@ -111,6 +113,40 @@ def test_what_callers_do_with_a_schedule_is_looked_up_in_aws(
     else:
         with pytest.raises(NotHeld, match=fault):
             schedules.schedule_kept.attempt(trial)
+
+
+def hourly(aws: Aws, state: str = "ENABLED") -> None:
+    target = {"Arn": "arn:fire", "RoleArn": "arn:aws:iam::123456789012:role/s", "Input": "{}"}
+    found = {"ScheduleExpression": "rate(1 hour)", "State": state, "Target": target}
+    aws.gives("scheduler", "get_schedule", found)
+
+
+@pytest.mark.parametrize("fault", [None, "Unhandled"])
+def test_a_repair_that_fails_is_not_held(aws: Aws, trial: Trial, fault: str | None) -> None:
+    """Lambda answers 200 for a function that failed, and says so in a member."""
+    hourly(aws)
+    text = b'{"errorMessage": "AccessDenied"}'
+    payload = StreamingBody(io.BytesIO(text), len(text))
+    error = {} if fault is None else {"FunctionError": fault}
+    answer = {"StatusCode": 200, "Payload": payload, **error}
+    aws.gives("lambda", "invoke", answer, FunctionName="arn:fire", Payload=b"{}")
+
+    if fault is None:
+        assert schedules.repair.attempt(trial).startswith("rate(1 hour); a repair takes ")
+    else:
+        with pytest.raises(NotHeld, match="AccessDenied"):
+            schedules.repair.attempt(trial)
+
+
+def test_a_repair_that_is_never_called_is_not_held(aws: Aws, trial: Trial) -> None:
+    """Somebody has disabled the schedule, or deleted it."""
+    hourly(aws, "DISABLED")
+    with pytest.raises(NotHeld, match="DISABLED"):
+        schedules.repair.attempt(trial)
+
+    aws.stub("scheduler").add_client_error(*GONE)
+    with pytest.raises(NotHeld, match="has no schedule repair"):
+        schedules.repair.attempt(trial)
 
 
 def test_an_urgent_task_that_ends_last_is_not_held(api: ScriptedApi, trial: Trial) -> None:

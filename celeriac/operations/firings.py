@@ -190,8 +190,14 @@ def _record(task_id: str | None) -> TaskRecord | None:
 
 
 def _note(app: CeleriacApp, found: Scheduled, firing: Firing) -> bool:
-    """Keep it for as long as a record is kept; False if it was noted before."""
-    expires_at = _seconds(firing.fired_at + clock.millis(app.settings.record_ttl))
+    """Keep it for as long as a record is kept, counted from the next time; False if it was noted.
+
+    The next firing looks for the last task, which may still wait or run by then.
+    """
+    this = max(firing.fired_at, firing.scheduled_at)
+    following = next(found.schedule.fire_times(clock.to_datetime(this)), None)
+    needed_at = this if following is None else int(following.timestamp() * 1000)
+    expires_at = _seconds(needed_at + clock.millis(app.settings.record_ttl))
     with unavailable("DynamoDB"):
         return services().firings.note(found.tenant, found.schedule_id, firing, expires_at)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
-from celeriac import QuotaExceededError, Schedule, schedules
+from celeriac import QuotaExceededError, Schedule, clock, schedules
 from celeriac.app.factory import CeleriacApp, make_app
 from celeriac.contract import Catalogue, Unique, task
 from celeriac.http.app import create_app
@@ -29,6 +29,7 @@ from tests.integration.api.schedule_support import (
 )
 from tests.integration.api.throwaway import CATALOGUE, greet
 from tests.unit.engine.meter import metered
+from tests.unit.expiring import Passing
 
 __all__ = ["same_types"]  # a fixture of every test here
 
@@ -99,6 +100,29 @@ def test_a_skipped_time_says_why_and_has_no_task(api: Api) -> None:
     firing = latest(api, view)
     assert (firing["outcome"], firing["task_id"], firing["links"]) == ("skipped", None, {})
     assert tasks(api)[0]["task_id"] in firing["detail"]
+
+
+@pytest.mark.parametrize("overlap", ["skip", "cancel"])
+def test_a_rare_schedule_knows_its_last_task(
+    api: Api, monkeypatch: pytest.MonkeyPatch, overlap: str
+) -> None:
+    """A task may wait from one month to the next: its record is kept, and so is its firing."""
+    passing = Passing(monkeypatch)
+    view = create(api, cron="0 6 1 * *", overlap=overlap)
+    first, second, *_ = map(datetime.fromisoformat, view["next_fire_times"])
+    fire(api, view, first)
+    waits = latest(api, view)["task_id"]
+    for _ in range(6):
+        passing.advance(5 * DAY)
+        services().records.keep(waits, clock.now() // 1000 + 7 * 86400)
+
+    fire(api, view, second)
+
+    firing = latest(api, view)
+    if overlap == "skip":
+        assert (firing["outcome"], waits in firing["detail"]) == ("skipped", True)
+    else:
+        assert (firing["outcome"], firing["cancelled_task_id"]) == ("fired", waits)
 
 
 def test_a_late_firing_says_how_late(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,6 @@ _TYPE = "long-running"
 # Over 32 KiB: a task's input of this size goes by S3.
 _PAYLOAD = {"total_steps": 1, "step_seconds": 0, "items": ["x" * 1024] * 40}
 _DECLARED = "type-hourly"
-_REPAIR = "repair"
 _DEBOUNCED = "much-later"
 
 
@@ -58,7 +57,7 @@ class Schedules:
 
     def fire_declared(self) -> None:
         """What a task file declares is deployed, and fires for the deployment's own tenant."""
-        self._fire(_DECLARED)
+        self._fire(f"{self._group}-{_DECLARED}")
         same(self._outcomes(_DECLARED), {"fired": 1})
 
     def fire_debounced(self) -> None:
@@ -72,7 +71,7 @@ class Schedules:
 
     def repair(self) -> None:
         """What each deployment does each hour, for tasks that are overdue by no time at all."""
-        given = json.loads(self._read(_REPAIR)["Target"]["Input"])
+        given = json.loads(self._read(f"{self._group}-repair")["Target"]["Input"])
         self._function.invoke(given | {"grace_seconds": 0})
 
     def fire_task(self, task_id: str) -> None:

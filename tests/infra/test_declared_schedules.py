@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from celeriac.cdk import Sources, TaskData
 from celeriac.cdk.beat_schedule import BeatUnreadableError
 from celeriac.contract import Catalogue, Queue
 from celeriac.storage.event_bridge import envelope
-from infra.cdk.environments import DEV
+from infra.cdk.environments import DEV, PROD
 from tests.infra.conftest import ROOT
 
 END = datetime(2099, 1, 1, tzinfo=UTC)
@@ -42,11 +43,32 @@ def tick(payload: Nothing, context: TaskContext) -> Nothing:
 
 
 def deployed(catalogue: Catalogue, sources: Sources) -> dict[str, Any]:
-    """The properties of each schedule, by its name."""
+    """The properties of each schedule, by its id."""
     stack = Stack(App(), "stack")
     TaskData(stack, environment=DEV, catalogue=catalogue, sources=sources)
     found = Template.from_stack(stack).find_resources("AWS::Scheduler::Schedule").values()
-    return {each["Properties"]["Name"]: each["Properties"] for each in found}
+    return {
+        each["Properties"]["Name"].removeprefix("celeriac-dev-"): each["Properties"]
+        for each in found
+    }
+
+
+def test_no_two_deployments_have_a_name_in_common() -> None:
+    """CloudFormation takes a name once in an account and region, whatever its group.
+
+    The id of ``another`` is as long as EventBridge allows.
+    """
+    another = replace(tick, name="a" * 59, aliases=())
+    names: list[str] = []
+    for each in (DEV, PROD):
+        stack = Stack(App(), each.name)
+        types = Catalogue([tick, another], [Queue("default")])
+        TaskData(stack, environment=each, catalogue=types, sources=Sources.of(ROOT))
+        found = Template.from_stack(stack).find_resources("AWS::Scheduler::Schedule").values()
+        names += (each["Properties"]["Name"] for each in found)
+
+    assert len(names) == len(set(names)) == 2 * 7
+    assert all(re.fullmatch("[0-9a-zA-Z_.-]{1,64}", each) for each in names)
 
 
 def test_every_deployment_is_repaired_each_hour() -> None:

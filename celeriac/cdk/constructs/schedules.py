@@ -9,6 +9,7 @@ from aws_cdk import RemovalPolicy, Stack, aws_iam, aws_kms, aws_scheduler, aws_s
 from constructs import Construct
 
 from celeriac import clock
+from celeriac.app.declared_schedule import schedule_id as id_of
 from celeriac.cdk.constructs.deployment_key import queue_encryption
 from celeriac.cdk.convert import duration
 from celeriac.contract import Schedule
@@ -70,6 +71,10 @@ class Schedules(Construct):
         """Have schedules call the target, by their ids. What never fires again is left out.
 
         Scheduler checks the role when it makes a schedule, so the role's policy comes first.
+
+        A name is unique in its group for Scheduler, but in account and region for CloudFormation:
+        its primary identifier is the name alone, and it refuses one that another stack has.
+        docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-scheduler-schedule.html
         """
         now = clock.to_datetime(clock.now())
         for schedule_id, schedule in declared.items():
@@ -78,7 +83,7 @@ class Schedules(Construct):
             made = aws_scheduler.CfnSchedule(
                 self,
                 schedule_id,
-                name=schedule_id,
+                name=id_of(f"{self.group_name}-{schedule_id}"),
                 group_name=self.group_name,
                 schedule_expression=schedule.expression,
                 schedule_expression_timezone=schedule.timezone,

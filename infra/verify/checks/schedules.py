@@ -15,7 +15,6 @@ from infra.verify.trial import Trial
 _TYPE = "long-running"
 #: Longer than SQS keeps a message back, so the task is a schedule until then.
 _LATER = timedelta(minutes=16)
-_REPAIR = "repair"
 _NEVER_FIRES = "moto's schedules never fire."
 
 
@@ -115,14 +114,16 @@ def schedule_wakes(trial: Trial) -> str:
 
 @check(
     "repair",
-    claims="The schedule `repair` calls the function that fires each hour, and it repairs.",
+    claims="The schedule of the repair calls the function that fires each hour, and it repairs.",
     proves="tasks/cleanup.md#each-hour",
     only_aws="No Lambda starts the function here.",
 )
 def repair(trial: Trial) -> str:
-    schedule = schedule_named(trial, _REPAIR)
+    # Unique in account and region, as is each name that CloudFormation gives a schedule.
+    name = f"{trial.deployment.setting('SCHEDULE_GROUP')}-repair"
+    schedule = schedule_named(trial, name)
     if schedule is None:
-        raise NotHeld(f"EventBridge Scheduler has no schedule {_REPAIR}")
+        raise NotHeld(f"EventBridge Scheduler has no schedule {name}")
     found = schedule["ScheduleExpression"], schedule["State"]
     if found != ("rate(1 hour)", "ENABLED"):
         raise NotHeld(f"it is {' and '.join(found)}")

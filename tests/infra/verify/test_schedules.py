@@ -118,7 +118,7 @@ def test_what_callers_do_with_a_schedule_is_looked_up_in_aws(
 def hourly(aws: Aws, state: str = "ENABLED") -> None:
     target = {"Arn": "arn:fire", "RoleArn": "arn:aws:iam::123456789012:role/s", "Input": "{}"}
     found = {"ScheduleExpression": "rate(1 hour)", "State": state, "Target": target}
-    aws.gives("scheduler", "get_schedule", found)
+    aws.gives("scheduler", "get_schedule", found, Name=f"{CLUSTER}-repair", GroupName=CLUSTER)
 
 
 @pytest.mark.parametrize("fault", [None, "Unhandled"])
@@ -145,7 +145,7 @@ def test_a_repair_that_is_never_called_is_not_held(aws: Aws, trial: Trial) -> No
         schedules.repair.attempt(trial)
 
     aws.stub("scheduler").add_client_error(*GONE)
-    with pytest.raises(NotHeld, match="has no schedule repair"):
+    with pytest.raises(NotHeld, match=f"has no schedule {CLUSTER}-repair"):
         schedules.repair.attempt(trial)
 
 

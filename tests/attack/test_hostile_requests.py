@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from time import process_time
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -178,7 +179,7 @@ def test_a_bad_dead_letter_hides_no_other(api: Api, body: Any) -> None:
     url = services().settings.dead_letter_url(DEFAULT)
     good = json.dumps(
         {
-            "headers": {"id": f"good-{process_time()}", "task": "long-running", "lang": "py"},
+            "headers": {"id": f"good-{uuid4()}", "task": "long-running", "lang": "py"},
             "body": json.dumps([[{"total_steps": 1}], {}, {}]),
         }
     )

@@ -47,6 +47,9 @@ ACCEPTED_BY_CFN_LINT = {
     ("W3005", "*/api/Resources/*/DependsOn/*"): (
         "CDK makes a function wait for its role's policy, and names the role with it."
     ),
+    ("W3005", "*/data/Resources/Schedules*/DependsOn/*"): (
+        "A schedule waits for its role's policy, and CDK names the role with it."
+    ),
     ("W6001", "*/api/Outputs/Setting*"): (
         "An output is read by `infra.outputs`: the API's stack shows every setting, of any stack."
     ),

@@ -3,6 +3,9 @@
 Those of a file share an AWS. Fault tests share one for each process, and wait more than they
 compute. So three processes share them, and the others give way: fault tests measure time.
 
+The tests of the infrastructure share the templates, whose synthesis takes a minute: one process has
+them all.
+
 xdist has marks for this, which pytest 9.2 makes it overlook:
 github.com/pytest-dev/pytest-xdist/issues/1386.
 """
@@ -17,6 +20,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 #: The groups of fault tests, of about the same length.
 FAULTS, LASTING, TURNS = "faults", "faults-lasting", "faults-turns"
+INFRA = "infra"
+#: It needs no template.
+_COMPUTES = "test_scaling_simulation.py"
 _FILES = {
     "test_signs.py": LASTING,
     "test_survival.py": LASTING,
@@ -36,6 +42,8 @@ def group(nodeid: str) -> str:
     """The group of a test, as ``path::name[parameters]`` names it."""
     path, _, test = nodeid.partition("::")
     folder, _, file = path.rpartition("/")
+    if path.startswith("tests/infra/") and file != _COMPUTES:
+        return INFRA
     if folder != "tests/faults":
         return path
     # A test of several groups is parametrised by their names.
@@ -45,9 +53,9 @@ def group(nodeid: str) -> str:
     return _FILES.get(file, FAULTS)
 
 
-def first_faults(items: list[pytest.Item]) -> None:
-    """Have the fault tests begin first: they last longest."""
-    items.sort(key=lambda each: not _is_fault_test(each.nodeid))
+def largest_first(items: list[pytest.Item]) -> None:
+    """Have the groups begin first that last longest: so all processes end at about one time."""
+    items.sort(key=lambda each: not each.nodeid.startswith(("tests/faults/", "tests/infra/")))
 
 
 def give_way(nodeid: str) -> None:

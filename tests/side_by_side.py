@@ -34,6 +34,8 @@ _FILES = {
     "test_sameness.py": TURNS,
     "test_turns_over_http.py": TURNS,
 }
+#: What begins first.
+_LARGE = ("tests/faults/", "tests/infra/", "tests/unit/test_lost_messages.py")
 #: Of a process that runs no fault tests: above the usual 0, so it runs when they wait.
 _NICENESS = 10
 
@@ -55,7 +57,7 @@ def group(nodeid: str) -> str:
 
 def largest_first(items: list[pytest.Item]) -> None:
     """Have the groups begin first that last longest: so all processes end at about one time."""
-    items.sort(key=lambda each: not each.nodeid.startswith(("tests/faults/", "tests/infra/")))
+    items.sort(key=lambda each: not each.nodeid.startswith(_LARGE))
 
 
 def give_way(nodeid: str) -> None:

@@ -39,6 +39,11 @@ _set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _set_exception.argtypes = (ctypes.c_ulong, ctypes.py_object)
 _NOTHING = ctypes.py_object()
 
+
+class _TakenBack(BaseException):
+    """Raised in place of an interruption that comes too late."""
+
+
 _NOTE_BYTES = 24
 #: Notes that are no longer wanted are overwritten: a task that is asked and goes on is killed soon.
 _NOTES = 512
@@ -48,6 +53,8 @@ _places = cycle(range(0, _NOTE_BYTES * _NOTES, _NOTE_BYTES))
 
 #: The threads that run a task and may be interrupted. A child process has one at most.
 _running: dict[int, str] = {}
+#: Those of them that were to be interrupted.
+_asked: set[int] = set()
 #: Between threads. The handler of a signal can't wait for it, and needn't.
 _lock = threading.Lock()
 
@@ -69,8 +76,10 @@ def run(task_id: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwarg
         # does so has taken this thread from the list: nobody can ask any more.
         with _lock:
             _running.pop(thread, None)
-        # What was asked for and hasn't been raised is taken back.
-        _set_exception(thread, _NOTHING)
+            asked = thread in _asked
+            _asked.discard(thread)
+        if asked:
+            _take_back(thread)
 
 
 def interrupt(task_id: str, error: type[BaseException]) -> bool:
@@ -78,8 +87,28 @@ def interrupt(task_id: str, error: type[BaseException]) -> bool:
     with _lock:
         threads = [thread for thread, running in _running.items() if running == task_id]
         for thread in threads:
+            _asked.add(thread)
             _set_exception(thread, error)
     return bool(threads)
+
+
+def _take_back(thread: int) -> None:
+    """Take back what was asked of this thread and hasn't been raised.
+
+    Each call of ``_set_exception`` sets a flag that has the interpreter look for exceptions at
+    every step, and only raising one clears it. So another one is raised here in its place. A flag
+    that stays costs time, and in Python 3.11 ``sys.settrace`` with it ends in an endless loop.
+    """
+    try:
+        _set_exception(thread, _TakenBack)
+        while True:
+            pass
+    except _TakenBack:
+        return
+    except BaseException:
+        # A signal's own exception came first.
+        _set_exception(thread, _NOTHING)
+        raise
 
 
 def install() -> None:

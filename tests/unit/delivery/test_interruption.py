@@ -138,3 +138,41 @@ def test_a_child_that_is_asked_before_its_task_begins_ends_it_there(
     command = [sys.executable, "-c", PARENT, asked]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     assert ran.stdout.splitlines() == printed
+
+
+@pytest.mark.parametrize(
+    "asks", ["", "interruption.interrupt('t', Cancelled)"], ids=["let alone", "interrupted"]
+)
+def test_an_interpreter_that_has_run_a_task_can_be_traced(asks: str) -> None:
+    """Nothing is left that has it look for exceptions at each step.
+
+    With that, ``sys.settrace`` ends in an endless loop in Python 3.11: so does a debugger.
+    """
+    program = f"""
+import contextlib, sys
+from celeriac.app import interruption
+from celeriac.contract import Cancelled
+
+def task():
+    {asks or "pass"}
+
+with contextlib.suppress(Cancelled):
+    interruption.run("t", task)
+
+def traced(number):
+    return number + 1
+
+sys.settrace(lambda *_: None)
+assert traced(1) == 2
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+def test_a_late_interruption_is_taken_back() -> None:
+    """It was asked for and not raised before the task had ended. What runs next knows nothing."""
+    thread = threading.get_ident()
+
+    for _ in range(100):
+        interruption._take_back(thread)
+
+    assert interruption.run("next", lambda: sum(range(10_000))) == sum(range(10_000))

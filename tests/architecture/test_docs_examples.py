@@ -13,6 +13,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
@@ -186,6 +187,37 @@ def test_the_page_on_limits_submits_one_task(
 
     answer = asyncio.run(ask())
     assert (answer.status_code, answer.headers["unique-replayed"]) == (202, "true")
+
+
+def test_the_page_on_tenants_says_when_to_try_again(
+    clone: Path, aws: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its environment has the quotas. Its Python is told when a tenant has room again."""
+    from celeriac.app.factory import make_app
+    from celeriac.cdk import Environment
+    from celeriac.operations import submission
+
+    monkeypatch.setenv(f"{PREFIX}WAITING_PER_TENANT", "1")
+    reset()
+    types = Catalogue.of(tasks)
+    provision(settings(), types)
+    app = make_app(settings(), types)
+    monkeypatch.setattr(submission, "celery_app", lambda: app)
+    configures, submits = (
+        compile(block.text, "docs/tenants.md", "exec")
+        for block in code_blocks("python", ROOT / "docs/tenants.md")
+    )
+
+    names: dict[str, Any] = {"Environment": Environment}
+    exec(configures, names)
+    exec(submits, {})
+    accepted = capsys.readouterr().out
+    exec(submits, {})
+    refused = capsys.readouterr().out
+
+    assert names["PROD"].waiting_per_tenant == 10_000
+    assert accepted == ""
+    assert re.search(r"Try again in \d+ s\.", refused)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Which tests run in one process, where tests run side by side.
 
 Those of a file share an AWS. Fault tests share one for each process, and wait more than they
-compute. So three processes share them, and the others give way: fault tests measure time.
+compute. So three processes share them, and the others give way: fault tests measure time. One that
+compares times comes last, when the machine has little else to do.
 
 The tests of the infrastructure share the templates, whose synthesis takes a minute: one process has
 them all.
@@ -20,13 +21,13 @@ from xdist.scheduler import LoadScopeScheduling
 
 #: The groups of fault tests, of about the same length.
 FAULTS, LASTING, TURNS = "faults", "faults-lasting", "faults-turns"
-INFRA = "infra"
+INFRA, LAST = "infra", "faults-last"
 #: It needs no template.
 _COMPUTES = "test_scaling_simulation.py"
 _FILES = {
     "test_signs.py": LASTING,
     "test_survival.py": LASTING,
-    "test_fairness.py": TURNS,
+    "test_fairness.py": LAST,
     "test_lanes_and_pauses.py": TURNS,
     "test_limits.py": TURNS,
     "test_rate_limit.py": TURNS,
@@ -57,7 +58,13 @@ def group(nodeid: str) -> str:
 
 def largest_first(items: list[pytest.Item]) -> None:
     """Have the groups begin first that last longest: so all processes end at about one time."""
-    items.sort(key=lambda each: not each.nodeid.startswith(_LARGE))
+
+    def turn(item: pytest.Item) -> int:
+        if group(item.nodeid) == LAST:
+            return 2
+        return 0 if item.nodeid.startswith(_LARGE) else 1
+
+    items.sort(key=turn)
 
 
 def give_way(nodeid: str) -> None:

@@ -196,7 +196,7 @@ def _field(lowest: int, highest: int) -> st.SearchStrategy[str]:
     part = st.one_of(
         value.map(str),
         st.tuples(value, value).map(lambda pair: f"{min(pair)}-{max(pair)}"),
-        st.integers(1, 30).map(lambda step: f"*/{step}"),
+        st.integers(1, min(30, highest)).map(lambda step: f"*/{step}"),
     )
     return st.just("*") | st.lists(part, min_size=1, max_size=3).map(",".join)
 

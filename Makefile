@@ -24,7 +24,7 @@ worker: $(INSTALLED) ## Add another worker to what `make run` runs
 test: check ## Run everything that CI runs
 	$(BIN)/python -m pytest --numprocesses=3 --no-loadscope-reorder
 
-test-unit: $(INSTALLED) ## Run the unit tests alone, in three minutes
+test-unit: $(INSTALLED) ## Run the unit tests alone
 	$(BIN)/python -m pytest tests/unit tests/catalogue --numprocesses=auto --maxprocesses=4 \
 		--no-loadscope-reorder
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from moto.dynamodb.models import DynamoDBBackend
 
 from celeriac.app.factory import CeleriacApp, make_app
 from celeriac.operations import firings
@@ -66,21 +62,6 @@ def own_app() -> CeleriacApp:
 
 @pytest.fixture(autouse=True)
 def same_types(monkeypatch: pytest.MonkeyPatch, app: FastAPI) -> None:
-    """EventBridge's calls find the types that the API has; a conditional write is one step.
-
-    moto checks a condition and writes in two, and a test's threads come between. A query reads
-    what they write, too.
-    """
+    """EventBridge's calls find the types that the API has."""
     own = own_app()
     monkeypatch.setattr("celeriac.operations.firings.celery_app", lambda: own)
-    lock = threading.RLock()
-    for name in ("put_item", "update_item", "delete_item", "query"):
-        monkeypatch.setattr(DynamoDBBackend, name, _locked(getattr(DynamoDBBackend, name), lock))
-
-
-def _locked(method: Callable[..., Any], lock: AbstractContextManager[Any]) -> Callable[..., Any]:
-    def locked(*values: Any, **named: Any) -> Any:
-        with lock:
-            return method(*values, **named)
-
-    return locked

@@ -28,6 +28,7 @@ from celeriac.records import Cancellation, TaskRecord, identifiers
 from celeriac.storage.event_bridge import times_of
 from celeriac.storage.firings import Firing, Outcome
 from celeriac.storage.services import services
+from celeriac.topology import FURTHEST_DUE
 
 log = logging.getLogger(__name__)
 
@@ -194,9 +195,9 @@ def _note(app: CeleriacApp, found: Scheduled, firing: Firing) -> bool:
 
     The next firing looks for the last task, which may still wait or run by then.
     """
-    this = max(firing.fired_at, firing.scheduled_at)
-    following = next(found.schedule.fire_times(clock.to_datetime(this)), None)
-    needed_at = this if following is None else int(following.timestamp() * 1000)
+    now = clock.to_datetime(firing.fired_at)
+    following = next(found.schedule.fire_times(now), now)
+    needed_at = int(min(following, now + FURTHEST_DUE).timestamp() * 1000)
     expires_at = _seconds(needed_at + clock.millis(app.settings.record_ttl))
     with unavailable("DynamoDB"):
         return services().firings.note(found.tenant, found.schedule_id, firing, expires_at)

@@ -43,6 +43,7 @@ from celeriac.operations.submission import fingerprint_of
 from celeriac.records import identifiers
 from celeriac.storage.schedule_items import KeptSchedule, with_expiry
 from celeriac.storage.services import services
+from celeriac.topology import FURTHEST_DUE
 
 #: The place of a task type in what the ids of schedules with a key are made of. No type has it.
 _MAKING = "POST /schedules"
@@ -178,8 +179,10 @@ def delete(schedule_id: str, tenant: str | None = None, *, app: CeleriacApp | No
     app = app or celery_app()
     tenant = tenant or app.settings.tenant
     _refuse_declared(app, tenant, schedule_id)
+    # As long as its history may be kept, see ``firings``.
+    buried_for = FURTHEST_DUE + app.settings.record_ttl
     with unavailable("DynamoDB"):
-        if not services().schedules.delete(tenant, schedule_id, app.settings.record_ttl):
+        if not services().schedules.delete(tenant, schedule_id, buried_for):
             raise ScheduleNotFoundError(schedule_id)
     with unavailable("EventBridge Scheduler"):
         services().event_bridge.delete(schedule_id)

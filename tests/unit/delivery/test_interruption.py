@@ -166,13 +166,3 @@ sys.settrace(lambda *_: None)
 assert traced(1) == 2
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
-
-
-def test_a_late_interruption_is_taken_back() -> None:
-    """It was asked for and not raised before the task had ended. What runs next knows nothing."""
-    thread = threading.get_ident()
-
-    for _ in range(100):
-        interruption._take_back(thread)
-
-    assert interruption.run("next", lambda: sum(range(10_000))) == sum(range(10_000))

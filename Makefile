@@ -22,7 +22,8 @@ worker: $(INSTALLED) ## Add another worker to what `make run` runs
 	@$(BIN)/python -m celeriac worker
 
 test: check ## Run everything that CI runs
-	$(BIN)/python -m pytest --numprocesses=3 --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses=3 --no-loadscope-reorder --ignore=tests/faults
+	$(BIN)/python -m pytest tests/faults --numprocesses=3 --no-loadscope-reorder
 
 test-unit: $(INSTALLED) ## Run the unit tests alone
 	$(BIN)/python -m pytest tests/unit tests/catalogue --numprocesses=auto --maxprocesses=4 \

@@ -15,7 +15,7 @@ from celeriac.local.provision import provision
 from celeriac.local.scheduler_rules import enforce_in_moto
 from celeriac.settings import Settings, settings
 from tests.isolation import forget_aws
-from tests.side_by_side import GroupScheduling, give_way, largest_first
+from tests.side_by_side import GroupScheduling, largest_first
 
 OWN_AWS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -34,10 +34,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupSchedul
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     largest_first(items)
-
-
-def pytest_runtest_logstart(nodeid: str) -> None:
-    give_way(nodeid)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

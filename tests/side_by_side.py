@@ -1,8 +1,8 @@
 """Which tests run in one process, where tests run side by side.
 
-Those of a file share an AWS. Fault tests share one for each process, and wait more than they
-compute. So three processes share them, and the others give way: fault tests measure time. One that
-compares times comes last, when the machine has little else to do.
+Those of a file share an AWS. Fault tests share one for each process, and three processes share
+them. ``make test`` runs them after all others: they measure time. One that compares times comes
+last, when the machine has little else to do.
 
 The tests of the infrastructure share the templates, whose synthesis takes a minute: one process has
 them all.
@@ -12,9 +12,6 @@ github.com/pytest-dev/pytest-xdist/issues/1386.
 """
 
 from __future__ import annotations
-
-import os
-from functools import cache
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -37,8 +34,6 @@ _FILES = {
 }
 #: What begins first.
 _LARGE = ("tests/faults/", "tests/infra/", "tests/unit/test_lost_messages.py")
-#: Of a process that runs no fault tests: above the usual 0, so it runs when they wait.
-_NICENESS = 10
 
 
 def group(nodeid: str) -> str:
@@ -65,21 +60,6 @@ def largest_first(items: list[pytest.Item]) -> None:
         return 0 if item.nodeid.startswith(_LARGE) else 1
 
     items.sort(key=turn)
-
-
-def give_way(nodeid: str) -> None:
-    """Lower the priority of a process of several that has come to a test of another kind."""
-    if "PYTEST_XDIST_WORKER" in os.environ and not _is_fault_test(nodeid):
-        _lower_priority()
-
-
-@cache
-def _lower_priority() -> None:
-    os.nice(_NICENESS)
-
-
-def _is_fault_test(nodeid: str) -> bool:
-    return nodeid.startswith("tests/faults/")
 
 
 class GroupScheduling(LoadScopeScheduling):

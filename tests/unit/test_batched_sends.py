@@ -61,7 +61,8 @@ def test_as_many_threads_publish_at_once_as_an_api_process_has(
 ) -> None:
     """None waits for another's connection: all forty are inside SQS's call together."""
     threads = 40
-    together = Barrier(threads, timeout=20)
+    # Each thread makes a client of SQS before it gets there: seconds of computing, all together.
+    together = Barrier(threads, timeout=120)
     make = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def meet(self: Any, operation: str, parameters: Any) -> Any:

@@ -58,7 +58,7 @@ def test_an_answer_that_is_lost_lets_no_more_through(stack: Stack) -> None:
 
 
 def is_counted(caller: str) -> bool:
-    """Whether a request was counted; one that lost the answer to every try is told of none."""
+    """Whether the answer says so: a request that loses the answer to every try is told nothing."""
     try:
         return process().admit(caller, LIMIT) is None
     except ConnectionClosedError:

@@ -79,7 +79,7 @@ def call_the_handler(
         capture_output=True,
         text=True,
         env=environment,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     sys.stderr.write(done.stdout)

@@ -46,7 +46,7 @@ def run(code: str) -> str:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=60,
+        timeout=240,
     )
     return done.stdout
 
@@ -141,7 +141,7 @@ def test_importing_it_is_quick() -> None:
 
     def took(code: str) -> float:
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=240)
         return time.perf_counter() - started
 
     runs = [(took("pass"), took("import celeriac")) for _ in range(10)]

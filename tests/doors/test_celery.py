@@ -174,7 +174,7 @@ class Shop:
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -193,7 +193,7 @@ class Shop:
 
     def close(self) -> None:
         self.end_workers()
-        self._aws.communicate(timeout=20)
+        self._aws.communicate(timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,9 @@ def test_a_task_of_three_times_the_visibility_runs_once(shop: Shop, pool: str) -
     shop.start_worker("--pool", pool, name="other")
     name = f"long-{pool}"
 
-    answer = shop.run(f"answer = watched.delay({name!r}, {3 * VISIBILITY_SECONDS}).get(timeout=45)")
+    answer = shop.run(
+        f"answer = watched.delay({name!r}, {3 * VISIBILITY_SECONDS}).get(timeout=120)"
+    )
 
     assert answer == name
     assert len(shop.lines(name)) == 1
@@ -244,8 +246,8 @@ def test_a_canvas_runs_as_in_celery(shop: Shop) -> None:
 
     assert shop.run(
         "from celery import chain, chord\n"
-        "answer = [chord((add.s(n, n) for n in range(5)), total.s()).delay().get(timeout=45),\n"
-        "          chain(add.s(100, 99), price.s()).delay().get(timeout=45)]"
+        "answer = [chord((add.s(n, n) for n in range(5)), total.s()).delay().get(timeout=120),\n"
+        "          chain(add.s(100, 99), price.s()).delay().get(timeout=120)]"
     ) == [20, "1.99"]
 
 
@@ -257,7 +259,7 @@ def test_a_worker_that_is_told_to_stop_ends_its_task_first(shop: Shop) -> None:
 
     worker.send_signal(signal.SIGTERM)
 
-    assert worker.wait(30) == 0
+    assert worker.wait(120) == 0
     assert shop.lines("warm.done") == [task_id]
     assert shop.run(f"answer = app.AsyncResult({task_id!r}).state") == "SUCCESS"
 

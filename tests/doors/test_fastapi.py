@@ -83,7 +83,7 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def until(look, seconds=60):
+def until(look, seconds=120):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = look()
@@ -122,7 +122,7 @@ with AwsServer() as server:
     ]
     started = [subprocess.Popen(each, stdout=subprocess.DEVNULL) for each in programs]
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as api:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as api:
             until(healthy)
             text = {"text": "one two three"}
             made = api.post("/background/tasks/count-words", json=text, headers=key)
@@ -136,7 +136,7 @@ with AwsServer() as server:
         for each in started:
             each.terminate()
         for each in started:
-            each.wait(60)
+            each.wait(120)
 
 import plain
 

@@ -18,7 +18,7 @@ import pytest
 from tests.doors.conftest import ROOT, UV, MakeEnvironment
 from tests.integration.processes import wait_for
 
-START_SECONDS = 60
+START_SECONDS = 240
 MAKE_SECONDS = 300
 
 ROOMS = ("api", "worker", "tasks")

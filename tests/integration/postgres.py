@@ -84,7 +84,7 @@ def running(bin: Path, port: int) -> Iterator[Postgres]:
         finally:
             # A fast shutdown: it ends its clients.
             server.send_signal(signal.SIGINT)
-            server.wait(30)
+            server.wait(120)
     finally:
         shutil.rmtree(folder)
 

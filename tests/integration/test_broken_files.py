@@ -55,7 +55,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Pope
             )
         yield process
         process.terminate()
-        process.wait(30)
+        process.wait(120)
         services.reset()
         factory.forget()
 

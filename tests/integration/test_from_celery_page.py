@@ -102,7 +102,7 @@ class Project:
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         url = f"http://127.0.0.1:{self.port}{path}"
-        return httpx.request(method, url, trust_env=False, timeout=20, **options)
+        return httpx.request(method, url, trust_env=False, timeout=120, **options)
 
     def run(self, code: str) -> list[str]:
         """The lines that code prints in the project's folder."""
@@ -208,7 +208,7 @@ def test_an_entry_of_the_beat_schedule_runs(project: Project) -> None:
 
     lines = project.run(
         f"from app.celery_app import celery_app\n{block.text}\n"
-        "print(celery_app.AsyncResult(submitted.record.task_id).get(timeout=60))"
+        "print(celery_app.AsyncResult(submitted.record.task_id).get(timeout=120))"
     )
 
     assert lines == ["clean"]

@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from celeriac.local import environment
-from tests.integration.processes import is_alive, wait_for
+from tests.integration.processes import PATIENCE_SECONDS, is_alive, wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +51,7 @@ def greet(payload: Greet, context: TaskContext) -> Greeting:
 REMADE = TASK.replace("Hello", "Goodbye").replace("time.sleep(payload.seconds)", "")
 BROKEN = TASK.replace("class Greet(BaseModel):", "class Greet(BaseModel:")
 # It takes 3 seconds where nothing else runs. A task that was waited for would take 600.
-RELOAD_SECONDS = 15
+RELOAD_SECONDS = 120
 
 
 class Stack:
@@ -114,7 +114,9 @@ class Stack:
     def ask(self, method: str, path: str, **more: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.key_file.read_text().strip()}"}
         url = f"{self.api}{path}"
-        answer = httpx.request(method, url, headers=headers, trust_env=False, timeout=30, **more)
+        answer = httpx.request(
+            method, url, headers=headers, trust_env=False, timeout=PATIENCE_SECONDS, **more
+        )
         assert answer.is_success, answer.text
         return answer.json()
 
@@ -194,7 +196,7 @@ def test_a_run_shows_how_to_use_it_and_leaves_nothing(stack: Stack) -> None:
 
     process.terminate()
 
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
     assert stack.workers() == []
     assert not any(is_listening(port) for port in stack.ports.values())
     assert not stack.environment_file.exists()
@@ -274,7 +276,7 @@ def test_closed_output_ends_the_run(stack: Stack) -> None:
     )
     stack.started.append(process)
 
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert output.count(b"\n") == 1
     assert not stack.environment_file.exists()
@@ -320,7 +322,7 @@ def test_a_project_that_cannot_run_is_one_clear_line(
         else:
             file.write_text(text)
 
-    code = stack.run("dev", **variables).wait(30)
+    code = stack.run("dev", **variables).wait(PATIENCE_SECONDS)
 
     assert re.fullmatch(says, stack.output)
     assert code == 2
@@ -350,7 +352,7 @@ def test_an_api_that_cannot_start_ends_the_run(stack: Stack) -> None:
         "import os\n\nasync def app(scope, receive, send):\n    os._exit(7)\n"
     )
     process = stack.run("dev")
-    assert process.wait(60) == 1
+    assert process.wait(PATIENCE_SECONDS) == 1
     assert stack.output.endswith("api ended (exit code 7), so everything ends.\n")
     assert stack.workers() == []
     assert not is_listening(stack.ports["AWS_PORT"])
@@ -361,7 +363,7 @@ def test_a_second_run_in_one_folder_is_one_clear_line(stack: Stack) -> None:
     process = stack.start()
 
     for arguments in (["dev"], ["dev", "--stop"]):
-        assert stack.run(*arguments, output="second").wait(30) == 2
+        assert stack.run(*arguments, output="second").wait(PATIENCE_SECONDS) == 2
         assert (stack.directory / "second").read_text() == (
             f"`celeriac dev` is running in this folder already, as process {process.pid}. "
             "End it first, with Ctrl-C.\n"
@@ -376,7 +378,7 @@ def test_kept_records_outlive_a_run(stack: Stack) -> None:
     task_id = stack.submit(name="kept")
     assert stack.result(task_id) == {"text": "Hello, kept"}
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
     assert "celeriac dev --stop" in stack.output
     assert stack.workers() == []
     assert is_listening(stack.ports["AWS_PORT"])
@@ -385,12 +387,12 @@ def test_kept_records_outlive_a_run(stack: Stack) -> None:
     process = stack.start()
     assert stack.task(task_id)["result"] == {"text": "Hello, kept"}
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
 
-    assert stack.run("dev", "--stop").wait(30) == 0
+    assert stack.run("dev", "--stop").wait(PATIENCE_SECONDS) == 0
     assert stack.output == "AWS has ended.\n"
     wait_for(lambda: not is_listening(stack.ports["AWS_PORT"]), "AWS to end")
-    assert stack.run("dev", "--stop").wait(30) == 0
+    assert stack.run("dev", "--stop").wait(PATIENCE_SECONDS) == 0
     assert stack.output == "No AWS was kept in this folder.\n"
 
 
@@ -403,7 +405,7 @@ def test_one_more_worker_joins_a_running_stack(stack: Stack) -> None:
         f"http://127.0.0.1:{stack.ports['AWS_PORT']}/123456789012/celeriac-"
     )
     extra.send_signal(signal.SIGTERM)
-    extra.wait(30)
+    extra.wait(PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("left_behind", [False, True])
@@ -414,7 +416,7 @@ def test_a_worker_without_a_stack_is_one_clear_line(stack: Stack, left_behind: b
         stack.environment_file.write_text(
             f"export AWS_ENDPOINT_URL=http://127.0.0.1:{stack.ports['AWS_PORT']}\n"
         )
-    assert stack.run("worker").wait(30) == 2
+    assert stack.run("worker").wait(PATIENCE_SECONDS) == 2
     assert stack.output.startswith("Nothing runs here that a worker could join.")
     assert stack.output.count("\n") == 1
 
@@ -424,7 +426,7 @@ def test_a_busy_port_is_one_clear_line(stack: Stack, variable: str) -> None:
     """Before anything starts, the message names the port and how to choose another."""
     option = "--" + variable.lower().replace("_", "-")
     with socket.create_server(("127.0.0.1", int(stack.ports[variable]))):
-        assert stack.run("dev").wait(30) == 2
+        assert stack.run("dev").wait(PATIENCE_SECONDS) == 2
     assert stack.output == (
         f"Port {stack.ports[variable]} is in use by another program. "
         f"Choose another with {option} or {variable}.\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import is_alive, wait_for
+from tests.integration.processes import PATIENCE_SECONDS, is_alive, wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -142,7 +142,7 @@ def test_the_end_of_the_api_ends_everything(supervised: Start) -> None:
 
     os.kill(stack.pids("api")[0], signal.SIGKILL)
 
-    assert stack.process.wait(30) == 1
+    assert stack.process.wait(PATIENCE_SECONDS) == 1
     assert stack.output.endswith("api ended (killed by SIGKILL), so everything ends.\n")
     assert stack.alive() == []
 
@@ -154,7 +154,7 @@ def test_a_signal_ends_everything(supervised: Start, number: signal.Signals) -> 
 
     stack.process.send_signal(number)
 
-    assert stack.process.wait(30) == 0
+    assert stack.process.wait(PATIENCE_SECONDS) == 0
     assert stack.alive() == []
 
 
@@ -164,7 +164,7 @@ def test_a_deaf_worker_is_killed_after_its_grace(supervised: Start) -> None:
 
     stack.process.terminate()
 
-    assert stack.process.wait(30) == 0
+    assert stack.process.wait(PATIENCE_SECONDS) == 0
     assert stack.alive() == []
 
 
@@ -176,7 +176,7 @@ def test_a_second_ctrl_c_does_not_wait(supervised: Start) -> None:
     wait_for(lambda: "supervisor: Ending" in stack.output, "the first to arrive")
     stack.process.send_signal(signal.SIGINT)
 
-    assert stack.process.wait(30) == 0
+    assert stack.process.wait(PATIENCE_SECONDS) == 0
     assert stack.alive() == []
 
 

@@ -169,7 +169,7 @@ class Project:
             f"http://{HOST}:{self.port}{path}",
             headers={"Authorization": f"Bearer {key}"},
             trust_env=False,
-            timeout=30,
+            timeout=120,
         )
 
     def submit(self) -> str:
@@ -184,7 +184,7 @@ class Project:
             check=True,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
         )
         return str(json.loads(done.stdout)["task_id"])
 
@@ -238,7 +238,7 @@ class Project:
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -429,7 +429,7 @@ def test_the_pages_own_test_passes(project: Project) -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr

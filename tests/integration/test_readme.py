@@ -26,8 +26,8 @@ ADDING = ROOT / "docs/adding-a-task.md"
 TUTORIAL = ROOT / "docs/tutorial.md"
 FILES = ROOT / "docs/files.md"
 FROM_PYTHON = ROOT / "docs/from-python.md"
-START_SECONDS = 90
-TASK_SECONDS = 60
+START_SECONDS = 240
+TASK_SECONDS = 120
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def error_of(code: str, variables: dict[str, str], home: Path) -> str:
         text=True,
         env=own | variables,
         cwd=ROOT,
-        timeout=60,
+        timeout=240,
     )
     return done.stderr.strip().rpartition("\n")[2]
 

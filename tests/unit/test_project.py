@@ -145,7 +145,7 @@ print(json.dumps([tasks.sow.__file__, sys.path.count({str(tmp_path)!r})]))
         check=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
 
     assert json.loads(done.stdout) == [str(tmp_path / "tasks" / "sow.py"), 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -14,16 +15,36 @@ from tests.infra.verify.stubbed import (
     Aws,
 )
 
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
-@pytest.mark.parametrize(("ahead", "holds"), [(0.5, True), (-5, False)])
-def test_a_clock_that_differs_is_found(ahead: float, holds: bool, aws: Aws, trial: Trial) -> None:
-    """A header's whole seconds and the way to AWS are no difference; five seconds are."""
-    date = format_datetime(datetime.now(UTC) + timedelta(seconds=ahead))
+
+@pytest.mark.parametrize(
+    ("ahead", "takes", "holds"),
+    [
+        (0.0, 0.0, True),
+        (0.9, 0.0, True),
+        (-0.9, 0.0, True),
+        (-0.9, 20.0, True),
+        (20.0, 20.0, True),
+        (-5.0, 0.0, False),
+        (-5.0, 20.0, False),
+        (5.0, 0.0, False),
+        (25.0, 20.0, False),
+    ],
+)
+def test_a_clock_that_differs_is_found(
+    ahead: float, takes: float, holds: bool, aws: Aws, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A header's whole seconds and a slow answer are no difference; five seconds are."""
+    date = format_datetime(NOW + timedelta(seconds=ahead))
     metadata = {"ResponseMetadata": {"HTTPHeaders": {"date": date}}}
     for _ in range(2):
         aws.gives("dynamodb", "describe_table", metadata)
         aws.gives("s3", "head_bucket", metadata)
         aws.gives("sqs", "get_queue_attributes", metadata)
+    # Asked before each second call, and after it.
+    clock = itertools.cycle([NOW.timestamp(), NOW.timestamp() + takes])
+    monkeypatch.setattr(account, "time", lambda: next(clock))
 
     if holds:
         assert "dynamodb" in account.clock.attempt(trial)

@@ -69,7 +69,7 @@ def test_a_download_is_a_redirect_that_saves(api: Api) -> None:
     services().artifacts.put(api.tenant, key, b"<script>", content_type="text/html")
     answer = api.get(f"/files/{key}")
     assert answer.status_code == 303
-    file = requests.get(answer.headers["location"], timeout=5)
+    file = requests.get(answer.headers["location"], timeout=60)
     assert file.content == b"<script>"
     assert file.headers["content-type"] == "application/octet-stream"
     assert file.headers["content-disposition"].startswith("attachment")
@@ -80,7 +80,7 @@ def test_artifacts_of_tasks_are_files_too(api: Api) -> None:
     key = "tasks/0-1/1/отчёт 1.pdf"
     services().artifacts.put(api.tenant, key, b"%PDF", content_type="application/pdf")
     answer = api.get(f"/files/{key}")
-    assert requests.get(answer.headers["location"], timeout=5).content == b"%PDF"
+    assert requests.get(answer.headers["location"], timeout=60).content == b"%PDF"
 
 
 def test_files_of_others_and_the_systems_own_are_404(api: Api) -> None:
@@ -99,9 +99,9 @@ def test_an_upload_by_its_form_can_be_downloaded(api: Api) -> None:
         ticket["upload"]["url"],
         data=ticket["upload"]["fields"],
         files={"file": b"bytes"},
-        timeout=5,
+        timeout=60,
     )
     assert sent.ok, sent.text
     answer = api.get(ticket["links"]["self"])
     assert answer.status_code == 303
-    assert requests.get(answer.headers["location"], timeout=5).content == b"bytes"
+    assert requests.get(answer.headers["location"], timeout=60).content == b"bytes"

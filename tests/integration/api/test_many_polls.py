@@ -27,7 +27,7 @@ def client_of(api: Api) -> httpx.AsyncClient:
         transport=httpx.ASGITransport(api.app),
         base_url="http://api",
         headers={"Authorization": f"Bearer {api.key}"},
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -69,7 +69,7 @@ def test_waiting_polls_hold_no_thread(api: Api, monkeypatch: pytest.MonkeyPatch)
 
     def stuck(self: DynamoRecords, wanted: Iterable[str]) -> dict[str, TaskRecord]:
         blocked.set()
-        assert released.wait(30)
+        assert released.wait(120)
         return {each: found for each in wanted if (found := get(self, each)) is not None}
 
     monkeypatch.setattr(DynamoRecords, "get", counted)

@@ -79,7 +79,7 @@ def test_a_client_that_still_sends_gets_its_answer(
     length = f"Content-Length: {len(piece) * pieces}"
     head += f"{length if announced else 'Transfer-Encoding: chunked'}\r\n\r\n"
     chunk = piece if announced else f"{len(piece):x}\r\n".encode() + piece + b"\r\n"
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
         connection.sendall(head.encode())
         for _ in range(pieces):
             connection.sendall(chunk)

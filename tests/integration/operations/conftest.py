@@ -43,7 +43,7 @@ class WorkerProcess:
     def stop(self) -> int:
         """Tell it to end, and wait until it has."""
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(120)
 
     def kill(self) -> None:
         self.process.kill()

@@ -14,6 +14,14 @@ from tests.unit.delivery.main_process import Main, Room
 from tests.unit.delivery.single_worker import SingleWorker
 
 
+@pytest.fixture(autouse=True)
+def no_requests_of_other_tests() -> Iterator[None]:
+    """Celery keeps in globals what a worker holds and runs; a fresh worker has nothing."""
+    state.reset_state()
+    yield
+    state.reset_state()
+
+
 @pytest.fixture
 def app(aws: Settings) -> Iterator[Celeriac]:
     app = make_app(aws, Catalogue([], catalogue().queues))
@@ -54,4 +62,3 @@ def main(app: Celeriac, worker: SingleWorker, monkeypatch: pytest.MonkeyPatch) -
     main = Main(app, worker, Room(num_processes=2))
     yield main
     main.claims.writers.finish()
-    state.reset_state()

@@ -47,7 +47,7 @@ class Loop:
             callback()
 
     def turn_until(self, condition: Callable[[], object]) -> None:
-        give_up_at = monotonic() + 5
+        give_up_at = monotonic() + 60
         while not condition():
             assert monotonic() < give_up_at, "it didn't come to that"
             self.turn()

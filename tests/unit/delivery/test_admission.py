@@ -82,7 +82,6 @@ def limited(
     )
     yield limited
     limited.claims.writers.finish()
-    state.reset_state()
 
 
 def key_of(bed: str) -> Any:

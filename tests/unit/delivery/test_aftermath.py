@@ -61,5 +61,5 @@ print("as before")
 def test_a_process_is_as_before_after_a_task(change: str) -> None:
     """Whether the task returns or raises: files, handlers, timer, directory, limit, output."""
     command = [sys.executable, "-c", PROGRAM.replace("{change}", change)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout == "as before\n", done.stderr

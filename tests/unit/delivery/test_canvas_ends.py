@@ -190,7 +190,7 @@ def test_a_time_limit_that_strikes_during_the_join_fails_no_chord(
     worker.show_all()
     worker.run_all()
 
-    assert (state_of(request.id), body.get(timeout=1)) == (states.SUCCESS, 2)
+    assert (state_of(request.id), body.get(timeout=60)) == (states.SUCCESS, 2)
 
 
 def test_a_time_limit_that_strikes_during_a_later_join_fails_no_chord_either(
@@ -206,7 +206,7 @@ def test_a_time_limit_that_strikes_during_a_later_join_fails_no_chord_either(
         worker.run_all()
 
     assert strikes_once == [request.id]
-    assert body.get(timeout=1) == 2
+    assert body.get(timeout=60) == 2
 
 
 def test_what_a_time_limit_ends_in_a_member_fails_its_chord(

@@ -199,7 +199,7 @@ def test_what_is_given_back_is_claimable_before_it_is_visible(main: Main) -> Non
 def test_what_is_given_back_while_its_claim_is_under_way_is_claimable_too(main: Main) -> None:
     """The claim's own thread sees to it, and no process is given the request."""
     goes_on = threading.Event()
-    with before(services().records, "claim", lambda: goes_on.wait(5)):
+    with before(services().records, "claim", lambda: goes_on.wait(60)):
         [request] = main.receive()
         request.return_now()
         assert main.worker.visible() == 0

@@ -19,7 +19,7 @@ from celeriac.contract import Cancelled
 
 def count_for_long() -> None:
     """Run Python code, as what can be interrupted does."""
-    ends_at = time.monotonic() + 10
+    ends_at = time.monotonic() + 60
     while time.monotonic() < ends_at:
         pass
     raise AssertionError("nobody interrupted it")
@@ -80,7 +80,7 @@ def test_whatever_the_moment_nothing_is_raised_but_inside() -> None:
     with switching_often():
         for thread in threads:
             thread.start()
-        ends_at = time.monotonic() + 10
+        ends_at = time.monotonic() + 60
         while counts["inside"] < 500 and time.monotonic() < ends_at:
             for name in tuple(names.values()):
                 interruption.interrupt(name, Cancelled)
@@ -136,7 +136,7 @@ def test_a_child_that_is_asked_before_its_task_begins_ends_it_there(
 ) -> None:
     """The signal comes once, and may come while the task's input is being fetched."""
     command = [sys.executable, "-c", PARENT, asked]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert ran.stdout.splitlines() == printed
 
 
@@ -165,4 +165,4 @@ def traced(number):
 sys.settrace(lambda *_: None)
 assert traced(1) == 2
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -46,7 +46,7 @@ def test_a_retry_interrupted_before_its_message_is_sent_goes_on(
     worker.show_all()
     worker.run_all()
 
-    assert result.get(timeout=1) == 1
+    assert result.get(timeout=60) == 1
 
 
 def test_a_renewal_that_sqs_refuses_is_not_asked_for_at_each_tick(

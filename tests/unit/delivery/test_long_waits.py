@@ -54,7 +54,7 @@ def test_the_body_gets_what_members_gave_long_before(
     worker.show_all()
     worker.run_all()
 
-    assert body.get(timeout=1) == [size] * 3
+    assert body.get(timeout=60) == [size] * 3
     assert ran == [1]
 
 
@@ -83,7 +83,7 @@ def test_a_task_that_runs_for_weeks_can_say_so_and_keeps_its_result(
     passing.advance(timedelta(days=3))
 
     assert said == [{"found": "x" * size}]
-    assert result.get(timeout=1) == "y" * size
+    assert result.get(timeout=60) == "y" * size
 
 
 def test_a_join_lasts_as_long_as_its_group(app: Celeriac, worker: SingleWorker) -> None:
@@ -107,7 +107,7 @@ def test_nothing_of_a_chord_is_left_once_its_body_is_sent(
     body = chord([app.tasks["double"].s(each) for each in range(3)], app.tasks["total"].s()).delay()
     worker.run_all()
 
-    assert body.get(timeout=1) == 6
+    assert body.get(timeout=60) == 6
     assert groups() == []
 
 
@@ -136,5 +136,5 @@ def test_a_member_that_joins_after_the_end_sends_no_second_body(
         app.backend.on_chord_part_return(each._context, states.SUCCESS, None)
     worker.run_all()
 
-    assert body.get(timeout=1) == sum(2 * each for each in range(members))
+    assert body.get(timeout=60) == sum(2 * each for each in range(members))
     assert ran == [1]

@@ -35,11 +35,9 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def request_(app: Celeriac, worker: SingleWorker) -> Iterator[RecordedRequest]:
+def request_(app: Celeriac, worker: SingleWorker) -> RecordedRequest:
     app.tasks["double"].delay(1)
-    request = worker.take()
-    yield request
-    state.reset_state()
+    return worker.take()
 
 
 def claimed_long_ago(request: RecordedRequest, pid: int) -> None:
@@ -109,7 +107,6 @@ def test_the_drain_of_the_threads_pool_does_not_kill_the_worker_itself(
     record = services().records.get(result.id)
     assert record is not None
     assert (record.state, record.lease_until, killed) == (states.STARTED, 0, [])
-    state.reset_state()
 
 
 def test_what_a_task_saved_that_did_well_before_it_was_killed_stays(

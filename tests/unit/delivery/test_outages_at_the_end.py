@@ -35,7 +35,7 @@ def test_a_chord_hears_of_a_member_even_if_the_join_could_not_be_written(
     worker.show_all()
     worker.run_all()
 
-    assert body.get(timeout=1) == 6
+    assert body.get(timeout=60) == 6
 
 
 def test_a_chord_survives_that_its_body_could_not_be_sent(
@@ -50,7 +50,7 @@ def test_a_chord_survives_that_its_body_could_not_be_sent(
     worker.show_all()
     worker.run_all()
 
-    assert body.get(timeout=1) == 2
+    assert body.get(timeout=60) == 2
 
 
 def test_a_chord_survives_that_its_members_results_could_not_be_read(
@@ -65,7 +65,7 @@ def test_a_chord_survives_that_its_members_results_could_not_be_read(
     worker.show_all()
     worker.run_all()
 
-    assert body.get(timeout=1) == 2
+    assert body.get(timeout=60) == 2
 
 
 def test_a_chain_survives_that_its_next_step_could_not_be_sent(
@@ -80,7 +80,7 @@ def test_a_chain_survives_that_its_next_step_could_not_be_sent(
     worker.show_all()
     worker.run_all()
 
-    assert result.get(timeout=1) == 4
+    assert result.get(timeout=60) == 4
     first = services().records.get(result.parent.id)
     assert first is not None
     assert first.lost == 0
@@ -101,7 +101,7 @@ def test_a_message_that_stands_for_a_later_one_comes_back_until_that_is_sent(
     worker.show_all()
     worker.run_all()
 
-    assert result.get(timeout=1) == 2
+    assert result.get(timeout=60) == 2
 
 
 @pytest.mark.parametrize("how", ["timed out", "terminated", "expired"])

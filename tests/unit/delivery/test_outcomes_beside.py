@@ -26,7 +26,7 @@ def test_the_outcome_is_written_by_the_main_process_before_it_acknowledges(main:
     assert record_of(request).state == states.STARTED
     goes_on = threading.Event()
 
-    with before(services().records, "finish", lambda: goes_on.wait(5)):
+    with before(services().records, "finish", lambda: goes_on.wait(60)):
         request.on_success(reported)
         assert not request.acknowledged
         assert request in state.active_requests

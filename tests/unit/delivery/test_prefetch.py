@@ -40,7 +40,6 @@ def test_an_idle_worker_polls_again_after_it_has_given_back_what_did_not_begin(
     assert waiting.returned
     # Again and again: the room may come only when the lease of what went back is given up.
     assert woken == ([] if busy else [True, True])
-    state.reset_state()
 
 
 def test_short_tasks_are_held_ahead() -> None:

@@ -34,7 +34,7 @@ class Queue:
 
             def do_POST(handler) -> None:  # noqa: N805 - self is the queue
                 handler.rfile.read(int(handler.headers["Content-Length"]))
-                self.speaks.wait(10)
+                self.speaks.wait(60)
                 handler.send_response(200)
                 handler.send_header("Content-Length", "2")
                 handler.end_headers()
@@ -80,7 +80,7 @@ def sqs(queue: Queue, hub: Hub) -> SqsRequests:
 
 def turn_until(hub: Hub, condition: Callable[[], object]) -> None:
     loop = hub.create_loop()
-    give_up_at = monotonic() + 10
+    give_up_at = monotonic() + 60
     while not condition():
         assert monotonic() < give_up_at, "it didn't come to that"
         next(loop)

@@ -28,7 +28,7 @@ def start(directory: Path, **variables: str) -> subprocess.CompletedProcess[str]
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
 
 

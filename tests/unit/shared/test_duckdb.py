@@ -107,7 +107,7 @@ def test_a_long_query_ends_when_a_signal_says_so(work: Path) -> None:
             database.execute(ENDLESS)
         assert database.execute("SELECT 1") == [(1,)]
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 def test_a_stream_ends_when_a_signal_says_so(work: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_stream_ends_when_a_signal_says_so(work: Path) -> None:
     with opened(work, "64MiB", "64MiB") as database, alarm(0.3), pytest.raises(TimeIsUpError):
         database.stream(ENDLESS)(1)
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 def test_a_stream_hands_out_all_rows_in_pieces(work: Path) -> None:

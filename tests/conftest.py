@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
 
+import botocore.session
 import pytest
 from moto import mock_aws
 
@@ -25,11 +28,26 @@ OWN_AWS = {
 
 
 conditional_writes.make_atomic()
+# Each session parses AWS's models for itself, which takes longer than most tests.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
     return GroupScheduling(config, log)
+
+
+# The collector would look again and again at what all tests share, for half of the tests' time.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -123,6 +124,7 @@ def stream(data: bytes, *filters: str) -> StreamObject:
     return made
 
 
+@cache
 def zeros(count: int) -> bytes:
     return zlib.compress(bytes(count), 9)
 

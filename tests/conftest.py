@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import botocore.session
+import hypothesis
 import pytest
 from moto import mock_aws
 
@@ -36,6 +37,10 @@ botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
     return GroupScheduling(config, log)
 
+
+# How long an example takes on a busy machine says nothing of the code.
+hypothesis.settings.register_profile("celeriac", deadline=None)
+hypothesis.settings.load_profile("celeriac")
 
 # The collector would look again and again at what all tests share, for half of the tests' time.
 gc.disable()

@@ -21,6 +21,8 @@ from infra.rehearsal.server import KEY
 TASKS = "tasks,infra.rehearsal.limited"
 ROOT = Path(__file__).parents[2]
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
+#: It frees what a whole deployment took.
+_STOP_SECONDS = 120
 
 
 class RehearsalError(RuntimeError):
@@ -86,7 +88,7 @@ class Server:
         """End the server; its state goes with it."""
         assert self._process.stdin is not None  # noqa: S101  it is a pipe
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(_STOP_SECONDS)
         assert self._process.stdout is not None  # noqa: S101
         self._process.stdout.close()
         self._log.close()

@@ -23,7 +23,9 @@ worker: $(INSTALLED) ## Add another worker to what `make run` runs
 
 test: check ## Run everything that CI runs
 	$(BIN)/python -m pytest --numprocesses=3 --no-loadscope-reorder --ignore=tests/faults
-	$(BIN)/python -m pytest tests/faults --numprocesses=3 --no-loadscope-reorder
+	$(BIN)/python -m pytest tests/faults --numprocesses=3 --no-loadscope-reorder \
+		--ignore=tests/faults/test_fairness.py
+	$(BIN)/python -m pytest tests/faults/test_fairness.py
 
 test-unit: $(INSTALLED) ## Run the unit tests alone
 	$(BIN)/python -m pytest tests/unit tests/catalogue --numprocesses=auto --maxprocesses=4 \

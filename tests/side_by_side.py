@@ -1,8 +1,8 @@
 """Which tests run in one process, where tests run side by side.
 
 Those of a file share an AWS. Fault tests share one for each process, and three processes share
-them. ``make test`` runs them after all others: they measure time. One that compares times comes
-last, when the machine has little else to do.
+them. ``make test`` runs them after all others: they measure time. One that compares times is run
+alone after those; elsewhere it comes last.
 
 The tests of the infrastructure share the templates, whose synthesis takes a minute: one process has
 them all.

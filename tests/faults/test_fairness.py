@@ -23,7 +23,7 @@ AT_ONCE = 500
 #: How long each task takes.
 SECONDS = 0.4
 #: The others' bursts, and the seconds from one to the next: they use about 40 % of the workers.
-BURSTS, EVERY = 2, 6.0
+BURSTS, EVERY = 4, 6.0
 WORKERS, PROCESSES = 2, 4
 TASK = {"name": "fair", "seconds": SECONDS}
 

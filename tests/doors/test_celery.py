@@ -220,7 +220,7 @@ def test_a_task_of_a_worker_that_was_killed_is_taken_over(shop: Shop) -> None:
     first.wait()
 
     second = shop.start_worker(name="second")
-    wait_for(lambda: shop.lines("taken-over.done") == [task_id], "the second to end it", 60)
+    wait_for(lambda: shop.lines("taken-over.done") == [task_id], "the second to end it")
 
     assert shop.lines("taken-over") == [str(first.pid), str(second.pid)]
 

@@ -89,7 +89,7 @@ class Project:
         self.start(
             [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(self.port)], "api"
         )
-        wait_for(self.ready, "the API and the worker to start", 60)
+        wait_for(self.ready, "the API and the worker to start")
 
     def ready(self) -> bool:
         assert all(each.poll() is None for each in self.started), self.logs()
@@ -161,7 +161,7 @@ def test_the_projects_own_endpoints_follow_a_task(project: Project) -> None:
 
     items = [f"item {number}" for number in range(8)]
     task_id = project.ask("POST", "/process?seconds=0.5", json=items).json()["task_id"]
-    wait_for(ended, "the task to end", 60)
+    wait_for(ended, "the task to end")
 
     progress = [each["progress"] for each in seen if each["status"] == "PROGRESS"]
     assert progress
@@ -180,7 +180,7 @@ def test_a_running_task_is_revoked(project: Project) -> None:
     wait_for(lambda: state() in {"STARTED", "PROGRESS"}, "the task to begin")
     project.ask("DELETE", f"/status/{task_id}")
 
-    wait_for(lambda: state() == "REVOKED", "the task to be revoked", 60)
+    wait_for(lambda: state() == "REVOKED", "the task to be revoked")
 
 
 def test_canvas_and_delays_work_as_on_redis(project: Project) -> None:

@@ -154,7 +154,7 @@ class Project:
             f"'celeriac.http.app:create_app', factory=True, port={self.port})"
         )
         self.start("api", "-c", api, cwd=elsewhere)
-        wait_for(self.ready, "the API to start", 60)
+        wait_for(self.ready, "the API to start")
 
     def ready(self) -> bool:
         assert all(each.poll() is None for each in self.started), self.logs()
@@ -216,7 +216,7 @@ class Project:
             return record["status"] in {"SUCCESS", "FAILURE"}
 
         record: dict[str, Any] = {}
-        wait_for(ended, f"the task to end\n{self.logs()}", 90)
+        wait_for(ended, f"the task to end\n{self.logs()}")
         return record
 
     def end(self, process: subprocess.Popen[Any]) -> None:

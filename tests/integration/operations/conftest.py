@@ -104,5 +104,5 @@ def record_of(task_id: str) -> TaskRecord:
 
 def wait_for_end(task_id: str) -> TaskRecord:
     """A task's record, once it has ended."""
-    wait_for(lambda: record_of(task_id).state in states.TERMINAL, f"{task_id} to end", 60)
+    wait_for(lambda: record_of(task_id).state in states.TERMINAL, f"{task_id} to end")
     return record_of(task_id)
